@@ -1,0 +1,102 @@
+"""RunSpec: all that a child process needs to know of one run, as JSON, written by one half and read by the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from mimctl.errors import MimctlError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherFacts:
+    """How the run's processes are started; what one rank finds in its environment is not repeated here."""
+
+    kind: Literal["none", "pytorch", "slurm"] = "none"
+    device: Literal["cpu", "cuda"] = "cpu"
+    num_procs: int = 1
+    """Ranks on one node."""
+    num_nodes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One run of one verb of one plugin.
+
+    `package` is the plugin's import package; `entry` is `module:function` from its manifest's `[verbs]`, called as
+    `function(spec) -> dict` (plain JSON, written to `result_path`). Paths are absolute strings.
+    """
+
+    plugin: str
+    package: str
+    action: str
+    entry: str
+    mimctl_version: str
+    config: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Dotted path → value, applied after the file and its bases (`--cfg-options` and what verbs derive)."""
+    work_dir: str | None = None
+    checkpoint: str | None = None
+    inputs: tuple[str, ...] = ()
+    """What to infer on: image files or folders."""
+    resume: str | None = None
+    """None, "auto" (the newest valid checkpoint of the work dir) or a path."""
+    seed: int | None = None
+    amp: bool = False
+    auto_scale_lr: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    """What only this verb knows (out, score_thr, …)."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """URL named in the config → local file, fetched before the launch."""
+    launcher: LauncherFacts = field(default_factory=LauncherFacts)
+    events_path: str | None = None
+    """Where the child appends progress events (JSON lines); without it the child prints plain lines."""
+    result_path: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """Return the spec as indented JSON text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the spec to `path` through a temporary file and a rename."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(self.to_json())
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSpec:
+        """Read a spec; raise MimctlError[spec-version] where another mimctl wrote it in another schema."""
+        data = json.loads(text)
+        found = data.get("schema_version") if isinstance(data, dict) else None
+        if found != SCHEMA_VERSION:
+            raise MimctlError(
+                f"this run was written in schema {found}, this engine reads schema {SCHEMA_VERSION}",
+                code="spec-version",
+                causes=[f"written by mimctl {data.get('mimctl_version') if isinstance(data, dict) else '?'}"],
+                hints=["make both the same version: `mimctl install mimctl`"],
+            )
+        known = {item.name for item in fields(cls)}
+        values = {key: value for key, value in data.items() if key in known}
+        values["launcher"] = LauncherFacts(**values.get("launcher", {}))
+        values["inputs"] = tuple(values.get("inputs", ()))
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path: Path) -> RunSpec:
+        """Read a spec from a file."""
+        return cls.from_json(path.read_text(encoding="utf-8"))

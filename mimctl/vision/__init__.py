@@ -1,0 +1,1 @@
+"""What two toolboxes need of vision: layers, backbones, necks, losses, structures, transforms, drawing."""
