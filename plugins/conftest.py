@@ -1,0 +1,5 @@
+"""What the tests of every plugin may use."""
+
+from outside_data import test_data, test_reference
+
+__all__ = ["test_data", "test_reference"]
