@@ -1,0 +1,22 @@
+"""Fetch files and small documents from paths, `file://` and HTTP: resumed, retried, checked, placed atomically.
+
+The only room that imports requests, and only while something is fetched.
+"""
+
+from mimctl.transfer.address import is_remote, redact
+from mimctl.transfer.fetch import download
+from mimctl.transfer.model import Note, Progress, Response, TransferSettings
+from mimctl.transfer.read import get_bytes
+from mimctl.transfer.verify import sha256_of
+
+__all__ = [
+    "Note",
+    "Progress",
+    "Response",
+    "TransferSettings",
+    "download",
+    "get_bytes",
+    "is_remote",
+    "redact",
+    "sha256_of",
+]

@@ -1,0 +1,242 @@
+"""Fetch one file to its place: resumed where possible, verified, renamed atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mimctl.errors import IntegrityError, MimctlError
+from mimctl.transfer.address import is_remote, local_path, redact
+from mimctl.transfer.exchange import PassingError, Reply, exchange, offline, session
+from mimctl.transfer.model import Note, Progress, TransferSettings
+from mimctl.transfer.retry import with_retries
+from mimctl.transfer.storage import Part, Validators, check_room, disk_errors, locked
+from mimctl.transfer.verify import Expected, wrong_length
+
+if TYPE_CHECKING:
+    import requests
+
+_CHUNK = 1 << 16
+_HTML_NAMES = frozenset({".html", ".htm", ".xhtml", ".xml", ".svg"})
+_HTML_START = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|script|meta)\b", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_DEFAULT = TransferSettings()
+
+
+def download(
+    url: str,
+    dest: Path,
+    *,
+    sha256: str | None = None,
+    sha256_prefix: str | None = None,
+    size: int | None = None,
+    settings: TransferSettings = _DEFAULT,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    is_guarded: bool = False,
+) -> Path:
+    """Fetch `url` (http, https, `file://` or a path) to the file `dest` and return it.
+
+    A file that is there already and has the wanted hash is left as it is. Otherwise the bytes grow in
+    `<dest>.part`, survive an interruption, and replace `dest` only when length and hash (`sha256`, or its first
+    digits `sha256_prefix`) are right. `is_guarded`: the address comes from a file rather than from a person, so
+    link-local and metadata addresses are refused.
+    Raises NetworkError (`offline`, `network`), IntegrityError (`hash-mismatch`, `length-mismatch`,
+    `html-instead-of-file`) or MimctlError (`http-status`, `bad-redirect`, `unsafe-address`, `missing-file`,
+    `disk-full`, `no-permission`, `cannot-write`); after each of them `dest` is as before.
+    """
+    expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, size=size)
+    dest = Path(dest)
+    if _is_there(dest, expected):
+        return dest
+    source = None if is_remote(url) else local_path(url)
+    if source is None and settings.offline:
+        raise offline(url)
+    with disk_errors(dest):
+        dest.parent.mkdir(parents=True, exist_ok=True)
+    with locked(dest, note), disk_errors(dest):
+        if not _is_there(dest, expected):  # another process may have brought it while this one waited
+            if source is not None:
+                _copy(source, dest, expected)
+            else:
+                with session() as opened:
+                    _Fetch(opened, url, dest, expected, settings, progress, note, is_guarded).run()
+    return dest
+
+
+def _is_there(dest: Path, expected: Expected) -> bool:
+    return expected.has_hash and dest.is_file() and expected.problem(dest, "") is None
+
+
+def _copy(source: Path, dest: Path, expected: Expected) -> None:
+    if not source.is_file():
+        raise MimctlError(
+            f"no file `{source}`", code="missing-file", causes=["it is not there, or is a folder"], hints=[]
+        )
+    problem = expected.problem(source, str(source))
+    if problem is not None:
+        raise problem
+    part = Part(dest=dest)
+    check_room(dest, source.stat().st_size)
+    try:
+        with source.open("rb") as taken, part.begin(_validators(str(source), {}, None)) as given:
+            shutil.copyfileobj(taken, given, 1 << 20)
+        part.place()
+    except BaseException:
+        part.discard()
+        raise
+
+
+class _Fetch:
+    """One HTTP transfer while it lasts: what is wanted, and the partial file."""
+
+    def __init__(
+        self,
+        opened: requests.Session,
+        url: str,
+        dest: Path,
+        expected: Expected,
+        settings: TransferSettings,
+        progress: Progress | None,
+        note: Note | None,
+        is_guarded: bool,
+    ) -> None:
+        self.opened = opened
+        self.url = url
+        self.part = Part(dest=dest)
+        self.expected = expected
+        self.settings = settings
+        self.progress = progress
+        self.note = note
+        self.is_guarded = is_guarded
+        self.has_resumed = False
+
+    def run(self) -> None:
+        """Bring the file, verify it, put it in its place; a resumed file that proves wrong is fetched anew once."""
+        try:
+            self._bring()
+            problem = self.expected.problem(self.part.path, redact(self.url))
+            if problem is not None and self.has_resumed:
+                self.part.discard()
+                self._bring()
+                problem = self.expected.problem(self.part.path, redact(self.url))
+            if problem is not None:
+                raise problem
+            self.part.place()
+        except (MimctlError, OSError) as failure:
+            if not isinstance(failure, MimctlError) or failure.code != "network":
+                self.part.discard()
+            raise
+
+    def _bring(self) -> None:
+        with_retries(self._attempt, url=self.url, settings=self.settings, note=self.note, reached=self.part.size)
+
+    def _attempt(self) -> None:
+        known = self._known()
+        offset = self.part.size() if known is not None else 0
+        if known is not None and known.size == offset:
+            self.has_resumed = True
+            return
+        headers = {"Accept-Encoding": "identity"}
+        if known is not None and offset:
+            headers["Range"] = f"bytes={offset}-"
+            if known.if_range is not None:
+                headers["If-Range"] = known.if_range
+        with exchange(
+            self.opened, self.url, headers=headers, settings=self.settings, is_guarded=self.is_guarded
+        ) as reply:
+            if reply.status == 200:
+                self._read_whole(reply)
+            elif reply.status == 206 and known is not None and offset:
+                self._read_rest(reply, known, offset)
+            else:
+                self.part.discard()
+                raise PassingError(f"the server answered {reply.status} to a request for the rest of the file")
+
+    def _known(self) -> Validators | None:
+        """Return the partial file's validators where its bytes may be continued: same address, and either the
+        server can tell that the file is the same or a hash will.
+        """
+        known = self.part.validators()
+        if known is None or known.address != _digest(self.url) or not self.part.path.is_file():
+            return None
+        if known.if_range is None and not self.expected.has_hash:
+            return None
+        return known if known.size is None or self.part.size() <= known.size else None
+
+    def _read_whole(self, reply: Reply) -> None:
+        total = reply.number("Content-Length")
+        shown = redact(self.url)
+        if total is not None and self.expected.size is not None and total != self.expected.size:
+            raise wrong_length(shown, expected=self.expected.size, found=total)
+        if total is not None:
+            check_room(self.part.dest, total)
+        first = reply.read(_CHUNK)
+        self._check_not_html(reply, first)
+        with self.part.begin(_validators(self.url, reply.headers, total)) as stream:
+            stream.write(first)
+            done = self._pour(reply, stream, len(first), total)
+        _check_whole(done, total)
+
+    def _read_rest(self, reply: Reply, known: Validators, offset: int) -> None:
+        found = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
+        total = int(found[2]) if found is not None and found[2] != "*" else known.size
+        is_same = (
+            found is not None
+            and int(found[1]) == offset
+            and (known.size is None or total == known.size)
+            and (known.etag is None or reply.headers.get("ETag", known.etag) == known.etag)
+        )
+        if not is_same:
+            self.part.discard()
+            raise PassingError("the file changed on the server")
+        self.has_resumed = True
+        if total is not None:
+            check_room(self.part.dest, total - offset)
+        with self.part.go_on() as stream:
+            done = self._pour(reply, stream, offset, total)
+        _check_whole(done, total)
+
+    def _pour(self, reply: Reply, stream: BinaryIO, done: int, total: int | None) -> int:
+        self._tell(done, total)
+        while chunk := reply.read(_CHUNK):
+            stream.write(chunk)
+            done += len(chunk)
+            self._tell(done, total)
+        return done
+
+    def _tell(self, done: int, total: int | None) -> None:
+        if self.progress is not None:
+            self.progress(done, total)
+
+    def _check_not_html(self, reply: Reply, first: bytes) -> None:
+        """Refuse a sign-in or error page that is served as if it were the file."""
+        if self.part.dest.suffix.lower() in _HTML_NAMES:
+            return
+        says_html = "html" in reply.headers.get("Content-Type", "").lower()
+        if _HTML_START.match(first) or (says_html and not self.expected.has_hash):
+            raise IntegrityError(
+                f"`{redact(self.url)}` gave a web page instead of the file",
+                code="html-instead-of-file",
+                causes=[f"{reply.headers.get('Content-Type', 'no Content-Type')}, from `{redact(reply.url)}`"],
+                hints=["open the address in a browser: a network's sign-in page may be in the way"],
+            )
+
+
+def _check_whole(done: int, total: int | None) -> None:
+    if total is not None and done != total:
+        raise PassingError(f"the connection closed after {done} of {total} bytes")
+
+
+def _validators(url: str, headers: Mapping[str, str], total: int | None) -> Validators:
+    return Validators(
+        address=_digest(url), etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"), size=total
+    )
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""Read a small document into memory: an index page, a listing, a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mimctl.errors import IntegrityError, MimctlError
+from mimctl.transfer.address import is_remote, local_path, redact
+from mimctl.transfer.exchange import PassingError, exchange, offline, session
+from mimctl.transfer.model import Note, Response, TransferSettings
+from mimctl.transfer.retry import with_retries
+
+if TYPE_CHECKING:
+    import requests
+
+_CHUNK = 1 << 16
+_DEFAULT = TransferSettings()
+
+
+def get_bytes(
+    url: str,
+    *,
+    etag: str | None = None,
+    settings: TransferSettings = _DEFAULT,
+    headers: Mapping[str, str] | None = None,
+    max_size: int = 64 << 20,
+    is_missing_ok: bool = False,
+    note: Note | None = None,
+) -> Response:
+    """Return the document at `url` (http, https, `file://` or a path), at most `max_size` bytes.
+
+    With `etag` of an earlier answer the status is 304 and the body empty where it has not changed. With
+    `is_missing_ok` a document that is not there gives status 404 and an empty body.
+    Raises NetworkError (`offline`, `network`), IntegrityError (`too-large`) or MimctlError (`http-status`,
+    `missing-file`, `bad-redirect`, `unsafe-address`).
+    """
+    if not is_remote(url):
+        return _read_local(url, etag=etag, max_size=max_size, is_missing_ok=is_missing_ok)
+    if settings.offline:
+        raise offline(url)
+    sent = {**(headers or {}), **({"If-None-Match": etag} if etag else {})}
+    try:
+        with session() as opened:
+            return with_retries(
+                lambda: _attempt(opened, url, sent, settings, max_size), url=url, settings=settings, note=note
+            )
+    except MimctlError as problem:
+        if is_missing_ok and problem.details.get("status") in (404, 410):
+            return Response(status=404, body=b"", etag=None)
+        raise
+
+
+def _attempt(
+    opened: requests.Session, url: str, headers: Mapping[str, str], settings: TransferSettings, most: int
+) -> Response:
+    sent = {**headers, "Accept-Encoding": "identity"}
+    with exchange(opened, url, headers=sent, settings=settings) as reply:
+        tag = reply.headers.get("ETag")
+        if reply.status == 304:
+            return Response(status=304, body=b"", etag=tag or headers.get("If-None-Match"))
+        if reply.status != 200:
+            raise PassingError(f"the server answered {reply.status} to a plain request")
+        body = bytearray()
+        while chunk := reply.read(_CHUNK):
+            body += chunk
+            if len(body) > most:
+                raise _too_large(url, most)
+        total = reply.number("Content-Length")
+        if total is not None and len(body) != total:
+            raise PassingError(f"the connection closed after {len(body)} of {total} bytes")
+        return Response(status=200, body=bytes(body), etag=tag)
+
+
+def _read_local(url: str, *, etag: str | None, max_size: int, is_missing_ok: bool) -> Response:
+    path = local_path(url)
+    try:
+        facts = path.stat()
+        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"'
+        if tag == etag:
+            return Response(status=304, body=b"", etag=tag)
+        if facts.st_size > max_size:
+            raise _too_large(url, max_size)
+        return Response(status=200, body=path.read_bytes(), etag=tag)
+    except (FileNotFoundError, NotADirectoryError):
+        if is_missing_ok:
+            return Response(status=404, body=b"", etag=None)
+        raise MimctlError(f"no file `{path}`", code="missing-file", causes=["it is not there"]) from None
+    except OSError as problem:
+        raise MimctlError(f"cannot read `{path}`", code="missing-file", causes=[str(problem.strerror)]) from problem
+
+
+def _too_large(url: str, most: int) -> IntegrityError:
+    return IntegrityError(
+        f"`{redact(url)}` is larger than a document of this kind can be",
+        code="too-large",
+        causes=[f"more than {most / 1e6:.0f} MB"],
+        hints=["check the address"],
+    )

@@ -1,0 +1,179 @@
+"""The disk's side of a transfer: the partial file and its validators, the lock beside it, the atomic rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mimctl.errors import MimctlError
+from mimctl.transfer.model import Note
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """What the server said of the file whose beginning lies in the partial file."""
+
+    address: str
+    """SHA-256 of the address: the address itself may hold a secret."""
+    etag: str | None
+    last_modified: str | None
+    size: int | None
+
+    @property
+    def if_range(self) -> str | None:
+        """Return the value of `If-Range` (RFC 9110, 13.1.5: a strong entity tag or a date)."""
+        if self.etag is not None and not self.etag.startswith("W/"):
+            return self.etag
+        return self.last_modified
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A file that is not whole yet: `<name>.part`, and `<name>.part.json` with its validators."""
+
+    dest: Path
+
+    @property
+    def path(self) -> Path:
+        """Return where the bytes lie until they are whole."""
+        return self.dest.with_name(self.dest.name + ".part")
+
+    @property
+    def _sidecar(self) -> Path:
+        return self.dest.with_name(self.dest.name + ".part.json")
+
+    def size(self) -> int:
+        """Return the number of bytes that are there (0 if none)."""
+        return self.path.stat().st_size if self.path.is_file() and not self.path.is_symlink() else 0
+
+    def validators(self) -> Validators | None:
+        """Return what is known of the partial file, or None where that cannot be read."""
+        try:
+            return Validators(**json.loads(self._sidecar.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def begin(self, validators: Validators) -> BinaryIO:
+        """Start anew: remember `validators` and return the empty file."""
+        self.discard()
+        self._sidecar.write_text(json.dumps(asdict(validators)), encoding="utf-8")
+        return _open(self.path, os.O_CREAT | os.O_EXCL)
+
+    def go_on(self) -> BinaryIO:
+        """Return the partial file, positioned at its end."""
+        return _open(self.path, os.O_APPEND)
+
+    def discard(self) -> None:
+        """Remove what is there."""
+        self.path.unlink(missing_ok=True)
+        self._sidecar.unlink(missing_ok=True)
+
+    def place(self) -> None:
+        """Make the partial file the whole one: fsync, rename, fsync of the folder."""
+        with self.path.open("rb") as stream:
+            os.fsync(stream.fileno())
+        self.path.replace(self.dest)
+        self._sidecar.unlink(missing_ok=True)
+        folder = os.open(self.dest.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        except OSError:
+            pass  # some network file systems refuse this on folders; the file itself is safe
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def disk_errors(dest: Path) -> Iterator[None]:
+    """Turn what the operating system says about `dest` into one error for people."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _FULL:
+            raise disk_full(dest) from problem
+        if problem.errno in _FORBIDDEN:
+            raise MimctlError(
+                f"no permission to write `{dest}`",
+                code="no-permission",
+                causes=[f"{os.strerror(problem.errno or 0).lower()}: `{problem.filename or dest.parent}`"],
+                hints=["choose a folder of yours"],
+            ) from problem
+        reason = os.strerror(problem.errno).lower() if problem.errno else type(problem).__name__
+        raise MimctlError(
+            f"cannot write `{dest}`", code="cannot-write", causes=[f"{reason}: `{problem.filename or dest}`"]
+        ) from problem
+
+
+def check_room(dest: Path, needed: int) -> None:
+    """Raise MimctlError[disk-full] where fewer than `needed` bytes are free beside `dest`."""
+    free = shutil.disk_usage(dest.parent).free
+    if needed > free:
+        raise disk_full(dest, f"{needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free")
+
+
+def disk_full(dest: Path, cause: str = "no space left, or a quota is used up") -> MimctlError:
+    """Return the error for a file that does not fit."""
+    return MimctlError(
+        f"the disk is full: `{dest}` was not written",
+        code="disk-full",
+        causes=[cause],
+        hints=["free some space, or choose another folder"],
+    )
+
+
+@contextmanager
+def locked(dest: Path, note: Note | None) -> Iterator[None]:
+    """Hold the lock beside `dest`; wait, and say so once, while another process writes the same file."""
+    import fcntl
+
+    path = dest.with_name(dest.name + ".lock")
+    has_said = False
+    while True:
+        with disk_errors(dest):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if note is not None and not has_said:
+                holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "?"
+                note(f"waiting for process {holder}, which fetches `{dest}`")
+                has_said = True
+            os.close(handle)
+            time.sleep(_POLL_S)
+            continue
+        except OSError:
+            pass  # a file system without locks: the rename at the end is atomic all the same
+        if _is_at(path, handle):
+            break
+        os.close(handle)  # its holder removed it in the meantime
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _open(path: Path, flags: int) -> BinaryIO:
+    """Open for writing without following a link that someone laid there."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o666), "wb")

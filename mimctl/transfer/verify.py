@@ -1,0 +1,69 @@
+"""What the bytes of a finished file must be: its length, its SHA-256 or the first digits of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimctl.errors import IntegrityError
+
+_DIGITS = re.compile(r"[0-9a-f]{6,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Length in bytes and SHA-256 in lower-case hex (whole, or its first 6 to 63 digits); None is not checked."""
+
+    sha256: str | None = None
+    sha256_prefix: str | None = None
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        for digits in (self.sha256, self.sha256_prefix):
+            if digits is not None and not _DIGITS.fullmatch(digits):
+                raise ValueError(f"not the hex digits of a SHA-256: {digits!r}")
+        if self.sha256 is not None and len(self.sha256) != 64:
+            raise ValueError(f"a SHA-256 has 64 digits, not {len(self.sha256)}")
+
+    @property
+    def has_hash(self) -> bool:
+        """Return whether any digits of the hash are known."""
+        return self.sha256 is not None or self.sha256_prefix is not None
+
+    def problem(self, path: Path, shown: str) -> IntegrityError | None:
+        """Return what is wrong with the file at `path` (which came from `shown`), or None."""
+        found_size = path.stat().st_size
+        if self.size is not None and found_size != self.size:
+            return wrong_length(shown, expected=self.size, found=found_size)
+        if not self.has_hash:
+            return None
+        found = sha256_of(path)
+        expected = self.sha256 or self.sha256_prefix or ""
+        if found.startswith(expected) and found.startswith(self.sha256_prefix or ""):
+            return None
+        return IntegrityError(
+            f"the file from `{shown}` is not the one that was published",
+            code="hash-mismatch",
+            causes=[f"sha256 expected {expected}{'' if self.sha256 else '…'}", f"sha256 found    {found}"],
+            hints=["try again; if it stays so, the server or something on the way serves another file"],
+            details={"expected": expected, "found": found},
+        )
+
+
+def wrong_length(shown: str, *, expected: int, found: int) -> IntegrityError:
+    """Return the error for a file of another length than its index says."""
+    return IntegrityError(
+        f"the file from `{shown}` has the wrong length",
+        code="length-mismatch",
+        causes=[f"expected {expected} bytes, found {found}"],
+        hints=["try again; if it stays so, the server or something on the way serves another file"],
+        details={"expected": expected, "found": found},
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in lower-case hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
