@@ -1,4 +1,4 @@
-"""Folders of people's own photographs: recognised, counted, split, and refused with a report where they have mistakes."""
+"""Folders of people's own photographs: recognised, counted, split, and refused with a report of their mistakes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+
 from mimctl.errors import MimctlError
 from mimctl.spec import RunSpec
 from mimctl_det.folder import describe
