@@ -1,0 +1,189 @@
+"""A real HTTP server on the loopback that misbehaves as told, and settings that do not make tests wait."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from mimctl.transfer import TransferSettings
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients that hang up are what these tests are about."""
+
+
+class MisbehavingServer:
+    """Serves `files` with ranges and validators; `faults` are consumed one a request, before the file is served.
+
+    A fault is called with the handler: it answers by itself and returns True, or returns False to let the request go
+    on. `cuts` holds numbers of body bytes after which the connection is cut, one a request.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.headers: dict[str, dict[str, str]] = {}
+        self.faults: list[Callable[[BaseHTTPRequestHandler], bool]] = []
+        self.cuts: list[int] = []
+        self.requests: list[dict[str, str]] = []
+        self.num_body_bytes = 0
+        self.has_validators = True
+        self.knows_ranges = True
+        self.says_length = True
+        self.chunk_delay_s = 0.0
+        self._http = _QuietServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def will_answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        """Answer one of the coming requests with just this; `_` in a header's name stands for `-`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.faults.append(lambda handler: answer(handler, status, body, named))
+
+    def will_hang_up(self) -> None:
+        """Close the connection of one of the coming requests without a byte."""
+        self.faults.append(hang_up)
+
+    def will_stall(self, seconds: float) -> None:
+        """Promise a body to one of the coming requests and send nothing of it."""
+
+        def stall(handler: BaseHTTPRequestHandler) -> bool:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+            time.sleep(seconds)
+            return hang_up(handler)
+
+        self.faults.append(stall)
+
+    def will_serve(self) -> None:
+        """Serve one of the coming requests properly."""
+        self.faults.append(lambda handler: False)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                server.requests.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
+                if server.faults and server.faults.pop(0)(self):
+                    return
+                server.serve(self)
+
+        return Handler
+
+    def serve(self, handler: BaseHTTPRequestHandler) -> None:
+        path = handler.path.partition("?")[0]
+        body = self.files.get(path)
+        if body is None:
+            answer(handler, 404, b"<html>no such page</html>", {"Content-Type": "text/html"})
+            return
+        etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        headers = {"Content-Type": "application/octet-stream", **self.headers.get(path, {})}
+        if self.has_validators:
+            headers["ETag"] = etag
+        if handler.headers.get("If-None-Match") == etag:
+            answer(handler, 304, b"", headers)
+            return
+        start = self._start(handler, etag)
+        if start is not None and start >= len(body):
+            answer(handler, 416, b"", {"Content-Range": f"bytes */{len(body)}"})
+            return
+        status = 200
+        rest = body
+        if start is not None:
+            status, rest = 206, body[start:]
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        if self.says_length:
+            handler.send_header("Content-Length", str(len(rest)))
+        else:
+            handler.send_header("Connection", "close")
+            handler.close_connection = True
+        handler.end_headers()
+        self._send(handler, rest)
+
+    def _start(self, handler: BaseHTTPRequestHandler, etag: str) -> int | None:
+        wanted = handler.headers.get("Range")
+        if wanted is None or not self.knows_ranges:
+            return None
+        if handler.headers.get("If-Range", etag) != etag:
+            return None
+        return int(wanted.removeprefix("bytes=").removesuffix("-"))
+
+    def _send(self, handler: BaseHTTPRequestHandler, rest: bytes) -> None:
+        cut = self.cuts.pop(0) if self.cuts else None
+        try:
+            if self.chunk_delay_s:
+                for offset in range(0, len(rest), 8192):
+                    handler.wfile.write(rest[offset : offset + 8192])
+                    handler.wfile.flush()
+                    self.num_body_bytes += len(rest[offset : offset + 8192])
+                    time.sleep(self.chunk_delay_s)
+                return
+            handler.wfile.write(rest if cut is None else rest[:cut])
+            self.num_body_bytes += len(rest if cut is None else rest[:cut])
+            if cut is not None:
+                hang_up(handler)
+        except (BrokenPipeError, ConnectionResetError):
+            handler.close_connection = True
+
+
+def answer(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None) -> bool:
+    """Send a whole answer; return True as faults do."""
+    handler.send_response(status)
+    for name, value in (headers or {}).items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+    return True
+
+
+def hang_up(handler: BaseHTTPRequestHandler) -> bool:
+    """Close the connection without another byte."""
+    handler.wfile.flush()
+    handler.close_connection = True
+    return True
+
+
+@pytest.fixture
+def server() -> Iterator[MisbehavingServer]:
+    running = MisbehavingServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def quick() -> TransferSettings:
+    """Return settings that wait milliseconds where people wait seconds."""
+    return TransferSettings(timeout_s=0.6, retries=3, backoff_s=0.01, max_wait_s=1.5)
