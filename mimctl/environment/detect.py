@@ -1,0 +1,187 @@
+"""Detect one target environment: its interpreter, packages, torch and accelerator, each fact with its source."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mimctl.environment import probe
+from mimctl.environment.accelerator import detect_accelerator
+from mimctl.environment.distributions import scan
+from mimctl.environment.model import Distribution, Environment, Fact, Libc, Paths, Platform, Target
+from mimctl.environment.target import find_target
+from mimctl.environment.torch import find_torch
+from mimctl.errors import MimctlError
+
+MIN_PYTHON = (3, 11)
+_PROBE_TIMEOUT_S = 60
+
+
+def detect(
+    python: Path | None = None, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Environment:
+    """Return the facts about the target that `python` names, or about the one found by `find_target`'s order.
+
+    Another interpreter than ours is started once. Raises MimctlError[no-target] where there is none,
+    [python-too-old] below Python 3.11, [python-unusable] where it does not answer or is no CPython.
+    """
+    environ = os.environ if environ is None else environ
+    return describe(find_target(python, environ=environ, folder=folder or Path.cwd()), environ=environ)
+
+
+def describe(target: Target, *, environ: Mapping[str, str]) -> Environment:
+    """Return the facts about one interpreter (see `detect`)."""
+    facts: Mapping[str, Any] = probe.collect() if target.is_own else _ask(target, environ)
+    _check(target, facts)
+    source = "this interpreter" if target.is_own else str(target.python)
+    search = _search_path(facts, own=target.is_own)
+    distributions = scan(search)
+    accelerator, gpus = detect_accelerator(environ)
+    uv_path, uv = _uv(environ)
+    return Environment(
+        target=target,
+        python=Fact(value=facts["version"], source=source),
+        abi=Fact(value=facts["abi"], source=source),
+        platform=Fact(value=_platform(facts), source=source),
+        libc=Fact(value=_libc(facts["libc"]), source=source),
+        torch=find_torch(search, distributions.get("torch")),
+        accelerator=accelerator,
+        gpus=gpus,
+        cv2=_cv2(search),
+        slurm=_slurm(environ),
+        pip=_version(distributions, "pip"),
+        uv=uv,
+        uv_path=uv_path,
+        paths=_paths(facts, search),
+        distributions=distributions,
+    )
+
+
+def _ask(target: Target, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Run the probe in another interpreter; the current folder is kept off its module search path."""
+    source = Path(probe.__file__).read_text(encoding="utf-8")
+    try:
+        answer = subprocess.run(
+            [str(target.python), "-c", source],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+            cwd=target.python.parent,
+            env=_probe_environ(environ),
+        )
+        facts = json.loads(answer.stdout.splitlines()[-1]) if answer.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as err:
+        raise _unusable(target, f"{type(err).__name__}: {err}") from err
+    if not isinstance(facts, dict):
+        last = answer.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise _unusable(target, f"it exited {answer.returncode}: {last[0]}")
+    return facts
+
+
+def _probe_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    changed = {**environ, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    if environ.get("PYTHONPATH"):
+        entries = [str(Path(entry).absolute()) for entry in environ["PYTHONPATH"].split(os.pathsep) if entry]
+        changed["PYTHONPATH"] = os.pathsep.join(entries)
+    return changed
+
+
+def _unusable(target: Target, cause: str) -> MimctlError:
+    return MimctlError(
+        f"`{target.python}` does not work as a Python interpreter",
+        code="python-unusable",
+        causes=[cause, f"named by {target.source}"],
+        hints=["name another: `--python PATH`"],
+    )
+
+
+def _check(target: Target, facts: Mapping[str, Any]) -> None:
+    if facts["implementation"] != "cpython":
+        raise _unusable(target, f"it is {facts['implementation']}; torch has wheels for CPython only")
+    version = tuple(int(part) for part in facts["version"].split(".")[:2])
+    if version < MIN_PYTHON:
+        needed = ".".join(str(part) for part in MIN_PYTHON)
+        raise MimctlError(
+            f"Python {facts['version']} is too old",
+            code="python-too-old",
+            causes=[f"mimctl and its plugins need Python >= {needed}", f"`{target.python}`, named by {target.source}"],
+            hints=[f"make a newer environment: `python{needed} -m venv .venv`", "or name one: `--python PATH`"],
+        )
+
+
+def _search_path(facts: Mapping[str, Any], *, own: bool) -> tuple[Path, ...]:
+    """Return the folders of the module search path, without the current one (`python -m` puts it first)."""
+    entries = [Path(entry) for entry in facts["search"]]
+    if own and entries and not sys.flags.safe_path and entries[0] == Path.cwd():
+        entries = entries[1:]
+    return tuple(entry for entry in dict.fromkeys(entries) if entry.suffix != ".zip")
+
+
+def _platform(facts: Mapping[str, Any]) -> Platform:
+    raw = str(facts["system"])
+    known: dict[str, Literal["linux", "darwin", "win32"]] = {"linux": "linux", "darwin": "darwin", "win32": "win32"}
+    numbers = [int(part) for part in str(facts["mac"]).split(".")[:2] if part.isdigit()]
+    release = (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else None
+    return Platform(system=known.get(raw, "other"), machine=str(facts["machine"]), release=release)
+
+
+def _libc(raw: list[Any] | None) -> Libc | None:
+    return Libc(family=raw[0], version=(int(raw[1]), int(raw[2]))) if raw else None
+
+
+def _paths(facts: Mapping[str, Any], search: tuple[Path, ...]) -> Paths:
+    scheme = facts["paths"]
+    return Paths(
+        prefix=Path(facts["prefix"]),
+        purelib=Path(scheme["purelib"]),
+        platlib=Path(scheme["platlib"]),
+        scripts=Path(scheme["scripts"]),
+        data=Path(scheme["data"]),
+        search=search,
+        is_virtual=facts["prefix"] != facts["base_prefix"],
+        externally_managed=bool(facts["externally_managed"]),
+    )
+
+
+def _cv2(search: tuple[Path, ...]) -> Fact[Path | None]:
+    for folder in search:
+        found = next((each for each in (folder / "cv2" / "__init__.py", folder / "cv2.py") if each.is_file()), None)
+        found = found or next(iter(sorted(folder.glob("cv2.*.so"))), None)
+        if found is not None:
+            return Fact(value=found, source=str(folder))
+    return Fact(value=None, source="no cv2 module on the module search path")
+
+
+def _version(distributions: Mapping[str, Distribution], name: str) -> Fact[str | None]:
+    found = distributions.get(name)
+    if found is None:
+        return Fact(value=None, source=f"no {name} in the target environment")
+    return Fact(value=found.version, source=str(found.path))
+
+
+def _slurm(environ: Mapping[str, str]) -> Fact[str | None]:
+    job = environ.get("SLURM_JOB_ID")
+    if job:
+        return Fact(value=f"inside job {job}", source="SLURM_JOB_ID")
+    sbatch = shutil.which("sbatch", path=environ.get("PATH"))
+    return Fact(value=sbatch, source="PATH") if sbatch else Fact(value=None, source="no sbatch on PATH")
+
+
+def _uv(environ: Mapping[str, str]) -> tuple[Path | None, Fact[str | None]]:
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if beside.is_file() else shutil.which("uv", path=environ.get("PATH"))
+    if found is None:
+        return None, Fact(value=None, source="no uv on PATH")
+    try:
+        answer = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        version = answer.stdout.split()[1]
+    except (OSError, subprocess.TimeoutExpired, IndexError):
+        return None, Fact(value=None, source=f"{found} does not answer")
+    return Path(found), Fact(value=version, source=found)

@@ -1,0 +1,184 @@
+"""What was detected about one target environment; every fact keeps the source it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+Backend = Literal["cpu", "cuda", "rocm", "mps"]
+AcceleratorKind = Literal["cuda", "rocm", "mps", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact(Generic[T]):
+    """A value and where it was read."""
+
+    value: T
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The interpreter that is worked on, and what named it."""
+
+    python: Path
+    source: str
+    """`--python`, `VIRTUAL_ENV`, `./.venv`, …"""
+    is_own: bool
+    """Whether it is the interpreter that runs mimctl itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where the target keeps what is installed (sysconfig's scheme), and where it looks for modules."""
+
+    prefix: Path
+    purelib: Path
+    platlib: Path
+    scripts: Path
+    data: Path
+    search: tuple[Path, ...]
+    is_virtual: bool
+    externally_managed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libc:
+    """The C library of a Linux target; `version` as (major, minor)."""
+
+    family: Literal["glibc", "musl"]
+    version: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.version[0]}.{self.version[1]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Operating system and machine, in the words of wheel tags."""
+
+    system: Literal["linux", "darwin", "win32", "other"]
+    machine: str
+    """x86_64, aarch64, arm64, AMD64, …"""
+    release: tuple[int, int] | None = None
+    """macOS release; None elsewhere."""
+
+    def __str__(self) -> str:
+        return f"{self.system} {self.machine}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """One installed distribution, as its `.dist-info` folder names it."""
+
+    name: str
+    """Normalised (PEP 503)."""
+    version: str
+    path: Path
+    """The `.dist-info` (or `.egg-info`) folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Torch:
+    """The torch that is installed, read from its `version.py` without importing it."""
+
+    version: str
+    """With the local label: `2.13.0+cpu`."""
+    cuda: str | None
+    """CUDA toolkit it was built with (`13.0`), None for other builds."""
+    hip: str | None
+    path: Path | None
+    cxx11_abi: bool | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Return the local version label (`cpu`, `cu130`), None where it has none."""
+        return self.version.partition("+")[2] or None
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Return the release as numbers: (2, 13, 0)."""
+        return release_of(self.version)
+
+    @property
+    def backend(self) -> Backend:
+        """Return what the build computes on besides the CPU."""
+        if self.hip:
+            return "rocm"
+        return "cuda" if self.cuda else "cpu"
+
+    @property
+    def cuda_major(self) -> int | None:
+        """Return the major number of the CUDA toolkit."""
+        return int(self.cuda.partition(".")[0]) if self.cuda else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU; `capability` as NVIDIA writes it (`9.0`)."""
+
+    name: str
+    capability: str
+    memory_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """What the machine can compute on besides its CPU; `driver` is the version of the NVIDIA driver or of ROCm."""
+
+    kind: AcceleratorKind
+    driver: str | None = None
+    gpus: tuple[Gpu, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """All facts about one target environment."""
+
+    target: Target
+    python: Fact[str]
+    """Full version, `3.11.7`."""
+    abi: Fact[str]
+    """`cp311`, `cp313t`, …"""
+    platform: Fact[Platform]
+    libc: Fact[Libc | None]
+    torch: Fact[Torch | None]
+    accelerator: Fact[Accelerator]
+    gpus: Fact[tuple[Gpu, ...]]
+    cv2: Fact[Path | None]
+    slurm: Fact[str | None]
+    pip: Fact[str | None]
+    uv: Fact[str | None]
+    uv_path: Path | None = None
+    paths: Paths
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)
+
+    @property
+    def python_release(self) -> tuple[int, int]:
+        """Return (major, minor) of the target's Python."""
+        major, minor = release_of(self.python.value)[:2]
+        return major, minor
+
+    @property
+    def interpreter_tag(self) -> str:
+        """Return the most specific tag pair and platform: `cp311-cp311-linux_x86_64`."""
+        major, minor = self.python_release
+        platform = self.platform.value
+        return f"cp{major}{minor}-{self.abi.value}-{platform.system}_{platform.machine}"
+
+
+def release_of(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: `2.13.0a0+cu130` → (2, 13, 0); never raises."""
+    numbers: list[int] = []
+    for part in version.partition("+")[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    return tuple(numbers)
