@@ -1,3 +1,55 @@
 """From a bare machine to a trained vision model: the verbs of the command line as typed functions."""
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing at start-up
+    from mimctl.api import (
+        build_index,
+        build_wheels,
+        download,
+        env,
+        explain,
+        expand_matrix,
+        infer,
+        install,
+        list_package,
+        show_config,
+        show_settings,
+        test,
+        train,
+        uninstall,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "build_index",
+    "build_wheels",
+    "download",
+    "env",
+    "expand_matrix",
+    "explain",
+    "infer",
+    "install",
+    "list_package",
+    "show_config",
+    "show_settings",
+    "test",
+    "train",
+    "uninstall",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a verb on first use, so that `import mimctl` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'mimctl' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("mimctl.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

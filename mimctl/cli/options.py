@@ -1,0 +1,180 @@
+"""What every command shares: the common options, the list-taking `--cfg-options`, and how a handler becomes a command."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mimctl.cli.output import Output
+from mimctl.cli.result import Result
+
+if TYPE_CHECKING:
+    from mimctl.settings import Settings
+
+Handler = Callable[..., Result]
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][\w.\-]*\+?=", re.ASCII)
+_SETTING_FLAGS = ("python", "offline", "index", "installer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a handler gets besides its own options: how to speak, and the settings."""
+
+    output: Output
+    settings: Settings
+
+
+class VerbCommand(click.Command):
+    """A command with an Examples section whose `--cfg-options` takes several values after one flag."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse after repeating `--cfg-options` before each of its values."""
+        return super().parse_args(ctx, spread_cfg_options(args))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the Examples section."""
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def spread_cfg_options(args: Sequence[str]) -> list[str]:
+    """Turn `--cfg-options a=1 b=2` into `--cfg-options a=1 --cfg-options b=2`, up to `--` or what is no `key=value`."""
+    spread: list[str] = []
+    state = "out"
+    for position, word in enumerate(args):
+        if word == "--":
+            return [*spread, *args[position:]]
+        if word == "--cfg-options" or word.startswith("--cfg-options="):
+            state = "first" if word == "--cfg-options" else "more"
+        elif state == "first":
+            state = "more"
+        elif state == "more" and _ASSIGNMENT.match(word):
+            spread.append("--cfg-options")
+        else:
+            state = "out"
+        spread.append(word)
+    return spread
+
+
+def verb(name: str, *, examples: Sequence[str], target: bool = False) -> Callable[[Handler], click.Command]:
+    """Make a handler `(context, **options) -> Result` a command with the common options.
+
+    `target` adds `--python` and `--offline`. The command's return value is the exit code.
+    """
+
+    def decorate(handler: Handler) -> click.Command:
+        @functools.wraps(handler)
+        def callback(**values: Any) -> int:
+            context = _make_context(values)
+            result = handler(context, **values)
+            context.output.result(command_name(click.get_current_context()), result)
+            return result.exit_code
+
+        for option in reversed([*(_TARGET if target else ()), *_COMMON]):
+            callback = option(callback)
+        make = click.command(
+            name, cls=VerbCommand, examples=examples, context_settings={"help_option_names": ["-h", "--help"]}
+        )
+        return make(callback)
+
+    return decorate
+
+
+def command_name(context: click.Context) -> str:
+    """Return a command as typed, without `mimctl`: `list`, `settings show`."""
+    return context.command_path.partition(" ")[2]
+
+
+def _make_context(values: dict[str, Any]) -> Context:
+    from mimctl import settings as settings_module
+
+    flags = {name: values.pop(name, None) for name in _SETTING_FLAGS}
+    flags["offline"] = flags["offline"] or None
+    color = values.pop("color")
+    settings = settings_module.load({**flags, "color": color})
+    output = Output(
+        json=values.pop("as_json"),
+        quiet=values.pop("quiet"),
+        verbose=values.pop("verbose"),
+        color=settings.color,
+        debug=values.pop("debug"),
+    )
+    for key, origin in settings.origins.items():
+        output.say_debug(f"setting {key} from {origin}")
+    return Context(output=output, settings=settings)
+
+
+_COMMON: tuple[Callable[[Any], Any], ...] = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+    click.option("-q", "--quiet", is_flag=True, help="Print errors and bare data only."),
+    click.option("-v", "--verbose", is_flag=True, help="Print what is decided, and from which source."),
+    click.option("--color", type=click.Choice(["auto", "always", "never"]), help="Colour the output."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+)
+
+_TARGET: tuple[Callable[[Any], Any], ...] = (
+    click.option("--python", metavar="PATH", help="The interpreter to work on; found by itself where not given."),
+    click.option("--offline", is_flag=True, help="Use caches only, never the network."),
+)
+
+
+def index_option(command: _Decorated) -> _Decorated:
+    """Add `-i/--index`, repeatable."""
+    option = click.option(
+        "-i", "--index", "--index-url", "index", multiple=True, metavar="ADDRESS", help="A mimctl index; repeatable."
+    )
+    return option(command)
+
+
+def config_options(command: _Decorated) -> _Decorated:
+    """Add `--cfg-options` and `--trust-config`."""
+    for option in (
+        click.option("--trust-config", is_flag=True, help="Let a downloaded config import modules."),
+        click.option(
+            "--cfg-options",
+            "cfg_options",
+            multiple=True,
+            metavar="KEY=VALUE...",
+            help="Override values of the config; several after one flag, or the flag again.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def launch_options(command: _Decorated) -> _Decorated:
+    """Add how the processes are started: mim's words and ours."""
+    for option in reversed(_LAUNCH):
+        command = option(command)
+    return command
+
+
+_LAUNCH: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "-l", "--launcher", type=click.Choice(["none", "pytorch", "slurm"]), help="How processes are started."
+    ),
+    click.option("-G", "--gpus", type=click.IntRange(min=0), help="GPUs in all; 0 is the CPU.  [default: 1 if seen]"),
+    click.option("--procs", type=click.IntRange(min=1), help="Processes on the CPU.  [default: 1]"),
+    click.option("-g", "--gpus-per-node", type=click.IntRange(min=0), help="GPUs of one node (slurm)."),
+    click.option("-c", "--cpus-per-task", type=click.IntRange(min=1), default=2, show_default=True, help="(slurm)"),
+    click.option("-p", "--partition", help="Partition of the cluster (slurm)."),
+    click.option("--srun-args", metavar="ARGS", help="More arguments for srun, quoted as one (slurm)."),
+    click.option("--port", type=click.IntRange(0, 65535), help="Rendezvous port; a free one is found by itself."),
+    click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing."),
+    click.option("-y", "--yes", is_flag=True, help="Ask nothing."),
+)
+
+PATH = click.Path(path_type=Path)

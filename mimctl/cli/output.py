@@ -1,0 +1,117 @@
+"""The one place that prints: human text, one JSON document, or next to nothing; colour only where it is wanted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from mimctl.cli.result import Line, Result, Styled
+from mimctl.errors import MimctlError, render
+
+if TYPE_CHECKING:
+    from mimctl.cli.progress import RunView
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """How this invocation speaks."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: str = "auto"
+    debug: bool = False
+
+    def result(self, command: str, result: Result) -> None:
+        """Print a result to stdout, its notes to stderr."""
+        for note in result.notes:
+            self.note(note)
+        if self.json:
+            self._document({"schema_version": SCHEMA_VERSION, "command": command, **result.data})
+            return
+        self._lines(result.quiet if self.quiet else result.lines, sys.stdout)
+
+    def error(self, command: str | None, error: MimctlError) -> None:
+        """Print an error to stderr, and as the one JSON document on stdout where `--json` was asked for."""
+        if self.json:
+            self._document({"schema_version": SCHEMA_VERSION, "command": command, "error": error.to_dict()})
+        self._lines(_error_lines(error), sys.stderr)
+
+    def note(self, line: Line) -> None:
+        """Tell a person something on stderr, unless `-q`."""
+        if not self.quiet:
+            self._lines([line], sys.stderr)
+
+    def say_debug(self, text: str) -> None:
+        """Print a line on stderr that only `-v` shows."""
+        if self.verbose:
+            self._lines([Styled(f"debug: {text}", "dim")], sys.stderr)
+
+    def is_live(self) -> bool:
+        """Whether progress may be drawn: stderr is a terminal and nobody asked for quiet."""
+        return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal; without one the answer is yes, as nobody could give another."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return True
+        sys.stderr.write(f"{question} [Y/n] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+    def run_view(self, title: str) -> RunView:
+        """Return what draws the events of a run: a live bar on a terminal, plain lines elsewhere."""
+        from mimctl.cli.progress import make_view
+
+        return make_view(self, title)
+
+    def _document(self, data: Mapping[str, object]) -> None:
+        import json
+
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
+    def _lines(self, lines: Iterable[Line], stream: IO[str]) -> None:
+        colored = self.wants_color(stream)
+        console = _console(stream) if colored else None
+        for line in lines:
+            text, style = (line.text, line.style) if isinstance(line, Styled) else (line, "")
+            if console is not None and style:
+                console.print(text, style=style, soft_wrap=True)
+            else:
+                stream.write(_encodable(text, stream) + "\n")
+        stream.flush()
+
+    def wants_color(self, stream: IO[str]) -> bool:
+        """Decide on colour: `--color` > FORCE_COLOR > NO_COLOR > whether the stream is a terminal."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            return False
+        return stream.isatty()
+
+
+def _error_lines(error: MimctlError) -> list[Line]:
+    head, *rest = render(error).split("\n")
+    styles = {"hint:": "cyan", "  caus": ""}
+    return [Styled(head, "bold red"), *(Styled(line, styles.get(line[:5], "")) for line in rest)]
+
+
+def _encodable(text: str, stream: IO[str]) -> str:
+    encoding = stream.encoding or "utf-8"
+    return text if encoding.lower().startswith("utf") else text.encode(encoding, "replace").decode(encoding)
+
+
+def _console(stream: IO[str]) -> Any:
+    from rich.console import Console
+
+    return Console(
+        file=stream, force_terminal=True, color_system="standard", highlight=False, markup=False, emoji=False
+    )

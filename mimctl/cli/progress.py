@@ -1,0 +1,167 @@
+"""Draw a run's events: a live bar on a terminal's stderr, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mimctl.cli.result import Line, Styled
+
+if TYPE_CHECKING:
+    from mimctl.cli.output import Output
+
+PLAIN_EVERY_S = 10.0
+"""Seconds between two step lines where there is no live bar."""
+
+_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
+
+
+class RunView(Protocol):
+    """What is told of a run while it goes."""
+
+    def __enter__(self) -> RunView:
+        """Begin to draw."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Leave the screen as it is."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Show one event."""
+
+    def line(self, text: str) -> None:
+        """Show one line that the child printed."""
+
+
+def make_view(output: Output, title: str) -> RunView:
+    """Return the view that fits stderr."""
+    return LiveView(output, title) if output.is_live() else PlainView(output)
+
+
+class PlainView:
+    """Lines for logs and pipes: one now and then, and at each phase, checkpoint and result."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self._last_step = float("-inf")
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Print the event where it tells something new."""
+        if event["event"] == "step":
+            is_last = event.get("step") == event.get("steps")
+            if event["time"] - self._last_step < PLAIN_EVERY_S and not is_last:
+                return
+            self._last_step = event["time"]
+        line = describe(event, debug=self.output.verbose)
+        if line is not None:
+            self.output.note(line)
+
+    def line(self, text: str) -> None:
+        """Print the child's line."""
+        self.output.note(text)
+
+
+class LiveView:
+    """A bar that moves, with the lines that matter above it."""
+
+    def __init__(self, output: Output, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.output = output
+        self._lock = threading.Lock()
+        colored = output.wants_color(sys.stderr)
+        self._console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, no_color=not colored)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task(title, total=None, facts="starting")
+
+    def __enter__(self) -> LiveView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Move the bar, or print a line above it."""
+        if event["event"] == "step":
+            self._progress.update(
+                self._task,
+                description=_place(event),
+                completed=event.get("step", 0),
+                total=event.get("steps"),
+                facts=_facts(event),
+            )
+            return
+        line = describe(event, debug=self.output.verbose)
+        if line is not None:
+            self._print(line)
+
+    def line(self, text: str) -> None:
+        """Print the child's line above the bar."""
+        self._print(text)
+
+    def _print(self, line: Line) -> None:
+        with self._lock:
+            text, style = (line.text, line.style) if isinstance(line, Styled) else (line, "")
+            self._progress.console.print(text, style=style or None, soft_wrap=True)
+
+
+def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:
+    """Return one line on an event, None where a person needs none (errors are told once, at the end)."""
+    kind = event["event"]
+    if kind == "phase":
+        epoch, most = event.get("epoch"), event.get("max_epochs")
+        return f"{event['phase']}" + (f": epoch {epoch} of {most}" if epoch and most else "")
+    if kind == "step":
+        return f"{_place(event)}: {event.get('step')}/{event.get('steps')}  {_facts(event)}".rstrip()
+    if kind == "metrics":
+        numbers = "  ".join(f"{name} {_number(value)}" for name, value in event.get("metrics", {}).items())
+        return Styled(f"{event.get('phase', 'val')}: {numbers}", "green")
+    if kind == "checkpoint":
+        return f"checkpoint: {event['path']}"
+    if kind == "log":
+        level = str(event.get("level", "info")).lower()
+        if level == "debug" and not debug:
+            return None
+        text = str(event.get("message", ""))
+        return Styled(text, _LEVELS[level]) if level in _LEVELS else text
+    return None
+
+
+def _place(event: Mapping[str, Any]) -> str:
+    epoch = event.get("epoch")
+    return f"{event.get('phase', 'run')}" + (f" epoch {epoch}" if epoch else "")
+
+
+def _facts(event: Mapping[str, Any]) -> str:
+    facts = [f"{name} {_number(value)}" for name, value in event.get("scalars", {}).items()]
+    eta = event.get("eta_s")
+    return "  ".join([*facts, f"eta {duration(eta)}"] if eta is not None else facts)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as people read it: `2h05m`, `3m20s`, `12s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

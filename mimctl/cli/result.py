@@ -1,0 +1,42 @@
+"""What a command hands to the one place that prints: plain data, and its human rendering as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A line of text with one style (`bold`, `green`, `yellow`, `red`, `dim`), used only where colour is on."""
+
+    text: str
+    style: str
+
+
+Line = str | Styled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The outcome of a command.
+
+    `data` is the JSON document without its envelope; `lines` the human text for stdout; `quiet` what is left of it
+    with `-q` (bare data, nothing for most commands); `notes` go to stderr.
+    """
+
+    data: Mapping[str, object] = field(default_factory=dict)
+    lines: Sequence[Line] = ()
+    quiet: Sequence[Line] = ()
+    notes: Sequence[Line] = ()
+    exit_code: int = 0
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> list[Line]:
+    """Return rows as aligned columns two blanks apart, nothing cut; `head` is bold."""
+    cells = [[str(cell) for cell in row] for row in ([head, *rows] if head else rows)]
+    if not cells:
+        return []
+    widths = [max(len(row[column]) for row in cells if column < len(row)) for column in range(max(map(len, cells)))]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
+    return [Styled(texts[0], "bold"), *texts[1:]] if head else list(texts)

@@ -1,0 +1,104 @@
+"""The static table of commands: help, suggestions and dispatch are answered from it without importing a command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One command: its name, the topic it stands under in the help, one line about it, the module that holds it."""
+
+    name: str
+    topic: str
+    summary: str
+    module: str
+    children: tuple[Entry, ...] = ()
+
+
+def _verb(name: str, topic: str, summary: str, module: str | None = None) -> Entry:
+    return Entry(name=name, topic=topic, summary=summary, module=module or f"mimctl.cli.commands.{name}")
+
+
+def _group(name: str, topic: str, summary: str, module: str, *children: tuple[str, str]) -> Entry:
+    entries = tuple(_verb(child, topic, text, module) for child, text in children)
+    return Entry(name=name, topic=topic, summary=summary, module=module, children=entries)
+
+
+INSTALLING = "Set up"
+MODELS = "Models"
+UPKEEP = "mimctl itself"
+MAKING = "For maintainers"
+TOPICS = (INSTALLING, MODELS, UPKEEP, MAKING)
+
+COMMANDS: tuple[Entry, ...] = (
+    _verb("env", INSTALLING, "Show what is on this machine: Python, torch, accelerator, each with its source"),
+    _verb("install", INSTALLING, "Install a toolbox and the op wheel that fits, leaving torch alone"),
+    _verb("uninstall", INSTALLING, "Remove a toolbox"),
+    _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
+    _verb("download", MODELS, "Fetch a model's config and weights"),
+    _verb("train", MODELS, "Train a model on your data or a config's"),
+    _verb("test", MODELS, "Measure a checkpoint on a config's test set"),
+    _verb("infer", MODELS, "Run a model on images"),
+    _group(
+        "config",
+        MODELS,
+        "Look into experiment configs",
+        "mimctl.cli.commands.config",
+        ("show", "Print a config with its bases and overrides resolved"),
+        ("diff", "Compare two resolved configs"),
+        ("origin", "Say which file and line a value comes from"),
+        ("lint", "Check a config without starting anything"),
+    ),
+    _group(
+        "settings",
+        UPKEEP,
+        "Show and change mimctl's settings",
+        "mimctl.cli.commands.settings",
+        ("show", "Print each setting, with --origin where it comes from"),
+        ("set", "Set a value in the user's config.toml"),
+        ("unset", "Remove a value from the user's config.toml"),
+    ),
+    _verb("explain", UPKEEP, "Explain an error code"),
+    _verb("completions", UPKEEP, "Print the completion script of a shell"),
+    _group(
+        "index",
+        MAKING,
+        "Build an index of wheels and models",
+        "mimctl.cli.commands.index",
+        ("build", "Turn wheels and zoo sources into a static index"),
+    ),
+    _group(
+        "wheels",
+        MAKING,
+        "Op wheels: what is built and where it is verified",
+        "mimctl.cli.commands.wheels",
+        ("matrix", "Print the build and verification matrix of wheels-matrix.yaml"),
+        ("build", "Build the wheel of one cell of the matrix"),
+    ),
+)
+
+OTHER_WORDS: dict[str, str] = {
+    "predict": "infer",
+    "detect": "infer",
+    "inference": "infer",
+    "demo": "infer",
+    "val": "test",
+    "validate": "test",
+    "eval": "test",
+    "evaluate": "test",
+    "export": "convert",
+    "deploy": "convert",
+    "remove": "uninstall",
+    "ls": "list",
+    "help": "--help",
+    "fetch": "download",
+    "pull": "download",
+    "fit": "train",
+    "completion": "completions",
+    "version": "--version",
+}
+"""Words of other tools → ours."""
+
+PLUGIN_VERBS = ("browse", "analyze", "flops", "benchmark", "convert", "publish", "data")
+"""Verbs that a toolbox may offer beside train, test and infer."""

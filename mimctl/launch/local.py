@@ -1,0 +1,191 @@
+"""Start a run's child on this machine, follow its events, pass signals on, and leave no process behind."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mimctl.launch.model import LaunchPlan, Listener, Outcome
+
+POLL_S = 0.05
+INTERRUPT_GRACE_S = 2.5
+"""After Ctrl-C: seconds until SIGTERM; SIGKILL follows `TERMINATE_GRACE_S` later. Both together stay below 5 s."""
+TERMINATE_GRACE_S = 1.0
+KEPT_LINES = 40
+
+
+def run(plan: LaunchPlan, listener: Listener) -> Outcome:
+    """Run the plan's child to its end.
+
+    SIGTERM and SIGHUP of this process go on to the child, whose exit code says the rest. On KeyboardInterrupt the
+    child and all its descendants are stopped before it is raised again.
+    """
+    plan.spec.write(plan.spec_path)
+    environment = {name: value for name, value in os.environ.items() if name not in plan.unset}
+    process = subprocess.Popen(
+        plan.argv,
+        env={**environment, **plan.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    events = EventReader(Path(plan.spec.events_path) if plan.spec.events_path else None)
+    relay = _Relay(process.stdout, listener)
+    error: Mapping[str, Any] | None = None
+    try:
+        with _signals_forwarded_to(process):
+            while True:
+                ended = process.poll() is not None
+                for event in events.read():
+                    if event.get("event") == "error":
+                        error = event
+                    listener.event(event)
+                if ended:
+                    break
+                time.sleep(POLL_S)
+    except BaseException:
+        stop(process)
+        raise
+    finally:
+        _sweep(process)
+        relay.finish()
+    code = process.returncode
+    return Outcome(
+        exit_code=128 - code if code < 0 else code,
+        result=_read_result(plan.spec.result_path),
+        error=error,
+        last_lines=tuple(relay.kept),
+    )
+
+
+class EventReader:
+    """Read the JSON lines that another process appends to a file, only whole ones."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._stream: IO[bytes] | None = None
+        self._rest = b""
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the events that came since the last call."""
+        if self._stream is None:
+            if self.path is None or not self.path.exists():
+                return
+            self._stream = self.path.open("rb")
+        *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # a line torn by a full disk; the exit code tells the rest
+            if isinstance(event, dict):
+                yield event
+
+
+class _Relay:
+    """Hand what the child prints to the listener, line by line, and keep the last lines."""
+
+    def __init__(self, stream: IO[bytes], listener: Listener) -> None:
+        self.kept: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
+        self._stream = stream
+        self._listener = listener
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        for raw in self._stream:
+            text = raw.decode("utf-8", "replace").rstrip("\r\n")
+            self.kept.append(text)
+            self._listener.line(text)
+
+    def finish(self) -> None:
+        # A process that escaped could hold the pipe open for ever.
+        self._thread.join(timeout=2.0)
+
+
+@contextlib.contextmanager
+def _signals_forwarded_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def forward(number: int, _frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+
+    held = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a child and all that it started: SIGINT, then SIGTERM, then SIGKILL; a second Ctrl-C goes straight there."""
+    family = descendants(process.pid)
+    try:
+        for number, grace in ((signal.SIGINT, INTERRUPT_GRACE_S), (signal.SIGTERM, TERMINATE_GRACE_S)):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+            try:
+                process.wait(grace)
+                break
+            except subprocess.TimeoutExpired:
+                family |= descendants(process.pid)
+    except KeyboardInterrupt:
+        family |= descendants(process.pid)
+    finally:
+        for pid, started in family.items():
+            if _start_time(pid) == started:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _sweep(process: subprocess.Popen[bytes]) -> None:
+    # Workers of a child that died share its session's process group.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return all processes below `pid` → when each started, which tells it from a later one with the same number."""
+    found: dict[int, str] = {}
+    waiting = [pid]
+    while waiting:
+        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                for child in map(int, task.read_text(encoding="ascii").split()):
+                    started = _start_time(child)
+                    if started and child not in found:
+                        found[child] = started
+                        waiting.append(child)
+    return found
+
+
+def _start_time(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _read_result(path: str | None) -> Mapping[str, Any] | None:
+    if path is None or not Path(path).is_file():
+        return None
+    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    return data if isinstance(data, dict) else None

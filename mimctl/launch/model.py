@@ -1,0 +1,95 @@
+"""What launching is told and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mimctl.spec import LauncherFacts, RunSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmOptions:
+    """What only Slurm knows; the counts of tasks and nodes stand in `LauncherFacts`."""
+
+    gpus: int = 0
+    cpus_per_task: int = 2
+    partition: str | None = None
+    srun_args: tuple[str, ...] = ()
+    job_name: str = "mimctl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One run of one verb of one toolbox, everything resolved: paths are absolute, names are found."""
+
+    action: str
+    plugin: str
+    package: str
+    entry: str
+    python: Path
+    run_dir: Path
+    """Where the specification, the events and the result of this run are written."""
+    config: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    work_dir: Path | None = None
+    checkpoint: Path | None = None
+    inputs: tuple[str, ...] = ()
+    resume: str | None = None
+    seed: int | None = None
+    amp: bool = False
+    auto_scale_lr: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    launcher: LauncherFacts = field(default_factory=LauncherFacts)
+    port: int | None = None
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchPlan:
+    """Exactly what is started: the specification and where it goes, argv, changes of the environment.
+
+    `environment` is set on top of the caller's, `unset` taken out of it. With `--launcher slurm` `files` holds the
+    batch script and what it names (path → text), and `argv` is the line that submits it.
+    """
+
+    spec: RunSpec
+    spec_path: Path
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    files: Mapping[Path, str] = field(default_factory=dict)
+    script: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a child ended: its exit code (128 + n for signal n), its result or its error, what it printed last."""
+
+    exit_code: int
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    last_lines: tuple[str, ...] = ()
+
+
+class Listener(Protocol):
+    """Who watches a run: gets its progress events and the lines that the child prints."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take one progress event."""
+
+    def line(self, text: str) -> None:
+        """Take one line that the child printed beside its events."""
+
+
+class Silence:
+    """A listener that drops everything."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Drop it."""
+
+    def line(self, text: str) -> None:
+        """Drop it."""

@@ -1,0 +1,89 @@
+"""Render a run as a plain, readable, resubmittable sbatch script.
+
+The trap and requeue rules are those of docs/explanation/launching.md: a preempted job comes back, a cancelled one
+stays dead.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from mimctl.launch.model import RunRequest
+
+MAX_RESTARTS = 20
+
+_SCRIPT = """\
+#!/bin/bash
+{directives}
+
+# The first node of this allocation is where the ranks meet; a MASTER_ADDR that you export wins.
+export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}}"
+export MASTER_PORT="{port}"
+echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
+
+JOB="$SLURM_JOB_ID"
+if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
+RUN={run_dir}
+SPEC={spec_path}
+# After a preemption the run goes on from its newest checkpoint.
+if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then SPEC={resume_path}; fi
+rm -f "$RUN/unfinished"
+
+TERMED=
+trap 'TERMED=1' TERM
+{srun} &
+STEP=$!
+wait "$STEP"; CODE=$?
+# A trapped signal ends `wait` early; the step is still there then.
+while kill -0 "$STEP" 2>/dev/null; do wait "$STEP"; CODE=$?; done
+
+if [ -e "$RUN/unfinished" ]; then
+  # Slurm itself requeues a job that it preempted (TERM came) and leaves a cancelled one dead.
+  if [ -n "$TERMED" ]; then exit 143; fi
+  if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ]; then exec scontrol requeue "$JOB"; fi
+fi
+exit "$CODE"
+"""
+
+
+def render_script(request: RunRequest, *, spec_path: Path, resume_path: Path) -> str:
+    """Return the script that runs `spec_path`, one task per rank; on a restart `resume_path`."""
+    srun = [
+        "srun",
+        "--kill-on-bad-exit=1",
+        *request.slurm.srun_args,
+        str(request.python),
+        "-u",
+        "-P",
+        "-m",
+        "mimctl.engine.child",
+    ]
+    # Two ports in three are free above 20000; jobs that share a node have neighbouring ids.
+    port = str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
+    return _SCRIPT.format(
+        directives="\n".join(f"#SBATCH {line}" for line in directives(request)),
+        port=port,
+        run_dir=shlex.quote(str(request.run_dir)),
+        spec_path=shlex.quote(str(spec_path)),
+        resume_path=shlex.quote(str(resume_path)),
+        srun=f'{shlex.join(srun)} "$SPEC"',
+        max_restarts=MAX_RESTARTS,
+    )
+
+
+def directives(request: RunRequest) -> list[str]:
+    """Return the `#SBATCH` options: GPUs and the partition only where there are any."""
+    facts, slurm = request.launcher, request.slurm
+    lines = [
+        f"--job-name={shlex.quote(slurm.job_name)}",
+        f"--nodes={facts.num_nodes}",
+        f"--ntasks-per-node={facts.num_procs}",
+        f"--cpus-per-task={slurm.cpus_per_task}",
+    ]
+    if facts.device == "cuda":
+        lines.append(f"--gres=gpu:{facts.num_procs}")
+    if slurm.partition:
+        lines.append(f"--partition={shlex.quote(slurm.partition)}")
+    output = shlex.quote(str(request.run_dir / "slurm-%j.out"))
+    return [*lines, f"--output={output}", "--open-mode=append", "--requeue"]
