@@ -1,0 +1,39 @@
+"""Data of a training: datasets, samplers, transforms and the loader that joins them. Knows no task."""
+
+from mimctl.engine.data.collate import default_collate, pseudo_collate
+from mimctl.engine.data.dataset import BaseDataset
+from mimctl.engine.data.loader import build_dataloader, skip_batches, worker_init_fn
+from mimctl.engine.data.randomness import SampleIndex, current_epoch
+from mimctl.engine.data.samplers import AspectRatioBatchSampler, DefaultSampler, InfiniteSampler
+from mimctl.engine.data.transform import (
+    BaseTransform,
+    Compose,
+    KeyMapper,
+    RandomApply,
+    RandomChoice,
+    TransformBroadcaster,
+)
+from mimctl.engine.data.wrappers import ClassBalancedDataset, ConcatDataset, RepeatDataset
+
+__all__ = [
+    "AspectRatioBatchSampler",
+    "BaseDataset",
+    "BaseTransform",
+    "ClassBalancedDataset",
+    "Compose",
+    "ConcatDataset",
+    "DefaultSampler",
+    "InfiniteSampler",
+    "KeyMapper",
+    "RandomApply",
+    "RandomChoice",
+    "RepeatDataset",
+    "SampleIndex",
+    "TransformBroadcaster",
+    "build_dataloader",
+    "current_epoch",
+    "default_collate",
+    "pseudo_collate",
+    "skip_batches",
+    "worker_init_fn",
+]
