@@ -38,7 +38,8 @@ def _abi() -> str:
 
 def _machine() -> str:
     """Return the machine the interpreter was built for: a 32-bit Python on a 64-bit kernel says i686."""
-    return sysconfig.get_platform().replace(".", "-").rpartition("-")[2] or platform.machine()
+    machine = sysconfig.get_platform().rpartition("-")[2]
+    return platform.machine() if machine in ("", "universal2") else machine
 
 
 def _libc() -> list[object] | None:

@@ -1,0 +1,62 @@
+"""Keep the documents of indexes on disk with their ETags, so that an unchanged one is not sent again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A document as it was last seen; `body` is None where the index had none of that name."""
+
+    body: bytes | None
+    etag: str | None
+
+
+class DocumentCache:
+    """Documents by address in one folder; a cache that cannot be written is as good as none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, url: str) -> Kept | None:
+        """Return what is kept for `url`, None where nothing (readable) is."""
+        try:
+            head, _, body = self._path(url).read_bytes().partition(b"\n")
+            facts = json.loads(head)
+            if facts["url"] != _without_secret(url):
+                return None
+            return Kept(body=body if facts["found"] else None, etag=facts["etag"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, url: str, *, body: bytes | None, etag: str | None) -> None:
+        """Keep a document; quietly keep none where the folder cannot be written."""
+        head = json.dumps({"url": _without_secret(url), "found": body is not None, "etag": etag})
+        path = self._path(url)
+        temporary: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(head.encode() + b"\n" + (body or b""))
+            Path(temporary).replace(path)
+        except OSError:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    Path(temporary).unlink()
+
+    def _path(self, url: str) -> Path:
+        return self._folder / hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
+def _without_secret(url: str) -> str:
+    from mimctl.transfer import redact
+
+    return redact(url)

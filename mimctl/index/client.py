@@ -1,0 +1,189 @@
+"""Fetch what indexes say and the files they hold: several addresses in order, cached, offline from the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from mimctl.errors import MimctlError, NetworkError, UsageError
+from mimctl.index.cache import DocumentCache
+from mimctl.index.model import Index, IndexFile, Toolbox, bad_index, parse_index, parse_toolboxes
+from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_remote, redact
+
+
+class IndexClient:
+    """Reads the given indexes; an address is a folder, a `file://` or an http(s) address of the site root.
+
+    Documents are asked for once in the life of a client and kept in `cache_dir` with their ETag. With
+    `offline` (or `transfer.offline`) an http index is read from the cache only.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        transfer: TransferSettings | None = None,
+        cache_dir: Path = Path(),
+        offline: bool = False,
+    ) -> None:
+        settings = transfer or TransferSettings(offline=offline)
+        self.addresses = tuple(dict.fromkeys(_root(address) for address in addresses))
+        self._settings = settings
+        self._offline = offline or settings.offline
+        self._cache = DocumentCache(cache_dir / "index")
+        self._wheels_dir = cache_dir / "wheels"
+        self._documents: dict[str, Any] = {}
+
+    def load(self) -> Index:
+        """Return what all indexes say together.
+
+        Raises UsageError[no-index] where none is named, NetworkError[offline | network] where one cannot be reached,
+        MimctlError[not-an-index | bad-index | index-version] where it does not hold an index.
+        """
+        if not self.addresses:
+            raise no_index()
+        files: list[IndexFile] = []
+        torch_verified: str | None = None
+        for address in self.addresses:
+            data = self._document(address, "index.json")
+            if data is None:
+                raise _not_an_index(address)
+            more, verified = parse_index(data, address=redact(address))
+            files.extend(_located(file, address) for file in more)
+            torch_verified = torch_verified or verified
+        return Index(
+            addresses=self.addresses, files=tuple(files), torch_verified=torch_verified, toolboxes=self.toolboxes()
+        )
+
+    def toolboxes(self) -> dict[str, Toolbox]:
+        """Return the toolboxes of all indexes by name; an earlier index wins."""
+        found: dict[str, Toolbox] = {}
+        for address in self.addresses:
+            data = self._document(address, "toolboxes.json")
+            if data is not None:
+                found = {**parse_toolboxes(data, address=redact(address)), **found}
+        return found
+
+    def zoo(self, plugin: str) -> dict[str, Any]:
+        """Return the plugin's `zoo/<plugin>.json` with the models of all indexes, an earlier index first.
+
+        Each model gets the key `address`: the root of its index, which its `weights.file` is relative to.
+        """
+        models: list[dict[str, Any]] = []
+        for address in self.addresses:
+            data = self._document(address, f"zoo/{plugin}.json")
+            if data is None:
+                continue
+            if not isinstance(data, dict) or not isinstance(data.get("models"), list):
+                raise bad_index(redact(address), f"`zoo/{plugin}.json` holds no models")
+            models.extend({**model, "address": address} for model in data["models"] if isinstance(model, dict))
+        return {"schema_version": 1, "plugin": plugin, "models": models}
+
+    def fetch(self, file: IndexFile, *, progress: Progress | None = None) -> Path:
+        """Return a verified copy of `file` in the cache.
+
+        Raises IntegrityError[hash-mismatch] with both hashes, and what `transfer.download` raises.
+        """
+        dest = self._wheels_dir / file.sha256 / file.filename
+        return download(
+            file.url,
+            dest,
+            sha256=file.sha256,
+            settings=self._settings,
+            progress=progress,
+            is_guarded=not file.url.startswith(file.address),
+        )
+
+    def file_address(self, address: str, relative: str) -> str:
+        """Return the whole address of a file that an index names by its path from the root."""
+        return _join(address, relative)
+
+    def _document(self, address: str, name: str) -> Any:
+        """Return a JSON document of an index, None where the index has none of that name."""
+        url = _join(address, name)
+        if url not in self._documents:
+            body = self._body(url)
+            self._documents[url] = None if body is None else _parse(body, redact(url))
+        return self._documents[url]
+
+    def _body(self, url: str) -> bytes | None:
+        if not is_remote(url):
+            answer = get_bytes(url, settings=self._settings, is_missing_ok=True)
+            return None if answer.status == 404 else answer.body
+        kept = self._cache.read(url)
+        if self._offline:
+            if kept is None:
+                raise _not_cached(url)
+            return kept.body
+        answer = get_bytes(url, etag=kept.etag if kept else None, settings=self._settings, is_missing_ok=True)
+        if answer.status == 304 and kept is not None:
+            return kept.body
+        body = None if answer.status == 404 else answer.body
+        self._cache.write(url, body=body, etag=answer.etag)
+        return body
+
+
+def no_index() -> UsageError:
+    """Return the error for a request that needs an index where none is named."""
+    return UsageError(
+        "no index is named",
+        code="no-index",
+        causes=["neither `--index`, `MIMCTL_INDEX_URL` nor a setting `index` says where wheels and models are"],
+        hints=[
+            "name one: `mimctl settings set index ADDRESS` (a URL or a folder)",
+            "or build one: `mimctl index build --wheels DIR --out DIR`",
+        ],
+    )
+
+
+def _root(address: str) -> str:
+    """Return an address without `index.json` and without a final slash; a folder as an absolute path."""
+    text = address.strip().removesuffix("/index.json").rstrip("/") or "/"
+    if "://" in text:
+        return text
+    return str(Path(text).expanduser().absolute())
+
+
+def _join(address: str, relative: str) -> str:
+    return f"{address}/{relative}"
+
+
+def _located(file: IndexFile, address: str) -> IndexFile:
+    """Return the file with its whole address; refuse an index on the network that points into this machine's files."""
+    url = file.url
+    if "://" not in url:
+        if Path(url).is_absolute() or ".." in unquote(url).split("/"):
+            raise bad_index(redact(address), f"`{url}` leaves the index")
+        url = _join(address, url if "://" in address else unquote(url))
+    elif not is_remote(url):
+        raise bad_index(redact(address), f"`{redact(url)}` is neither relative nor an http address")
+    return replace(file, url=url, address=address)
+
+
+def _parse(body: bytes, shown: str) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as err:
+        raise bad_index(shown, f"it is not JSON: {err}") from err
+
+
+def _not_an_index(address: str) -> MimctlError:
+    place = redact(address)
+    return MimctlError(
+        f"no mimctl index at `{place}`",
+        code="not-an-index",
+        causes=[f"there is no `index.json` in `{place}`"],
+        hints=["name the folder or address that holds `index.json`: `--index ADDRESS`"],
+    )
+
+
+def _not_cached(url: str) -> NetworkError:
+    return NetworkError(
+        f"`{redact(url)}` is not in the cache",
+        code="offline",
+        causes=["offline was asked for, and it was never fetched before"],
+        hints=["repeat without `--offline`", "or name an index in a folder: `--index DIR`"],
+    )
