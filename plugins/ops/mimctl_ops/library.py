@@ -109,7 +109,7 @@ def _explain(reason: str) -> str:
 
 def _load_message(info: BuildInfo) -> str:
     return (
-        f"the compiled operators of mimctl-ops ({info.backend}) cannot be loaded; pure PyTorch is used, which is slower\n"
+        f"the compiled operators of mimctl-ops ({info.backend}) cannot be loaded; the slower pure PyTorch is used\n"
         f"  cause: {info.load_error}\n"
         f"         this build needs torch >= {info.min_torch}, torch {torch.__version__} is installed\n"
         "  hint: install a build that fits: `mimctl install mimctl-ops`, or `--variant python` for pure PyTorch"

@@ -1,4 +1,4 @@
-"""Pure-PyTorch twins of the compiled operators: the same signatures and results on any device, and what tests compare with."""
+"""Pure-PyTorch twins of the compiled operators: the same signatures and results, on any device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 128
-"""Boxes decided at once: enough to keep the work in few tensor operations, few enough that the masks stay in the cache."""
+"""Boxes decided at once: many, to need few tensor operations, but so few that their masks stay in the cache."""
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
