@@ -7,6 +7,7 @@ from mimctl.transfer.address import is_remote, redact
 from mimctl.transfer.fetch import download
 from mimctl.transfer.model import Note, Progress, Response, TransferSettings
 from mimctl.transfer.read import get_bytes
+from mimctl.transfer.storage import locked, write_file
 from mimctl.transfer.verify import sha256_of
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "download",
     "get_bytes",
     "is_remote",
+    "locked",
     "redact",
     "sha256_of",
+    "write_file",
 ]

@@ -95,6 +95,23 @@ class Part:
             os.close(folder)
 
 
+def write_file(dest: Path, content: bytes) -> Path:
+    """Write a small file whole or not at all, and return it; raise as `disk_errors` says."""
+    temporary = dest.with_name(f".{dest.name}.{os.getpid()}-{time.monotonic_ns():x}")
+    with disk_errors(dest):
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _open(temporary, os.O_CREAT | os.O_EXCL) as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(dest)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return dest
+
+
 @contextmanager
 def disk_errors(dest: Path) -> Iterator[None]:
     """Turn what the operating system says about `dest` into one error for people."""

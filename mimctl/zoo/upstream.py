@@ -1,0 +1,157 @@
+"""Configs out of a published wheel of OpenMMLab: fetched by pip or uv, unpacked as data, kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from mimctl.errors import IntegrityError, MimctlError, NetworkError, UnsafeFileError, UsageError
+from mimctl.transfer import Note
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)==([0-9][\w.+!]*)")
+_SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json"})
+_MOST_BYTES = 64 << 20
+
+
+def upstream_configs(
+    requirement: str,
+    *,
+    cache_dir: Path,
+    is_offline: bool = False,
+    python: Path | None = None,
+    note: Note | None = None,
+) -> Path:
+    """Return a folder with the configs (`<package>/.mim/configs`) of `requirement`, such as `mmdet==3.3.0`.
+
+    The wheel is fetched once from the package index that pip (or uv, where the target has no pip) is set up for;
+    nothing in it is run or imported. `python` is the target interpreter.
+    Raises NetworkError[offline | package-index], UnsafeFileError[unsafe-archive], IntegrityError[no-configs].
+    """
+    found = _REQUIREMENT.fullmatch(requirement)
+    if found is None:
+        raise UsageError(f"`{requirement}` is not of the form name==version", code="bad-requirement")
+    place = cache_dir / "upstream" / f"{found[1]}-{found[2]}"
+    if (place / "configs").is_dir():
+        return place / "configs"
+    if is_offline:
+        raise NetworkError(
+            f"offline, and the configs of `{requirement}` are not in the cache",
+            code="offline",
+            hints=["run the same command once with the network"],
+        )
+    if note is not None:
+        note(f"fetching `{requirement}` from the package index for its configs")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as temporary:
+        wheel = fetch_wheel(requirement, Path(temporary) / "wheel", python=python)
+        unpacked = Path(temporary) / "unpacked"
+        unpack_configs(wheel, unpacked / "configs")
+        try:
+            unpacked.rename(place)
+        except OSError:
+            if not (place / "configs").is_dir():  # else another process was first
+                raise
+    return place / "configs"
+
+
+def fetch_wheel(requirement: str, folder: Path, *, python: Path | None = None) -> Path:
+    """Download the wheel of `requirement` alone into `folder` and return it; no sdist is ever built."""
+    folder.mkdir(parents=True)
+    options = ["--no-deps", "--only-binary=:all:"]
+    said: list[str] = []
+    for interpreter in dict.fromkeys([str(python or sys.executable), sys.executable]):
+        pip = [interpreter, "-P", "-m", "pip", "--disable-pip-version-check", "download", "--quiet", *options]
+        code, stderr = _run([*pip, "--dest", str(folder), requirement])
+        wheels = sorted(folder.glob("*.whl"))
+        if code == 0 and wheels:
+            return wheels[0]
+        if "No module named pip" not in stderr:
+            raise _failed(requirement, stderr)
+        said.append(f"`{interpreter}` has no pip")
+    uv = shutil.which("uv")
+    if uv is None:
+        raise MimctlError(
+            f"nothing can fetch `{requirement}`",
+            code="no-installer",
+            causes=[*said, "uv is not installed"],
+            hints=["install pip: `python -m ensurepip`"],
+        )
+    return _wheel_through_uv(uv, requirement, folder, options)
+
+
+def _wheel_through_uv(uv: str, requirement: str, folder: Path, options: Sequence[str]) -> Path:
+    """Let uv unpack the wheel into a folder (it cannot download one) and return that as a zip file again."""
+    target = folder / "unpacked"
+    code, stderr = _run([uv, "pip", "install", "--quiet", *options, "--target", str(target), requirement])
+    if code != 0:
+        raise _failed(requirement, stderr)
+    wheel = folder / "configs.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path in sorted(target.glob("*/.mim/configs/**/*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(target).as_posix())
+    return wheel
+
+
+def unpack_configs(wheel: Path, folder: Path) -> None:
+    """Write the config files below `<package>/.mim/configs/` of a wheel to `folder`, and nothing else.
+
+    Raises UnsafeFileError[unsafe-archive] for members that leave the folder or unpack to more than 64 MB,
+    IntegrityError[no-configs] where there is none or the file is no zip archive.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = {
+                name: info
+                for info in archive.infolist()
+                if (name := info.filename.partition("/.mim/configs/")[2]) and PurePosixPath(name).suffix in _SUFFIXES
+            }
+            if not members:
+                raise _no_configs(wheel, "it has no folder `.mim/configs`")
+            if sum(info.file_size for info in members.values()) > _MOST_BYTES:
+                raise _unsafe(wheel, f"its configs unpack to more than {_MOST_BYTES >> 20} MB")
+            for name, info in members.items():
+                path = PurePosixPath(name)
+                if path.is_absolute() or ".." in path.parts or "\\" in name:
+                    raise _unsafe(wheel, f"`{ascii(name)}` leaves its folder")
+                dest = folder / path
+                dest.parent.mkdir(parents=True, exist_ok=True)
+                dest.write_bytes(archive.read(info))
+    except (zipfile.BadZipFile, EOFError) as problem:
+        raise _no_configs(wheel, "it is no zip archive") from problem
+
+
+def _run(argv: Sequence[str]) -> tuple[int, str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    try:
+        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError as problem:
+        return 127, str(problem)
+    return done.returncode, done.stderr
+
+
+def _failed(requirement: str, stderr: str) -> NetworkError:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if line.lower().startswith("error")] or lines
+    shown = [re.sub(r"//[^/@\s]+@", "//***@", line)[:200] for line in lines[-3:]]
+    return NetworkError(
+        f"the package index gave no wheel of `{requirement}`, which holds the config",
+        code="package-index",
+        causes=shown,
+        hints=["check pip's index settings: `python -m pip config list`", "or give a config of yours: `--config FILE`"],
+    )
+
+
+def _no_configs(wheel: Path, cause: str) -> IntegrityError:
+    return IntegrityError(f"no configs in `{wheel.name}`", code="no-configs", causes=[cause])
+
+
+def _unsafe(wheel: Path, cause: str) -> UnsafeFileError:
+    return UnsafeFileError(f"refused to unpack `{wheel.name}`", code="unsafe-archive", causes=[cause])

@@ -1,0 +1,214 @@
+"""Weights in the cache: fetched once from the published address or a mirror, verified, kept by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from mimctl.errors import IntegrityError, MimctlError
+from mimctl.settings import Settings
+from mimctl.transfer import Note, TransferSettings, download, is_remote, locked, redact, sha256_of, write_file
+from mimctl.zoo.model import WeightsSource, digits_in_name
+
+Check: TypeAlias = Literal["sha256", "32-bit", "none"]
+"""What stands behind the bytes: a whole hash, the 7 or 8 digits in the name (28 or 32 bits), nothing."""
+
+FileProgress: TypeAlias = Callable[[str, int, int | None], None]
+"""Called with a file's name, bytes done and bytes in all (None: unknown)."""
+
+ANY_HOST = "*"
+"""The key of a mirror that stands for every host."""
+
+_TRY_NEXT = frozenset({"network", "http-status", "missing-file", "bad-redirect"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedWeights:
+    """Weights that lie in the cache."""
+
+    path: Path
+    sha256: str
+    check: Check
+    is_new: bool
+    """Whether they were fetched just now."""
+
+
+def obtain(
+    source: WeightsSource,
+    *,
+    settings: Settings,
+    address: str | None = None,
+    mirrors: Mapping[str, str] | None = None,
+    progress: FileProgress | None = None,
+    note: Note | None = None,
+) -> CachedWeights:
+    """Return the weights that `source` describes from the cache, fetching them where they are not there.
+
+    A `file` of the index at `address` comes first, else the published `url`, through `mirrors` (host → address that
+    stands for it; `ANY_HOST` for all hosts), with the published host as the last resort. The whole SHA-256 is
+    remembered at the first fetch and asked for ever after.
+    Raises what `transfer.download` raises; IntegrityError never leads to another mirror.
+    """
+    addresses = _addresses(source, address, {**settings.mirrors, **(mirrors or {})})
+    identity = addresses[-1] if source.url is None else source.url
+    cache = settings.cache_dir / "weights"
+    record = cache / "by-url" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
+    digits = source.sha256 or source.sha8
+    check: Check = "sha256" if source.sha256 else "32-bit" if digits else "none"
+    kept = _kept(cache, record, source, digits)
+    if kept is not None:
+        return CachedWeights(path=kept, sha256=kept.parent.name, check=check, is_new=False)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with locked(record, note):
+        kept = _kept(cache, record, source, digits)
+        if kept is not None:
+            return CachedWeights(path=kept, sha256=kept.parent.name, check=check, is_new=False)
+        pinned = source.sha256 or (_pinned(record, digits) if source.url else None)
+        incoming = cache / "incoming" / record.stem / source.filename
+        report = None if progress is None else lambda done, total: progress(source.filename, done, total)
+        _bring(addresses, incoming, source, pinned, transfer_settings(settings), report, note)
+        sha256 = sha256_of(incoming)
+        path = cache / sha256 / source.filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        incoming.replace(path)
+        incoming.parent.rmdir()
+        facts = {"sha256": sha256, "size": path.stat().st_size, "name": source.filename, "url": redact(identity)}
+        write_file(record, (json.dumps(facts) + "\n").encode())
+    return CachedWeights(path=path, sha256=sha256, check=check, is_new=True)
+
+
+def fetch_weights(
+    url: str,
+    *,
+    settings: Settings,
+    sha256: str | None = None,
+    mirrors: Mapping[str, str] | None = None,
+    progress: FileProgress | None = None,
+    note: Note | None = None,
+) -> Path:
+    """Return a local file with the weights that a config names by `url`, fetched into the cache where it is not there.
+
+    The digits of the hash in the file's name are checked (32 bits); a whole `sha256` takes their place. A path is
+    returned as it is. Raises MimctlError[unknown-weights-address] for `torchvision://`, `open-mmlab://` and other
+    schemes, and what `transfer.download` raises.
+    """
+    if "://" not in url:
+        return Path(url)
+    if not is_remote(url) and not url.lower().startswith("file://"):
+        scheme = url.partition("://")[0]
+        raise MimctlError(
+            f"the weights `{redact(url)}` have no address that can be fetched",
+            code="unknown-weights-address",
+            causes=[f"`{scheme}://` is a short name of another library; this version of mimctl has no table for it"],
+            hints=["download the file and name its path or its `https://` address in the config"],
+        )
+    source = WeightsSource(url=url)
+    digits = None if sha256 else digits_in_name(source.filename)
+    source = WeightsSource(url=url, sha256=sha256, sha8=digits)
+    return obtain(source, settings=settings, mirrors=mirrors, progress=progress, note=note).path
+
+
+def transfer_settings(settings: Settings) -> TransferSettings:
+    """Return what the settings of mimctl say of transfers."""
+    return TransferSettings(offline=settings.offline, timeout_s=settings.http_timeout_s, retries=settings.http_retries)
+
+
+def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str, str]) -> list[str]:
+    """Return where the bytes may come from, the best first; the published address is the last."""
+    found: list[str] = []
+    if source.file is not None and address is not None:
+        file = quote(source.file) if "://" in address else source.file
+        found.append(f"{address.rstrip('/')}/{file}")
+    if source.url is not None:
+        found.extend([*_mirrored(source.url, mirrors), source.url])
+    return found
+
+
+def _mirrored(url: str, mirrors: Mapping[str, str]) -> list[str]:
+    """Return the addresses on the mirror of the host of `url`: the same path, then the bare file name."""
+    parts = urlsplit(url)
+    mirror = mirrors.get(parts.hostname or "") or mirrors.get(parts.netloc) or mirrors.get(ANY_HOST)
+    if not mirror or not is_remote(url):
+        return []
+    root = mirror.rstrip("/")
+    name = parts.path.rpartition("/")[2]
+    return list(dict.fromkeys([f"{root}{parts.path}", f"{root}/{name}"]))
+
+
+def _kept(cache: Path, record: Path, source: WeightsSource, digits: str | None) -> Path | None:
+    """Return the file in the cache that `source` means, or None. Its length is compared, its bytes were at its fetch."""
+    facts = _facts(record)
+    sha256 = source.sha256 or facts.get("sha256")
+    if not isinstance(sha256, str) or not sha256.startswith(digits or ""):
+        return None
+    if source.url is None and source.sha256 is None:
+        return None  # a file of an index without a hash: what lies there now counts
+    path = cache / sha256 / source.filename
+    size = facts.get("size") if facts.get("sha256") == sha256 else source.size
+    if not path.is_file() or (size is not None and path.stat().st_size != size):
+        return None
+    return path
+
+
+def _pinned(record: Path, digits: str | None) -> str | None:
+    sha256 = _facts(record).get("sha256")
+    return sha256 if isinstance(sha256, str) and sha256.startswith(digits or "") else None
+
+
+def _facts(record: Path) -> dict[str, object]:
+    try:
+        facts = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _bring(
+    addresses: Sequence[str],
+    dest: Path,
+    source: WeightsSource,
+    sha256: str | None,
+    settings: TransferSettings,
+    progress: Callable[[int, int | None], None] | None,
+    note: Note | None,
+) -> None:
+    """Download from the first of `addresses` that answers."""
+    failures: list[str] = []
+    for number, address in enumerate(addresses):
+        try:
+            download(
+                address,
+                dest,
+                sha256=sha256,
+                sha256_prefix=source.sha8,
+                size=source.size,
+                settings=settings,
+                progress=progress,
+                note=note,
+                is_guarded=address == source.url,
+            )
+            return
+        except MimctlError as problem:
+            if isinstance(problem, IntegrityError) or problem.code not in _TRY_NEXT:
+                raise
+            if number + 1 == len(addresses):
+                raise _with_causes(problem, failures) from problem
+            failures.append(f"`{redact(address)}`: {problem.causes[0] if problem.causes else problem.message}")
+            if note is not None:
+                note(f"{failures[-1]}; trying `{redact(addresses[number + 1])}`")
+
+
+def _with_causes(problem: MimctlError, causes: Sequence[str]) -> MimctlError:
+    return type(problem)(
+        problem.message,
+        code=problem.code,
+        causes=[*problem.causes, *causes],
+        hints=problem.hints,
+        exit_code=problem.exit_code,
+        details=problem.details,
+    )
