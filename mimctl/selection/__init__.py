@@ -1,0 +1,5 @@
+"""Choose the wheel that fits an environment; pure: every candidate becomes Accepted or Rejected with its reason."""
+
+from mimctl.selection.choose import Accepted, Decision, Rejected, Selection, choose, refusal
+
+__all__ = ["Accepted", "Decision", "Rejected", "Selection", "choose", "refusal"]

@@ -1,0 +1,159 @@
+"""Choose one wheel among candidates and keep the decision on every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mimctl.environment.model import Environment
+from mimctl.errors import NoCompatibleBuildError
+from mimctl.index.model import IndexFile
+from mimctl.selection.rules import RULES, Wish
+from mimctl.selection.tags import is_for_platform, supported_tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A candidate that fits; `is_chosen` marks the best of them."""
+
+    file: IndexFile
+    is_chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A candidate that does not fit, and why; `rule` is the name of the rule that says so."""
+
+    file: IndexFile
+    reason: str
+    rule: str
+
+
+Decision: TypeAlias = Accepted | Rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The chosen file, if any, and the decision on every candidate, the greatest version first."""
+
+    chosen: IndexFile | None
+    decisions: tuple[Decision, ...]
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Return the candidates that do not fit."""
+        return tuple(each for each in self.decisions if isinstance(each, Rejected))
+
+
+def choose(env: Environment, candidates: Iterable[IndexFile], variant: str | None = None) -> Selection:
+    """Return the best of `candidates` for `env`: the greatest version, compiled before pure Python.
+
+    The pure-PyTorch build is taken by itself only where no candidate is compiled for this platform; `variant` asks
+    for a build by its backend's name (`cpu`, `cu13`, `python`). Nothing is raised where none fits (see `refusal`).
+    """
+    files = tuple(candidates)
+    wish = Wish(variant=variant, has_compiled=any(_is_compiled_here(env, file) for file in files))
+    judged = {file.filename + file.sha256: _judge(env, file, wish) for file in files}
+    fitting = [file for file in files if judged[file.filename + file.sha256] is None]
+    chosen = max(fitting, key=lambda file: _rank(env, file), default=None)
+    decisions: list[Decision] = []
+    for file in sorted(files, key=lambda file: (_version_key(file), file.filename), reverse=True):
+        problem = judged[file.filename + file.sha256]
+        if problem is None:
+            decisions.append(Accepted(file=file, is_chosen=file is chosen))
+        else:
+            decisions.append(Rejected(file=file, rule=problem[0], reason=problem[1]))
+    return Selection(chosen=chosen, decisions=tuple(decisions))
+
+
+def refusal(
+    env: Environment, project: str, selection: Selection, *, wanted: str, variant: str | None = None
+) -> NoCompatibleBuildError:
+    """Return the error for a selection that chose nothing: the facts, each candidate's reason, what to type.
+
+    `wanted` is what the person asked for (`det`), so that the hint can be typed.
+    """
+    newest = selection.decisions[0].file.version if selection.decisions else ""
+    causes = [describe_facts(env)]
+    width = max((len(each.file.label) for each in selection.rejected), default=0)
+    causes.extend(f"  {each.file.label:<{width}}   rejected: {each.reason}" for each in selection.rejected)
+    hints = []
+    alone = choose(env, [each.file for each in selection.rejected], "python")
+    if variant != "python" and alone.chosen is not None and alone.chosen.build is not None:
+        hints.append(f"use the pure-PyTorch ops: `mimctl install {wanted} --variant python`")
+    hints.extend(sorted({hint for each in selection.rejected if (hint := _HINTS.get(each.rule))}))
+    return NoCompatibleBuildError(
+        f"no build of `{project}` {newest} fits this environment".replace("  ", " "),
+        causes=causes,
+        hints=hints,
+        details={
+            "project": project,
+            "candidates": [
+                {"file": each.file.filename, "rule": each.rule, "reason": each.reason} for each in selection.rejected
+            ],
+        },
+    )
+
+
+def describe_facts(env: Environment) -> str:
+    """Return the facts that decide about wheels in one line."""
+    accelerator, torch = env.accelerator.value, env.torch.value
+    words = [f"torch {torch.version}" if torch else "no torch"]
+    if accelerator.kind == "cuda":
+        gpus = sorted({gpu.capability for gpu in env.gpus.value})
+        words.append(f"driver {accelerator.driver}" + (f" (compute capability {', '.join(gpus)})" if gpus else ""))
+    elif accelerator.kind == "none":
+        words.append("no GPU driver")
+    else:
+        words.append(accelerator.kind)
+    words.extend([f"python {env.python.value}", str(env.platform.value)])
+    if env.libc.value is not None:
+        words.append(str(env.libc.value))
+    return ", ".join(words)
+
+
+_HINTS = {
+    "fits_driver": "or update the NVIDIA driver",
+    "fits_torch": "or install a torch that the builds above work with, then repeat the command",
+    "not_yanked": "withdrawn builds are never installed",
+}
+
+
+def _is_compiled_here(env: Environment, file: IndexFile) -> bool:
+    return (
+        file.build is not None
+        and file.build.is_compiled
+        and file.yanked is None
+        and any(is_for_platform(tag, env) for tag in file.tags)
+    )
+
+
+def _judge(env: Environment, file: IndexFile, wish: Wish) -> tuple[str, str] | None:
+    for rule in RULES:
+        reason = rule(env, file, wish)
+        if reason is not None:
+            return rule.__name__, reason
+    return None
+
+
+def _rank(env: Environment, file: IndexFile) -> tuple[object, ...]:
+    build, torch = file.build, env.torch.value
+    matches_torch = 0
+    if build is not None and torch is not None and build.is_compiled:
+        matches_torch = int(build.cuda_major == torch.cuda_major)
+    tags = supported_tags(env)
+    best_tag = min(tags.index(tag) for tag in file.tags if tag in tags)
+    is_compiled = build is not None and build.is_compiled
+    return (*_version_key(file), is_compiled, matches_torch, -best_tag, file.filename)
+
+
+def _version_key(file: IndexFile) -> tuple[object, ...]:
+    """Order by version, finished releases before pre-releases; what is no version comes last."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        version = Version(file.version)
+    except InvalidVersion:
+        return (0, Version("0"))
+    return (1 if version.is_prerelease else 2, version)

@@ -1,0 +1,118 @@
+"""Which build of torch suits a machine that has none, by its driver and GPUs; not where it comes from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mimctl.environment.model import Environment, release_of
+from mimctl.errors import NoCompatibleBuildError, UsageError
+
+MIN_TORCH = "2.6"
+"""The oldest torch that the engine works with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchBuild:
+    """A build of torch; `tag` is its local label and folder in torch's wheel index (`cpu`, `cu130`), None: plain."""
+
+    version: str
+    tag: str | None
+    reason: str
+
+    @property
+    def full_version(self) -> str:
+        """Return the version with its label: `2.13.0+cpu`."""
+        return self.version + (f"+{self.tag}" if self.tag else "")
+
+    @property
+    def cuda(self) -> str | None:
+        """Return the CUDA toolkit of the build: `13.0` for `cu130`."""
+        digits = (self.tag or "").removeprefix("cu")
+        return f"{digits[:-1]}.{digits[-1]}" if digits.isdigit() else None
+
+    @property
+    def hip(self) -> str | None:
+        """Return the ROCm version of the build."""
+        return self.tag.removeprefix("rocm") if self.tag and self.tag.startswith("rocm") else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Toolkit:
+    """A CUDA build of torch: the driver it needs, and the compute capabilities it has code for."""
+
+    tag: str
+    min_driver: str
+    capabilities: tuple[tuple[int, int], tuple[int, int]]
+
+
+# Driver floors: CUDA's release notes (minor version compatibility). Capabilities: PyTorch's build scripts.
+_TOOLKITS = (
+    _Toolkit(tag="cu130", min_driver="580", capabilities=((7, 5), (12, 99))),
+    _Toolkit(tag="cu126", min_driver="525.60.13", capabilities=((5, 0), (9, 99))),
+)
+
+
+def choose_torch(env: Environment, wish: str, *, verified: str) -> TorchBuild | None:
+    """Return the build of torch to install where there is none, None for the wish `none`.
+
+    `wish` is `auto`, `none`, a build (`cpu`, `cu130`), a version (`2.12.0`) or both (`2.12.0+cu126`); `verified` is the
+    newest version that the wheels matrix verifies. Raises UsageError for another word, NoCompatibleBuildError
+    [no-torch-build] for `auto` on ROCm.
+    """
+    if wish == "none":
+        return None
+    version, tag = _parse(wish)
+    if version is not None and release_of(version) < release_of(MIN_TORCH):
+        raise UsageError(
+            f"torch {version} is too old",
+            code="torch-too-old",
+            causes=[f"the engine needs torch >= {MIN_TORCH}"],
+            hints=[f"leave the choice to mimctl (torch {verified}): `--torch auto`"],
+        )
+    version = version or verified
+    if tag is not None:
+        return TorchBuild(version=version, tag=tag, reason=f"`--torch {wish}`")
+    tag, reason = _by_machine(env)
+    return TorchBuild(version=version, tag=tag, reason=reason)
+
+
+def _parse(wish: str) -> tuple[str | None, str | None]:
+    if wish == "auto":
+        return None, None
+    if re.fullmatch(r"cpu|cu\d{3}|rocm\d+(\.\d+)*|xpu", wish):
+        return None, wish
+    match = re.fullmatch(r"(\d+(?:\.\d+)+(?:(?:a|b|rc)\d+)?)(?:\+([a-z]+[\d.]*))?", wish)
+    if match is None:
+        raise UsageError(
+            f"`--torch {wish}` is not understood",
+            causes=["it takes `auto`, `none`, a build (`cpu`, `cu130`), a version (`2.12.0`) or both (`2.12.0+cu126`)"],
+        )
+    return match[1], match[2]
+
+
+def _by_machine(env: Environment) -> tuple[str | None, str]:
+    accelerator = env.accelerator.value
+    if env.platform.value.system == "darwin":
+        return None, "macOS has one build"
+    if accelerator.kind == "rocm":
+        raise NoCompatibleBuildError(
+            "no build of torch is chosen by itself on ROCm",
+            code="no-torch-build",
+            causes=[f"ROCm {accelerator.driver or ''} was found ({env.accelerator.source})".replace("  ", " ")],
+            hints=["install torch's ROCm build, then repeat the command", "or compute on the CPU: `--torch cpu`"],
+        )
+    if accelerator.kind != "cuda" or accelerator.driver is None:
+        return "cpu", "no NVIDIA driver was found"
+    driver = release_of(accelerator.driver)
+    capabilities = [(*release_of(gpu.capability), 0)[:2] for gpu in env.gpus.value]
+    reasons = []
+    for each in _TOOLKITS:
+        least, most = each.capabilities
+        if driver < release_of(each.min_driver):
+            reasons.append(f"{each.tag} needs driver >= {each.min_driver}")
+        elif not all(least <= capability <= most for capability in capabilities):
+            reasons.append(f"{each.tag} has no code for these GPUs")
+        else:
+            return each.tag, f"NVIDIA driver {accelerator.driver} >= {each.min_driver}"
+    return "cpu", f"NVIDIA driver {accelerator.driver}: " + ", ".join(reasons)
