@@ -1,0 +1,217 @@
+"""Config: one experiment's settings, read from files as data, with the origin of every value."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from mimctl.config.dump import to_json, to_python, to_yaml
+from mimctl.config.limits import origin_of
+from mimctl.config.load import Loader, Search
+from mimctl.config.overrides import CFG_OPTIONS, apply_override
+from mimctl.config.values import ConfigDict, Place, copy_value, wrap
+from mimctl.errors import ConfigError, Origin
+
+
+class Config(MutableMapping[str, Any]):
+    """A whole config: items and attributes are its top-level keys, dicts inside are ConfigDicts.
+
+    `filename` is the file it was read from (None for text and dicts). `created` are the dotted paths that an
+    override put where no file had a key. Only `fromfile` and `fromstring` evaluate anything, and only as data.
+    """
+
+    __slots__ = ("_data", "created", "filename")
+    _data: ConfigDict
+    created: tuple[str, ...]
+    filename: str | None
+
+    def __init__(self, values: Mapping[str, Any] | None = None, *, filename: str | None = None) -> None:
+        object.__setattr__(self, "_data", wrap(dict(values or {})))
+        object.__setattr__(self, "created", ())
+        object.__setattr__(self, "filename", filename)
+
+    @classmethod
+    def fromfile(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        search: Search | None = None,
+    ) -> Config:
+        """Read a .py, .yaml, .yml or .json config with its bases, then apply `overrides` (dotted path → value).
+
+        `search` finds the file of a base written as `pkg::path`. Nothing in the files is executed. Raises
+        ConfigError with file and line: config-not-found, config-syntax, config-not-data, config-value, config-base,
+        config-merge, config-limits, config-format, bad-override.
+        """
+        absolute = os.path.abspath(path)  # noqa: PTH100
+        made = cls._adopt(Loader(search).load_file(absolute).data, filename=os.fspath(path))
+        made.merge_from_dict(overrides or {})
+        return made
+
+    @classmethod
+    def fromstring(
+        cls,
+        text: str,
+        suffix: str = ".py",
+        *,
+        origin: str = "checkpoint meta",
+        search: Search | None = None,
+    ) -> Config:
+        """Read config text (`suffix` .py, .yaml, .yml or .json); `origin` stands for the file in errors."""
+        return cls._adopt(Loader(search).load_text(text, suffix, origin).data, filename=None)
+
+    @classmethod
+    def _adopt(cls, data: ConfigDict, *, filename: str | None) -> Config:
+        made = cls(filename=filename)
+        object.__setattr__(made, "_data", data)
+        return made
+
+    def __getitem__(self, key: str) -> Any:
+        return self._data[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._data[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._data
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._data, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Config.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            self._data[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._data, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._data == (other._data if isinstance(other, Config) else other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Config(filename={self.filename!r}, keys={list(self._data)})"
+
+    def __copy__(self) -> Config:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Config:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (dict(self._data), self.filename, self.created))
+
+    def copy(self) -> Config:
+        """Return a deep copy."""
+        made = self._adopt(copy_value(self._data), filename=self.filename)
+        made.created = self.created
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists and tuples."""
+        return self._data.to_dict()
+
+    def merge_from_dict(self, overrides: Mapping[str, Any], *, origin: str = CFG_OPTIONS[0]) -> None:
+        """Set values by dotted path (`a.b.0`); dicts merge into dicts unless they hold `_delete_=True`.
+
+        Raises ConfigError[bad-override] where a path runs into a plain value or past the end of a list.
+        """
+        place: Place = (origin, 0)
+        created = [apply_override(self._data, key, value, place) for key, value in overrides.items()]
+        self.created = tuple(dict.fromkeys((*self.created, *(path for path in created if path))))
+
+    def select(self, path: str, default: Any = None) -> Any:
+        """Return the value at a dotted path, or `default`."""
+        found, value = self._find(path)
+        return value if found == len(path.split(".")) else default
+
+    def origin(self, path: str) -> Origin | None:
+        """Return where the value at a dotted path was written (of an item: where its list was), or None."""
+        place: Place | None = None
+        value: Any = self._data
+        for part in path.split("."):
+            if isinstance(value, ConfigDict):
+                key = _key(value, part)
+                if key is None:
+                    return None
+                place = value.place_of(key) or place
+                value = value[key]
+            elif isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+                if isinstance(value, ConfigDict) and value._places:
+                    place = next(iter(value._places.values()))
+            else:
+                return None
+        return origin_of(place) if place else None
+
+    def _find(self, path: str) -> tuple[int, Any]:
+        value: Any = self._data
+        for depth, part in enumerate(path.split(".")):
+            if isinstance(value, ConfigDict) and (key := _key(value, part)) is not None:
+                value = value[key]
+            elif isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                return depth, value
+        return len(path.split(".")), value
+
+    @property
+    def pretty_text(self) -> str:
+        """Return Python text that loads back to the same value, with all bases merged in."""
+        return to_python(self._data)
+
+    def dump(self, path: str | os.PathLike[str]) -> None:
+        """Write the config by the suffix of `path`, through a temporary file and a rename."""
+        target = Path(path)
+        writers = {".py": to_python, ".yaml": to_yaml, ".yml": to_yaml, ".json": to_json}
+        if target.suffix not in writers:
+            message = f"a config can be written as {', '.join(writers)}, not `{target.suffix}`"
+            raise ConfigError(message, code="config-format")
+        text = writers[target.suffix](self._data)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _key(holder: ConfigDict, part: str) -> Any:
+    """Return the key that a part of a dotted path names: keys of YAML may be numbers."""
+    if part in holder:
+        return part
+    keys: list[Any] = list(holder)
+    return next((key for key in keys if not isinstance(key, str) and str(key) == part), None)
+
+
+def _rebuild(values: dict[str, Any], filename: str | None, created: tuple[str, ...]) -> Config:
+    made = Config(values, filename=filename)
+    made.created = created
+    return made
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

@@ -1,0 +1,345 @@
+"""Evaluates the expressions of a Python config over its syntax tree; only what the tables list can be called."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mimctl.config.functions import CONSTANTS, FUNCTIONS, IMPORTED
+from mimctl.config.limits import Meter
+from mimctl.config.methods import METHODS
+from mimctl.config.operators import BINARY, UNARY, compare, format_value
+from mimctl.config.templates import Templates
+from mimctl.config.values import ConfigDict, LazyReference, Place, new_dict
+from mimctl.errors import ConfigError
+
+_ABSENT: Any = object()
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+NOT_DATA_HINTS = (
+    "a config is data: literals, names, dict(), list(), range(), arithmetic, comprehensions, for and if",
+    "compute the value elsewhere and write the result here",
+)
+
+
+class Defined:
+    """A function that the config defines: its name may stand there, calling it is refused."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Evaluator(Meter):
+    """Evaluates expressions in one scope. Names are looked up in `scope`, then among the harmless functions."""
+
+    __slots__ = ("scope", "templates")
+
+    def __init__(self, file: str, templates: Templates) -> None:
+        super().__init__(file)
+        self.scope: dict[str, Any] = {}
+        self.templates = templates
+
+    def evaluate(self, node: ast.expr) -> Any:
+        """Return the value of an expression; raise ConfigError at the line that cannot be evaluated as data."""
+        self.left -= 1
+        if self.left < 0:
+            self.charge(0)
+        handler = _HANDLERS.get(type(node))
+        if handler is None:
+            raise self.refuse(node, f"`{_name_of(node)}` cannot be evaluated as data")
+        return handler(self, node)
+
+    def refuse(self, node: ast.AST, message: str) -> ConfigError:
+        """Return the error for something that would have to run code."""
+        self.line = getattr(node, "lineno", self.line)
+        return self.fail(message, code="config-not-data", hints=NOT_DATA_HINTS)
+
+    def _constant(self, node: ast.Constant) -> Any:
+        value = node.value
+        kind = type(value)
+        if isinstance(value, str):
+            return self.templates.fill(value) if "{{" in value else value
+        if kind not in _PLAIN:
+            raise self.refuse(node, f"a {kind.__name__} is no config value")
+        return value
+
+    def _name(self, node: ast.Name) -> Any:
+        name = node.id
+        value = self.scope.get(name, _ABSENT)
+        if value is _ABSENT:
+            value = FUNCTIONS.get(name, _ABSENT)
+            if value is _ABSENT:
+                self.line = node.lineno
+                raise self.fail(f"name `{name}` is not defined", code="config-value")
+        return value
+
+    def _list(self, node: ast.List) -> list[Any]:
+        return self._elements(node.elts)
+
+    def _tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
+        return tuple(self._elements(node.elts))
+
+    def _elements(self, nodes: list[ast.expr]) -> list[Any]:
+        found: list[Any] = []
+        for each in nodes:
+            if type(each) is ast.Starred:
+                found.extend(self.iterate(self.evaluate(each.value), each))
+            else:
+                found.append(self.evaluate(each))
+        return found
+
+    def _set(self, node: ast.Set) -> Any:
+        inner = node.elts[0]
+        if len(node.elts) == 1 and type(inner) is ast.Set and len(inner.elts) == 1:
+            return self._template(inner.elts[0])
+        return set(self._elements(node.elts))
+
+    def _template(self, node: ast.expr) -> Any:
+        """Evaluate `{{ _base_.x }}`, `{{ fileDirname }}` and `{{ '$NAME:default' }}` written outside strings."""
+        self.line = node.lineno
+        if isinstance(node, ast.Name) and node.id in self.templates.facts:
+            return self.templates.facts[node.id]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("$"):
+            return self.templates.fill_literal(node.value)
+        return self.evaluate(node)
+
+    def _dict(self, node: ast.Dict) -> ConfigDict:
+        made: dict[Any, Any] = {}
+        places: dict[Any, Place] = {}
+        for key_node, value_node in zip(node.keys, node.values, strict=True):
+            if key_node is None:
+                self._spread(self.evaluate(value_node), value_node, made, places)
+                continue
+            key = self.evaluate(key_node)
+            made[key] = self.evaluate(value_node)
+            places[key] = (self.file, key_node.lineno)
+        return new_dict(made, places)
+
+    def _spread(self, value: Any, node: ast.expr, made: dict[Any, Any], places: dict[Any, Place]) -> None:
+        if not isinstance(value, ConfigDict):
+            raise self.refuse(node, f"`**` needs a dict here, not a {type(value).__name__}")
+        self.charge(len(value))
+        made.update(value)
+        places.update({key: value._places.get(key, (self.file, node.lineno)) for key in value})
+
+    def _call(self, node: ast.Call) -> Any:
+        function = node.func
+        if type(function) is ast.Name:
+            if function.id == "dict" and not node.args and "dict" not in self.scope:
+                return self._keywords(node.keywords)
+            target = self._name(function)
+            if type(target) in (LazyReference, Defined):
+                return self._call_imported(node, target)
+            harmless = FUNCTIONS.get(function.id)
+            if harmless is None or harmless is not target:
+                raise self.refuse(node, f"`{function.id}` is not a function")
+            return self._apply(node, harmless)
+        if type(function) is ast.Attribute:
+            return self._call_method(node, function)
+        raise self.refuse(node, "only named functions can be called in a config")
+
+    def _keywords(self, keywords: list[ast.keyword]) -> ConfigDict:
+        made: dict[Any, Any] = {}
+        places: dict[Any, Place] = {}
+        file, handlers = self.file, _HANDLERS
+        self.left -= len(keywords)
+        for keyword in keywords:
+            name, node = keyword.arg, keyword.value
+            if name is None:
+                self._spread(self.evaluate(node), node, made, places)
+                continue
+            handler = handlers.get(type(node))
+            made[name] = self.evaluate(node) if handler is None else handler(self, node)
+            places[name] = (file, keyword.lineno)
+        if self.left < 0:
+            self.charge(0)
+        return new_dict(made, places)
+
+    def _apply(self, node: ast.Call, function: Callable[..., Any], *first: Any) -> Any:
+        args = self._elements(node.args)
+        keywords = self._keywords(node.keywords)
+        self.line = node.lineno
+        return function(self, *first, *args, **keywords)
+
+    def _call_method(self, node: ast.Call, function: ast.Attribute) -> Any:
+        held = self.evaluate(function.value)
+        if type(held) is LazyReference:
+            return self._call_imported(node, LazyReference(str(held), function.attr))
+        method = METHODS.get(type(held), {}).get(function.attr)
+        if method is None:
+            raise self.refuse(node, f"a {type(held).__name__} has no method `{function.attr}` in a config")
+        return self._apply(node, method, held)
+
+    def _call_imported(self, node: ast.Call, target: LazyReference | Defined) -> Any:
+        known = IMPORTED.get(str(target)) if isinstance(target, LazyReference) else None
+        if known is None:
+            name = str(target) if isinstance(target, LazyReference) else target.name
+            raise self.refuse(node, f"calling `{name}` would run code")
+        return self._apply(node, known)
+
+    def _attribute(self, node: ast.Attribute) -> Any:
+        held = self.evaluate(node.value)
+        if type(held) is ConfigDict:
+            if node.attr in held:
+                return held[node.attr]
+            self.line = node.lineno
+            raise KeyError(node.attr)
+        if type(held) is LazyReference:
+            dotted = f"{held}.{node.attr}"
+            return CONSTANTS.get(dotted, LazyReference(str(held), node.attr))
+        raise self.refuse(node, f"`.{node.attr}` of a {type(held).__name__} is refused")
+
+    def _subscript(self, node: ast.Subscript) -> Any:
+        held, key = self.evaluate(node.value), self.evaluate(node.slice)
+        self.line = node.lineno
+        if type(held) not in (ConfigDict, list, tuple, str, range):
+            raise self.refuse(node, f"`[…]` of a {type(held).__name__} is refused")
+        if type(key) is slice:
+            self.charge(len(held))
+        return held[key]
+
+    def _slice(self, node: ast.Slice) -> slice:
+        return slice(
+            *(self.evaluate(part) if part is not None else None for part in (node.lower, node.upper, node.step))
+        )
+
+    def _binary(self, node: ast.BinOp) -> Any:
+        left, right = self.evaluate(node.left), self.evaluate(node.right)
+        return self.operate(node, node.op, left, right)
+
+    def operate(self, node: ast.AST, operator: ast.operator, left: Any, right: Any) -> Any:
+        """Do one binary operation, bounded."""
+        operation = BINARY.get(type(operator))
+        if operation is None:
+            raise self.refuse(node, f"operator {type(operator).__name__} is refused")
+        self.line = getattr(node, "lineno", self.line)
+        return operation(self, left, right)
+
+    def _unary(self, node: ast.UnaryOp) -> Any:
+        return UNARY[type(node.op)](self.evaluate(node.operand))
+
+    def _boolean(self, node: ast.BoolOp) -> Any:
+        stop_at = isinstance(node.op, ast.Or)
+        value: Any = None
+        for each in node.values:
+            value = self.evaluate(each)
+            if bool(value) is stop_at:
+                break
+        return value
+
+    def _compare(self, node: ast.Compare) -> Any:
+        left = self.evaluate(node.left)
+        self.line = node.lineno
+        for operator, right_node in zip(node.ops, node.comparators, strict=True):
+            right = self.evaluate(right_node)
+            if not compare(self, type(operator), left, right):
+                return False
+            left = right
+        return True
+
+    def _if_expression(self, node: ast.IfExp) -> Any:
+        return self.evaluate(node.body if self.evaluate(node.test) else node.orelse)
+
+    def _joined(self, node: ast.JoinedStr) -> str:
+        parts: list[str] = []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                value = self.evaluate(part.value)
+                spec = self._joined(part.format_spec) if isinstance(part.format_spec, ast.JoinedStr) else ""
+                self.line = node.lineno
+                parts.append(format_value(self, value, spec, chr(part.conversion) if part.conversion > 0 else ""))
+            elif isinstance(part, ast.Constant):
+                text = str(part.value)
+                parts.append(self.templates.fill_formatted(text) if "{" in text else text)
+        text = "".join(parts)
+        self.charge_text(len(text))
+        return text
+
+    def iterate(self, value: Any, node: ast.AST) -> Iterable[Any]:
+        """Return what a loop over `value` goes through; only finite containers are accepted."""
+        if isinstance(value, (list, tuple, str, dict, set, range)):
+            return value if isinstance(value, range) else list(value)
+        raise self.refuse(node, f"a {type(value).__name__} cannot be looped over")
+
+    def assign_name(self, target: ast.expr, value: Any) -> None:
+        """Bind a loop variable or the names of an unpacking."""
+        if isinstance(target, ast.Name):
+            self.scope[target.id] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for each, item in self.unpack(target, value):
+                self.assign_name(each, item)
+        else:
+            raise self.refuse(target, "a loop variable must be a name")
+
+    def unpack(self, target: ast.Tuple | ast.List, value: Any) -> list[tuple[ast.expr, Any]]:
+        """Pair the targets of an unpacking with their values."""
+        if any(isinstance(each, ast.Starred) for each in target.elts):
+            raise self.refuse(target, "`*name` on the left is refused")
+        items = list(self.iterate(value, target))
+        self.charge(len(items))
+        if len(items) != len(target.elts):
+            raise ValueError(f"{len(items)} values for {len(target.elts)} names")
+        return list(zip(target.elts, items, strict=True))
+
+    def _comprehend(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> list[Any]:
+        return [self.evaluate(node.elt) for _ in self._generate(node.generators)]
+
+    def _set_comprehension(self, node: ast.SetComp) -> set[Any]:
+        return set(self._comprehend(node))
+
+    def _dict_comprehension(self, node: ast.DictComp) -> ConfigDict:
+        made, place = {}, (self.file, node.lineno)
+        for _ in self._generate(node.generators):
+            made[self.evaluate(node.key)] = self.evaluate(node.value)
+        return new_dict(made, dict.fromkeys(made, place))
+
+    def _generate(self, generators: list[ast.comprehension]) -> Iterator[None]:
+        outer = self.scope
+        self.scope = dict(outer)
+        try:
+            yield from self._loop(generators, 0)
+        finally:
+            self.scope = outer
+
+    def _loop(self, generators: list[ast.comprehension], depth: int) -> Iterator[None]:
+        if depth == len(generators):
+            yield
+            return
+        generator = generators[depth]
+        for item in self.iterate(self.evaluate(generator.iter), generator.iter):
+            self.charge(1)
+            self.assign_name(generator.target, item)
+            if all(self.evaluate(test) for test in generator.ifs):
+                yield from self._loop(generators, depth + 1)
+
+
+def _name_of(node: ast.AST) -> str:
+    return {"Lambda": "lambda", "Await": "await", "Yield": "yield", "NamedExpr": ":="}.get(
+        type(node).__name__, type(node).__name__
+    )
+
+
+_HANDLERS: dict[type[ast.AST], Callable[[Evaluator, Any], Any]] = {
+    ast.Attribute: Evaluator._attribute,
+    ast.BinOp: Evaluator._binary,
+    ast.BoolOp: Evaluator._boolean,
+    ast.Call: Evaluator._call,
+    ast.Compare: Evaluator._compare,
+    ast.Constant: Evaluator._constant,
+    ast.Dict: Evaluator._dict,
+    ast.DictComp: Evaluator._dict_comprehension,
+    ast.GeneratorExp: Evaluator._comprehend,
+    ast.IfExp: Evaluator._if_expression,
+    ast.JoinedStr: Evaluator._joined,
+    ast.List: Evaluator._list,
+    ast.ListComp: Evaluator._comprehend,
+    ast.Name: Evaluator._name,
+    ast.Set: Evaluator._set,
+    ast.SetComp: Evaluator._set_comprehension,
+    ast.Slice: Evaluator._slice,
+    ast.Subscript: Evaluator._subscript,
+    ast.Tuple: Evaluator._tuple,
+    ast.UnaryOp: Evaluator._unary,
+}

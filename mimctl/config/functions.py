@@ -1,0 +1,150 @@
+"""The functions that a config may call: each only makes a value, bounded, and none is lazy."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mimctl.config.limits import Meter
+from mimctl.config.operators import BINARY
+from mimctl.config.values import ConfigDict, copy_value
+
+Function = Callable[..., Any]
+
+
+def _items(meter: Meter, value: Iterable[Any]) -> list[Any]:
+    if isinstance(value, (list, tuple, dict, set, frozenset, str, range)):
+        meter.charge(len(value))
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} cannot be looped over")
+
+
+def _range(meter: Meter, *bounds: int) -> range:
+    return range(*bounds)
+
+
+def _sum(meter: Meter, values: Any, start: Any = 0) -> Any:
+    import ast
+
+    add = BINARY[ast.Add]
+    for value in _items(meter, values):
+        start = add(meter, start, value)
+    return start
+
+
+def _extreme(choose: Callable[[Any], Any]) -> Function:
+    def extreme(meter: Meter, *values: Any) -> Any:
+        found = _items(meter, values[0] if len(values) == 1 else values)
+        for each in found:
+            meter.weigh(each)
+        return choose(found)
+
+    return extreme
+
+
+def _sorted(meter: Meter, values: Any, *, reverse: bool = False) -> list[Any]:
+    found = _items(meter, values)
+    meter.weigh(found)
+    return sorted(found, reverse=reverse)
+
+
+def _text(meter: Meter, value: Any = "") -> str:
+    meter.weigh(value)
+    return str(value)
+
+
+def _number(kind: type[int] | type[float]) -> Function:
+    def number(meter: Meter, value: Any = 0) -> Any:
+        if not isinstance(value, (str, int, float)) or (isinstance(value, str) and len(value) > 400):
+            raise TypeError(f"{kind.__name__}() takes a number or a short text")
+        return kind(value)
+
+    return number
+
+
+def _dict(meter: Meter, *args: Any, **kwargs: Any) -> ConfigDict:
+    made = ConfigDict()
+    for source in (*args, kwargs):
+        meter.charge(len(source))
+        pairs = source if isinstance(source, dict) else [(key, value) for key, value in source]
+        made.update(pairs)
+    place = (meter.file, meter.line)
+    for key in made:
+        made._places.setdefault(key, place)
+    return made
+
+
+def _zip(meter: Meter, *columns: Any) -> list[Any]:
+    return list(zip(*(_items(meter, column) for column in columns), strict=False))
+
+
+def _enumerate(meter: Meter, values: Any, start: int = 0) -> list[Any]:
+    return list(enumerate(_items(meter, values), start))
+
+
+def _isinstance(meter: Meter, value: Any, kinds: Any) -> bool:
+    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    names = {name for name, function in FUNCTIONS.items() if function in wanted}
+    return ("dict" if isinstance(value, dict) else type(value).__name__) in names
+
+
+FUNCTIONS: dict[str, Function] = {
+    "abs": lambda meter, value: abs(value),
+    "all": lambda meter, values: all(_items(meter, values)),
+    "any": lambda meter, values: any(_items(meter, values)),
+    "bool": lambda meter, value=False: bool(value),
+    "dict": _dict,
+    "enumerate": _enumerate,
+    "float": _number(float),
+    "int": _number(int),
+    "isinstance": _isinstance,
+    "len": lambda meter, value: len(value),
+    "list": lambda meter, values=(): _items(meter, values),
+    "max": _extreme(max),
+    "min": _extreme(min),
+    "print": lambda meter, *values: None,
+    "range": _range,
+    "reversed": lambda meter, values: _items(meter, values)[::-1],
+    "round": lambda meter, value, digits=None: round(value, digits),
+    "set": lambda meter, values=(): set(_items(meter, values)),
+    "sorted": _sorted,
+    "str": _text,
+    "sum": _sum,
+    "tuple": lambda meter, values=(): tuple(_items(meter, values)),
+    "zip": _zip,
+}
+
+
+def _copy(meter: Meter, value: Any) -> Any:
+    meter.weigh(value)
+    return value.copy() if isinstance(value, (ConfigDict, list, set)) else value
+
+
+def _deepcopy(meter: Meter, value: Any) -> Any:
+    meter.weigh(value)
+    return copy_value(value)
+
+
+def _join(meter: Meter, *parts: str) -> str:
+    meter.charge_text(sum(map(len, parts)))
+    return posixpath.join(*parts)
+
+
+IMPORTED: dict[str, Function] = {
+    "copy.copy": _copy,
+    "copy.deepcopy": _deepcopy,
+    "math.ceil": lambda meter, value: math.ceil(value),
+    "math.exp": lambda meter, value: math.exp(value),
+    "math.floor": lambda meter, value: math.floor(value),
+    "math.log": lambda meter, *values: math.log(*values),
+    "math.sqrt": lambda meter, value: math.sqrt(value),
+    "os.path.basename": lambda meter, path: posixpath.basename(path),
+    "os.path.dirname": lambda meter, path: posixpath.dirname(path),
+    "os.path.join": _join,
+    "os.path.splitext": lambda meter, path: posixpath.splitext(path),
+}
+"""Functions of the standard library that a config may import and call by these names: they only compute."""
+
+CONSTANTS: dict[str, float] = {"math.pi": math.pi, "math.e": math.e, "math.inf": math.inf, "math.nan": math.nan}

@@ -1,0 +1,216 @@
+"""The methods that a config may call on its own dicts, lists, tuples, sets and strings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mimctl.config.limits import Meter
+from mimctl.config.operators import format_text
+from mimctl.config.values import ConfigDict, copy_value
+
+Method = Callable[..., Any]
+_ABSENT: Any = object()
+
+
+def _dict_update(meter: Meter, held: ConfigDict, *args: Any, **kwargs: Any) -> None:
+    place = (meter.file, meter.line)
+    for source in (*args, kwargs):
+        pairs = dict(source)
+        meter.charge(1 + len(pairs))
+        places = source._places if isinstance(source, ConfigDict) else {}
+        for key, value in pairs.items():
+            dict.__setitem__(held, key, value)
+            held._places[key] = places.get(key, place)
+
+
+def _dict_merge(meter: Meter, held: ConfigDict, other: ConfigDict) -> None:
+    from mimctl.config.merge import merge
+
+    meter.weigh(held)
+    meter.weigh(other)
+    merge(copy_value(other), held)
+
+
+def _dict_pop(meter: Meter, held: ConfigDict, key: Any, default: Any = _ABSENT) -> Any:
+    held._places.pop(key, None)
+    return held.pop(key) if default is _ABSENT else held.pop(key, default)
+
+
+def _dict_setdefault(meter: Meter, held: ConfigDict, key: Any, default: Any = None) -> Any:
+    if key not in held:
+        _dict_update(meter, held, {key: default})
+    return held[key]
+
+
+def _dict_copy(meter: Meter, held: ConfigDict) -> ConfigDict:
+    meter.charge(len(held))
+    return held.copy()
+
+
+def _counted(function: Callable[[Any], Any]) -> Method:
+    def method(meter: Meter, held: Any) -> Any:
+        meter.charge(1 + len(held))
+        return function(held)
+
+    return method
+
+
+def _list_extend(meter: Meter, held: list[Any], values: Any) -> None:
+    meter.charge(1 + len(values))
+    held.extend(list(values))
+
+
+def _list_find(name: str) -> Method:
+    def method(meter: Meter, held: Any, value: Any) -> Any:
+        meter.weigh(held)
+        meter.weigh(value)
+        return getattr(held, name)(value)
+
+    return method
+
+
+def _list_insert(meter: Meter, held: list[Any], index: int, value: Any) -> None:
+    meter.charge(1 + (len(held) >> 6))
+    held.insert(index, value)
+
+
+def _list_sort(meter: Meter, held: list[Any], *, reverse: bool = False) -> None:
+    meter.weigh(held)
+    held.sort(reverse=reverse)
+
+
+def _text(name: str) -> Method:
+    function = getattr(str, name)
+
+    def method(meter: Meter, held: str, *args: Any, **kwargs: Any) -> Any:
+        meter.charge_text(len(held) + sum(len(arg) for arg in args if isinstance(arg, str)))
+        return function(held, *args, **kwargs)
+
+    return method
+
+
+def _padded(name: str) -> Method:
+    function = getattr(str, name)
+
+    def method(meter: Meter, held: str, width: int, *args: Any) -> Any:
+        meter.charge_text(max(width, len(held)))
+        return function(held, width, *args)
+
+    return method
+
+
+def _replace(meter: Meter, held: str, old: str, new: str, count: int = -1) -> str:
+    meter.charge_text((len(held) + 1) * (1 + len(new)))
+    return held.replace(old, new, count)
+
+
+def _join(meter: Meter, held: str, parts: Any) -> str:
+    found = list(parts)
+    meter.charge(len(found))
+    meter.charge_text(sum(len(part) + len(held) for part in found))
+    return held.join(found)
+
+
+def _split(name: str) -> Method:
+    function = getattr(str, name)
+
+    def method(meter: Meter, held: str, *args: Any, **kwargs: Any) -> Any:
+        meter.charge(1 + len(held))
+        return function(held, *args, **kwargs)
+
+    return method
+
+
+def _format(meter: Meter, held: str, *args: Any, **kwargs: Any) -> str:
+    return format_text(meter, held, args, kwargs)
+
+
+def _set_union(meter: Meter, held: set[Any], *others: Any) -> set[Any]:
+    meter.charge(len(held) + sum(map(len, others)))
+    return held.union(*others)
+
+
+_DICT: dict[str, Method] = {
+    "clear": lambda meter, held: held.clear(),
+    "copy": _dict_copy,
+    "get": lambda meter, held, key, default=None: held.get(key, default),
+    "items": _counted(lambda held: list(held.items())),
+    "keys": _counted(list),
+    "merge": _dict_merge,
+    "pop": _dict_pop,
+    "setdefault": _dict_setdefault,
+    "update": _dict_update,
+    "values": _counted(lambda held: list(held.values())),
+}
+_LIST: dict[str, Method] = {
+    "append": lambda meter, held, value: held.append(value),
+    "clear": lambda meter, held: held.clear(),
+    "copy": _counted(list),
+    "count": _list_find("count"),
+    "extend": _list_extend,
+    "index": _list_find("index"),
+    "insert": _list_insert,
+    "pop": lambda meter, held, index=-1: held.pop(index),
+    "remove": _list_find("remove"),
+    "reverse": _counted(lambda held: held.reverse()),
+    "sort": _list_sort,
+}
+_TUPLE: dict[str, Method] = {"count": _list_find("count"), "index": _list_find("index")}
+_SET: dict[str, Method] = {
+    "add": lambda meter, held, value: held.add(value),
+    "copy": _counted(set),
+    "discard": lambda meter, held, value: held.discard(value),
+    "union": _set_union,
+    "update": lambda meter, held, values: (meter.charge(len(values)), held.update(list(values)))[1],
+}
+_STR: dict[str, Method] = {
+    **{
+        name: _text(name)
+        for name in [
+            "capitalize",
+            "casefold",
+            "count",
+            "endswith",
+            "find",
+            "index",
+            "isalnum",
+            "isalpha",
+            "isdecimal",
+            "isdigit",
+            "isidentifier",
+            "islower",
+            "isnumeric",
+            "isspace",
+            "istitle",
+            "isupper",
+            "lower",
+            "lstrip",
+            "partition",
+            "removeprefix",
+            "removesuffix",
+            "rfind",
+            "rindex",
+            "rpartition",
+            "rstrip",
+            "startswith",
+            "strip",
+            "swapcase",
+            "title",
+            "upper",
+        ]
+    },
+    **{name: _padded(name) for name in ("center", "ljust", "rjust", "zfill")},
+    **{name: _split(name) for name in ("split", "rsplit", "splitlines")},
+    "format": _format,
+    "join": _join,
+    "replace": _replace,
+}
+
+METHODS: dict[type, dict[str, Method]] = {
+    ConfigDict: _DICT,
+    list: _LIST,
+    tuple: _TUPLE,
+    set: _SET,
+    str: _STR,
+}

@@ -1,0 +1,181 @@
+"""Reads config source: Python into a syntax tree, YAML and JSON into values that know their lines."""
+
+from __future__ import annotations
+
+import ast
+import bisect
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mimctl.config.limits import MAX_DEPTH, MAX_SOURCE_BYTES, Meter, origin_of
+from mimctl.config.templates import quote_bare_environment, quote_base_references
+from mimctl.config.values import ConfigDict, Place, new_dict
+from mimctl.errors import ConfigError
+
+SUFFIXES = (".py", ".yaml", ".yml", ".json")
+
+
+def read_source(path: str) -> str:
+    """Return the text of a config file; raise ConfigError where it is missing, too large or no UTF-8 text."""
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - thousands of files in one run
+            data = stream.read(MAX_SOURCE_BYTES + 1)
+    except FileNotFoundError as err:
+        raise ConfigError(f"there is no config {origin_of((path, 0))}", code="config-not-found") from err
+    except OSError as err:
+        raise ConfigError(f"cannot read the config {path}: {err.strerror}", code="config-not-found") from err
+    if len(data) > MAX_SOURCE_BYTES:
+        raise ConfigError("this config is larger than 4 MB", code="config-limits", origin=origin_of((path, 0)))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        line = data.count(b"\n", 0, err.start) + 1
+        raise ConfigError("a config must be UTF-8 text", code="config-syntax", origin=origin_of((path, line))) from err
+
+
+def parse_python(text: str, file: str) -> list[ast.stmt]:
+    """Return the statements of a Python config; raise ConfigError[config-syntax] with its line."""
+    try:
+        return _parse(text)
+    except SyntaxError as err:
+        failure = err
+    except (ValueError, MemoryError, RecursionError) as err:
+        raise ConfigError("this source cannot be parsed", code="config-syntax", origin=origin_of((file, 1))) from err
+    if "{{" in text and "$" in text:
+        try:
+            return _parse(quote_bare_environment(text))
+        except SyntaxError as err:
+            failure = err
+    raise ConfigError(
+        f"not valid Python: {failure.msg}",
+        code="config-syntax",
+        causes=[failure.text.strip()] if failure.text else [],
+        origin=origin_of((file, failure.lineno or 1)),
+    ) from failure
+
+
+def _parse(text: str) -> list[ast.stmt]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return ast.parse(text).body
+
+
+def parse_yaml(text: str, file: str) -> ConfigDict:
+    """Return the mapping of a YAML config; raise ConfigError[config-syntax] with its line."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(quote_base_references(text))
+    try:
+        root = loader.get_single_node()
+        return _top(_YamlReader(file, loader).read(root, 0) if root is not None else ConfigDict(), file)
+    except yaml.MarkedYAMLError as err:
+        line = err.problem_mark.line + 1 if err.problem_mark else 1
+        message = f"not valid YAML: {err.problem}"
+        raise ConfigError(message, code="config-syntax", origin=origin_of((file, line))) from err
+    except (yaml.YAMLError, ValueError) as err:
+        raise ConfigError(f"not valid YAML: {err}", code="config-syntax", origin=origin_of((file, 1))) from err
+    except RecursionError as err:
+        message = "this YAML is nested too deeply"
+        raise ConfigError(message, code="config-limits", origin=origin_of((file, 1))) from err
+    finally:
+        loader.dispose()
+
+
+class _YamlReader:
+    """Turns YAML nodes into values, charging for every element so that aliases cannot explode."""
+
+    def __init__(self, file: str, loader: Any) -> None:
+        self.meter = Meter(file)
+        self.loader = loader
+
+    def read(self, node: Any, depth: int) -> Any:
+        self.meter.line = node.start_mark.line + 1
+        self.meter.charge(1)
+        if depth > MAX_DEPTH:
+            raise self.meter.fail(f"values are nested deeper than {MAX_DEPTH}", code="config-limits")
+        if node.id == "sequence":
+            return [self.read(item, depth + 1) for item in node.value]
+        if node.id == "mapping":
+            return self._mapping(node, depth)
+        if node.tag == "tag:yaml.org,2002:timestamp":
+            return node.value
+        self.meter.charge_text(len(node.value))
+        return self.loader.construct_object(node)
+
+    def _mapping(self, node: Any, depth: int) -> ConfigDict:
+        values: dict[Any, Any] = {}
+        places: dict[Any, Place] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            value = self.read(value_node, depth + 1)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                for source in value if isinstance(value, list) else [value]:
+                    for key, item in source.items():
+                        values.setdefault(key, item)
+                        places.setdefault(key, (self.meter.file, line))
+                continue
+            key = self.read(key_node, depth + 1)
+            if isinstance(key, (list, dict)):
+                self.meter.line = line
+                raise self.meter.fail("a key must be a plain value", code="config-syntax")
+            values[key], places[key] = value, (self.meter.file, line)
+        return new_dict(values, places)
+
+
+def parse_json(text: str, file: str) -> ConfigDict:
+    """Return the object of a JSON config; raise ConfigError[config-syntax] with its line."""
+    text = quote_base_references(text)
+    try:
+        json.loads(text)
+        return _top(_JsonReader(text, file).read(), file)
+    except json.JSONDecodeError as err:
+        message = f"not valid JSON: {err.msg}"
+        raise ConfigError(message, code="config-syntax", origin=origin_of((file, err.lineno))) from err
+    except (RecursionError, ValueError) as err:
+        message = "this JSON is nested too deeply or holds too long a number"
+        raise ConfigError(message, code="config-limits", origin=origin_of((file, 1))) from err
+
+
+class _JsonReader:
+    """Builds values out of JSON text that is known to be valid, noting the line of every key."""
+
+    _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.newlines = [match.start() for match in re.finditer("\n", text)]
+        self.tokens: Iterator[re.Match[str]] = self._TOKEN.finditer(text)
+
+    def read(self, token: str | None = None) -> Any:
+        token = token or next(self.tokens)[0]
+        if token == "[":
+            items = []
+            while (token := next(self.tokens)[0]) != "]":
+                if token != ",":
+                    items.append(self.read(token))
+            return items
+        return self._object() if token == "{" else json.loads(token)
+
+    def _object(self) -> ConfigDict:
+        values: dict[str, Any] = {}
+        places: dict[str, Place] = {}
+        while (match := next(self.tokens))[0] != "}":
+            if match[0] == ",":
+                continue
+            key = json.loads(match[0])
+            next(self.tokens)
+            values[key] = self.read()
+            places[key] = (self.file, bisect.bisect(self.newlines, match.start()) + 1)
+        return new_dict(values, places)
+
+
+def _top(value: Any, file: str) -> ConfigDict:
+    if not isinstance(value, ConfigDict):
+        message = f"a config is a mapping, not a {type(value).__name__}"
+        raise ConfigError(message, code="config-syntax", origin=origin_of((file, 1)))
+    return value

@@ -1,0 +1,93 @@
+"""`{{ … }}` inside configs: the file's own name, environment variables with a default, values of the base."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+
+_TEMPLATE = re.compile(r"\{\{\s*(?:(file\w+)|\$(\w+)\s*:\s*([^\s{}]*)|_base_\.([\w.]+))\s*\}\}")
+_SINGLE = re.compile(r"\{\s*(?:(file\w+)|\$(\w+)\s*:\s*([^\s{}]*)|(?!))\s*\}")
+_BARE_ENV = re.compile(
+    r"""(?P<skip>'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|\#[^\n]*)"""
+    r"""|\{\{\s*(?P<env>\$\w+\s*:\s*[^\s{}'"]*)\s*\}\}""",
+    re.DOTALL,
+)
+_TEXT_BASE = re.compile(r"""(?P<quote>["']?)(?P<body>\{\{\s*(?:_base_\.[\w.]+)\s*\}\})(?P=quote)""")
+
+FileFacts = dict[str, str]
+
+
+def file_facts(path: str) -> FileFacts:
+    """Return what `{{ fileDirname }}` and its kin stand for in `path`."""
+    pure = PurePath(path)
+    return {
+        "fileDirname": os.path.dirname(path),  # noqa: PTH120 - the text, not a path object
+        "fileBasename": pure.name,
+        "fileBasenameNoExtension": pure.stem,
+        "fileExtname": pure.suffix,
+    }
+
+
+def quote_bare_environment(text: str) -> str:
+    """Quote `{{$NAME:default}}` where it stands outside strings, so that the source can be parsed."""
+    return _BARE_ENV.sub(lambda m: m["skip"] or "{{'" + m["env"] + "'}}", text)
+
+
+def quote_base_references(text: str) -> str:
+    """Quote `{{ _base_.x }}` in YAML or JSON text, where it may stand without quotes."""
+    return _TEXT_BASE.sub(lambda m: '"' + m["body"] + '"', text)
+
+
+class Templates:
+    """Fills templates of one file; remembers which environment variables it read, with what they held."""
+
+    __slots__ = ("base", "environment", "facts")
+
+    def __init__(self, path: str, base: Callable[[str], Any]) -> None:
+        self.facts = file_facts(path)
+        self.base = base
+        self.environment: dict[str, str | None] = {}
+
+    def fill(self, text: str) -> Any:
+        """Return `text` with its templates filled; text that is one `{{ _base_.x }}` becomes the value itself."""
+        whole = _TEMPLATE.fullmatch(text)
+        if whole and whole[4]:
+            return self.base(whole[4])
+        return _TEMPLATE.sub(self._text, text)
+
+    def fill_formatted(self, text: str) -> str:
+        """Fill the constant part of an f-string, where doubled braces have become single ones."""
+        return _SINGLE.sub(self._text, text)
+
+    def fill_literal(self, text: str) -> Any:
+        """Return the value of an unquoted `{{ $NAME:default }}`: a literal where it reads as one, else the text."""
+        filled = self.fill("{{" + text + "}}")
+        try:
+            return ast.literal_eval(filled)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return filled
+
+    def _text(self, match: re.Match[str]) -> str:
+        fact, variable, default = match[1], match[2], match[3]
+        if fact:
+            return self.facts.get(fact, match[0])
+        if variable:
+            return self._environment(variable, default)
+        return str(self.base(match[4]))
+
+    def _environment(self, variable: str, default: str) -> str:
+        held = os.environ.get(variable)
+        self.environment[variable] = held
+        value = default if held is None else held
+        if not value:
+            raise KeyError(f"environment variable {variable}, which has no default here")
+        return value
+
+
+def is_template(text: str) -> bool:
+    """Say whether loading `text` as part of a config would fill something into it."""
+    return _TEMPLATE.search(text) is not None
