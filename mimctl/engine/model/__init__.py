@@ -1,0 +1,66 @@
+"""What every model is made of: base classes, initial weights, preprocessing of batches, averaged weights."""
+
+from mimctl.engine.model.averaged import (
+    AveragedModel,
+    BaseAveragedModel,
+    ExponentialMovingAverage,
+    MomentumAnnealingEMA,
+    StochasticWeightAverage,
+)
+from mimctl.engine.model.base_model import BaseModel
+from mimctl.engine.model.base_module import BaseModule, ModuleDict, ModuleList, Sequential
+from mimctl.engine.model.initializers import (
+    Caffe2XavierInit,
+    ConstantInit,
+    KaimingInit,
+    NormalInit,
+    PretrainedInit,
+    TruncNormalInit,
+    UniformInit,
+    XavierInit,
+    allow_missing_pretrained,
+    bias_init_with_prob,
+    caffe2_xavier_init,
+    constant_init,
+    initialize,
+    kaiming_init,
+    normal_init,
+    trunc_normal_init,
+    uniform_init,
+    xavier_init,
+)
+from mimctl.engine.model.preprocess import BaseDataPreprocessor, ImgDataPreprocessor, stack_batch
+
+__all__ = [
+    "AveragedModel",
+    "BaseAveragedModel",
+    "BaseDataPreprocessor",
+    "BaseModel",
+    "BaseModule",
+    "Caffe2XavierInit",
+    "ConstantInit",
+    "ExponentialMovingAverage",
+    "ImgDataPreprocessor",
+    "KaimingInit",
+    "ModuleDict",
+    "ModuleList",
+    "MomentumAnnealingEMA",
+    "NormalInit",
+    "PretrainedInit",
+    "Sequential",
+    "StochasticWeightAverage",
+    "TruncNormalInit",
+    "UniformInit",
+    "XavierInit",
+    "allow_missing_pretrained",
+    "bias_init_with_prob",
+    "caffe2_xavier_init",
+    "constant_init",
+    "initialize",
+    "kaiming_init",
+    "normal_init",
+    "stack_batch",
+    "trunc_normal_init",
+    "uniform_init",
+    "xavier_init",
+]

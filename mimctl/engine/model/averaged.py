@@ -1,0 +1,179 @@
+"""Averages of a model's weights over training: plain mean and moving averages.
+
+The formulas: stochastic weight averaging (Izmailov et al. 2018), exponential moving average
+`avg = (1 - momentum) * avg + momentum * weights`, its momentum annealed at the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from mimctl.engine.registry import MODELS
+
+
+class BaseAveragedModel(nn.Module):
+    """Keep an averaged copy of a model in `module`; `update_parameters` takes the next weights in.
+
+    `interval`: every how many calls the average moves (1 or more). `update_buffers`: buffers are averaged too (floating
+    point ones; others are copied), else copied from the model.
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        interval: int = 1,
+        device: torch.device | str | None = None,
+        update_buffers: bool = False,
+    ) -> None:
+        super().__init__()
+        self.module: nn.Module = deepcopy(model).requires_grad_(False)
+        self.interval = interval
+        if device is not None:
+            self.module = self.module.to(device)
+        self.register_buffer("steps", torch.tensor(0, dtype=torch.long))
+        self.update_buffers = update_buffers
+
+    def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
+        """Move the averaged tensors towards `source`, in place; `steps` counts the updates before this one."""
+        raise NotImplementedError
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the averaged model."""
+        return self.module(*args, **kwargs)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        # The counter stays on the CPU, so that reading it never waits for a device.
+        moved = super()._apply(fn, recurse)
+        self.steps = self.steps.cpu()
+        return moved
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take the weights of `model` into the average."""
+        steps = int(self.steps)
+        averaged, source = self._averaged_pairs(model)
+        if steps == 0:
+            torch._foreach_copy_(averaged, source)
+        elif steps % self.interval == 0:
+            self.avg_func(averaged, source, steps)
+        for held, new in self._copied_pairs(model):
+            held.copy_(new)
+        self.steps += 1
+
+    def _averaged_pairs(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+        pairs = [
+            (held, new.to(held.device))
+            for held, new in _pairs(self.module, model, parameters=True)
+        ]
+        if self.update_buffers:
+            pairs += [
+                (held, new.to(held.device))
+                for held, new in _pairs(self.module, model, parameters=False)
+                if held.is_floating_point()
+            ]
+        return [held for held, _ in pairs], [new for _, new in pairs]
+
+    def _copied_pairs(self, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+        for held, new in _pairs(self.module, model, parameters=False):
+            if not (self.update_buffers and held.is_floating_point()):
+                yield held, new
+
+
+@MODELS.register_module()
+class StochasticWeightAverage(BaseAveragedModel):
+    """Keep the plain mean of all weights taken in."""
+
+    def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
+        """Move the mean by 1 / (number of weights taken in)."""
+        torch._foreach_lerp_(averaged, source, 1 / (steps // self.interval + 1))
+
+
+AveragedModel = StochasticWeightAverage
+
+
+@MODELS.register_module()
+class ExponentialMovingAverage(BaseAveragedModel):
+    """Keep an exponential moving average; `momentum` in (0, 1) is the share of the new weights."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        momentum: float = 0.0002,
+        interval: int = 1,
+        device: torch.device | str | None = None,
+        update_buffers: bool = False,
+    ) -> None:
+        super().__init__(model, interval, device, update_buffers)
+        if not 0.0 < momentum < 1.0:
+            raise ValueError(f"`momentum` must lie in (0, 1), not {momentum}")
+        self.momentum = momentum
+
+    def momentum_at(self, steps: int) -> float:
+        """Return the share of the new weights after `steps` updates."""
+        return self.momentum
+
+    def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
+        """Move the average by the momentum."""
+        torch._foreach_lerp_(averaged, source, self.momentum_at(steps))
+
+
+@MODELS.register_module()
+class MomentumAnnealingEMA(ExponentialMovingAverage):
+    """Anneal the momentum: max(momentum, gamma / (gamma + steps))."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        momentum: float = 0.0002,
+        gamma: int = 100,
+        interval: int = 1,
+        device: torch.device | str | None = None,
+        update_buffers: bool = False,
+    ) -> None:
+        super().__init__(model, momentum, interval, device, update_buffers)
+        if gamma <= 0:
+            raise ValueError(f"`gamma` must be positive, not {gamma}")
+        self.gamma = gamma
+
+    def momentum_at(self, steps: int) -> float:
+        """Return the share of the new weights after `steps` updates."""
+        return max(self.momentum, self.gamma / (self.gamma + steps))
+
+
+@MODELS.register_module()
+class ExpMomentumEMA(ExponentialMovingAverage):
+    """Anneal the momentum: (1 - momentum) * exp(-(1 + steps) / gamma) + momentum (as YOLOX does)."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        momentum: float = 0.0002,
+        gamma: int = 2000,
+        interval: int = 1,
+        device: torch.device | str | None = None,
+        update_buffers: bool = False,
+    ) -> None:
+        super().__init__(model, momentum, interval, device, update_buffers)
+        if gamma <= 0:
+            raise ValueError(f"`gamma` must be positive, not {gamma}")
+        self.gamma = gamma
+
+    def momentum_at(self, steps: int) -> float:
+        """Return the share of the new weights after `steps` updates."""
+        return (1 - self.momentum) * math.exp(-(1 + steps) / self.gamma) + self.momentum
+
+
+def _pairs(averaged: nn.Module, model: nn.Module, *, parameters: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    # Shared tensors appear once on both sides (the deep copy keeps the sharing), so none moves twice.
+    if parameters:
+        yield from zip((each.data for each in averaged.parameters()), (each.data for each in model.parameters()), strict=True)
+    else:
+        yield from zip(averaged.buffers(), model.buffers(), strict=True)

@@ -1,0 +1,79 @@
+"""Normalisation layers by name, with the attribute name that state dicts know them by (`bn`, `gn`, `ln`, `in`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mimctl.engine.registry import MODELS
+from mimctl.errors import ConfigError
+
+MODELS.register_module(name=["BN", "BN2d"], module=nn.BatchNorm2d)
+MODELS.register_module(name="BN1d", module=nn.BatchNorm1d)
+MODELS.register_module(name="BN3d", module=nn.BatchNorm3d)
+MODELS.register_module(name=["IN", "IN2d"], module=nn.InstanceNorm2d)
+MODELS.register_module(name="IN1d", module=nn.InstanceNorm1d)
+MODELS.register_module(name="IN3d", module=nn.InstanceNorm3d)
+MODELS.register_module(name="GN", module=nn.GroupNorm)
+MODELS.register_module(name="LN", module=nn.LayerNorm)
+
+
+@MODELS.register_module(name=["SyncBN", "MMSyncBN", "NaiveSyncBN"])
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """Batch norm over all ranks on an accelerator; plain batch norm on the CPU or without a process group."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised (N, C, ...) input."""
+        if input.is_cuda and torch.distributed.is_available() and torch.distributed.is_initialized():
+            synced: Tensor = super().forward(input)
+            return synced
+        return nn.modules.batchnorm._BatchNorm.forward(self, input)
+
+
+@MODELS.register_module(name="LN2d")
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of (N, C, H, W)."""
+
+    def __init__(self, num_channels: int, **kwargs: Any) -> None:
+        super().__init__(num_channels, **kwargs)
+        self.num_channels = self.normalized_shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised input."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+_SHORT_NAMES: tuple[tuple[type[nn.Module], str], ...] = (
+    (nn.modules.instancenorm._InstanceNorm, "in"),
+    (nn.modules.batchnorm._BatchNorm, "bn"),
+    (nn.GroupNorm, "gn"),
+    (nn.LayerNorm, "ln"),
+)
+
+
+def build_norm_layer(cfg: Mapping[str, Any], num_features: int, postfix: int | str = "") -> tuple[str, nn.Module]:
+    """Return (attribute name, layer) of a `norm_cfg`; `requires_grad=False` in it freezes the layer's weights.
+
+    `eps` defaults to 1e-5. ConfigError where `cfg` names no normalisation.
+    """
+    arguments = dict(cfg)
+    requires_grad = arguments.pop("requires_grad", True)
+    arguments.setdefault("eps", 1e-5)
+    if arguments.get("type") == "GN":
+        layer = MODELS.build(arguments, num_channels=num_features)
+    else:
+        layer = MODELS.build(arguments, num_features)
+    for kind, short in _SHORT_NAMES:
+        if isinstance(layer, kind):
+            for parameter in layer.parameters():
+                parameter.requires_grad = requires_grad
+            return f"{short}{postfix}", layer
+    raise ConfigError(f"`{cfg.get('type')}` is no normalisation layer", code="unknown-type")
+
+
+def is_norm(layer: nn.Module, exclude: type | tuple[type, ...] = ()) -> bool:
+    """Say whether a layer normalises, other than the types in `exclude`."""
+    return isinstance(layer, tuple(each for each, _ in _SHORT_NAMES)) and not isinstance(layer, exclude)

@@ -1,0 +1,1 @@
+"""Object detection for mimctl: models, data sets, metrics and configs of the scope `det`."""

@@ -1,0 +1,1 @@
+"""Heads that predict at every point of the feature maps."""

@@ -1,0 +1,1 @@
+"""Parts of training and decoding without weights: points, box coders, assigners, samplers."""
