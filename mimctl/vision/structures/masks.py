@@ -5,6 +5,7 @@ Both have the same operations and bear MMDetection's names and semantics; every 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, Self
 
@@ -55,7 +56,8 @@ class BitmapMasks:
     @property
     def areas(self) -> NDArray[np.int64]:
         """Return the number of pixels of each mask."""
-        return self.masks.sum((1, 2), dtype=np.int64)
+        areas: NDArray[np.int64] = self.masks.sum((1, 2), dtype=np.int64)
+        return areas
 
     def rescale(self, scale: float | tuple[int, int], interpolation: str = "nearest") -> BitmapMasks:
         """Resize keeping the ratio: by a factor, or to fit inside (long edge, short edge)."""
@@ -246,7 +248,7 @@ def rle_to_bitmap(rle: dict[str, Any]) -> NDArray[np.uint8]:
 def _rasterise(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
     fine = (points * 5 + 0.5).astype(np.int64)  # truncation towards zero, as in C
     closed = np.vstack([fine, fine[:1]])
-    walked = [_walk(start, end) for start, end in zip(closed[:-1], closed[1:], strict=True)]
+    walked = [_walk(start, end) for start, end in itertools.pairwise(closed)]
     xs, ys = (np.concatenate([each[axis] for each in walked]) for axis in (0, 1))
     turns = np.flatnonzero(xs[1:] != xs[:-1]) + 1
     column = (np.where(xs[turns] < xs[turns - 1], xs[turns], xs[turns] - 1) + 0.5) / 5 - 0.5
