@@ -25,10 +25,9 @@ _GENERATIONS: tuple[tuple[str, str, str, str], ...] = (
 )
 _FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
 
-_SYSTEM_LIBRARIES = frozenset(
-    "libc.so.6 libm.so.6 libdl.so.2 librt.so.1 libpthread.so.0 libgcc_s.so.1 libstdc++.so.6".split()
-    + "ld-linux-x86-64.so.2 ld-linux-aarch64.so.1".split()
-)
+_LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0")
+_LOADERS = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
+_SYSTEM_LIBRARIES = frozenset((*_LIBC, *_LOADERS, "libgcc_s.so.1", "libstdc++.so.6"))
 _TORCH_LIBRARIES = frozenset(("libtorch.so",))
 _UNSTABLE_SYMBOL = re.compile(r"_ZN?K?[A-Z]*(?:2at|3c10|5torch|5caffe)|Py[A-Z_]|_Py")
 """Names of torch's C++ interface and of Python's: neither is promised to stay from one release to the next."""

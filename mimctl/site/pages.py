@@ -1,0 +1,141 @@
+"""Renders the pages of an index for pip, uv and people: PEP 503 HTML, PEP 691 JSON, and a start page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+API_VERSION = "1.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageFile:
+    """One wheel as an index page links to it."""
+
+    project: str
+    filename: str
+    version: str
+    sha256: str
+    metadata_sha256: str
+    size: int
+    requires_python: str | None
+    yanked: str | None
+    backend: str | None
+    """What its operators run on; None for a wheel without operators."""
+
+
+def file_url(filename: str) -> str:
+    """Return a wheel's address relative to the site root; `+` and all else that is special is percent-encoded."""
+    return f"files/{quote(filename, safe='')}"
+
+
+def project_html(project: str, files: Iterable[PageFile], to_root: str) -> str:
+    """Return a project page (PEP 503, with the attributes of PEP 592, 658 and 714); `to_root` is like `../../`."""
+    links = "".join(f"<a {_attributes(file, to_root)}>{escape(file.filename)}</a><br>\n" for file in files)
+    return _html(f"Links for {project}", f"<h1>Links for {escape(project)}</h1>\n{links}")
+
+
+def project_json(project: str, files: Sequence[PageFile], to_root: str) -> str:
+    """Return a project page as JSON (PEP 691, with `size` and `versions` of PEP 700)."""
+    data = {
+        "meta": {"api-version": API_VERSION},
+        "name": project,
+        "versions": sorted({file.version for file in files}),
+        "files": [_json_file(file, to_root) for file in files],
+    }
+    return to_json(data)
+
+
+def projects_html(projects: Iterable[str]) -> str:
+    """Return the list of projects (PEP 503)."""
+    links = "".join(f'<a href="{quote(name)}/">{escape(name)}</a><br>\n' for name in projects)
+    return _html("Simple index", links)
+
+
+def projects_json(projects: Iterable[str]) -> str:
+    """Return the list of projects as JSON (PEP 691)."""
+    return to_json({"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in projects]})
+
+
+def start_page(
+    *, toolboxes: Mapping[str, Mapping[str, Any]], files: Sequence[PageFile], zoos: Mapping[str, int]
+) -> str:
+    """Return the page for people: what to type, what is here. A script fills in the page's own address."""
+    install = next(iter(sorted(toolboxes)), "det")
+    commands = (
+        "pip install --extra-index-url <b>ADDRESS</b>/simple mimctl\n"
+        "mimctl settings set index <b>ADDRESS</b>\n"
+        f"mimctl install {escape(install)}\n"
+    )
+    boxes = "".join(
+        f"<tr><td><code>mimctl install {escape(name)}</code><td>{escape(str(box['summary']))}"
+        f"<td>{zoos.get(name, 0)} models\n"
+        for name, box in sorted(toolboxes.items())
+    )
+    wheels = "".join(
+        f'<tr><td><a href="{file_url(file.filename)}">{escape(file.filename)}</a><td>{escape(file.backend or "")}'
+        f"<td>{file.size / 1000:.1f} kB<td><code>{file.sha256[:16]}…</code>\n"
+        for file in files
+    )
+    body = (
+        "<h1>A mimctl index</h1>\n"
+        "<p>Wheels and models for <code>mimctl</code>. <b>ADDRESS</b> is the address of this page.\n"
+        f"<pre>{commands}</pre>\n"
+        f"<h2>Toolboxes</h2>\n<table>\n{boxes}</table>\n"
+        f"<h2>Wheels</h2>\n<table>\n{wheels}</table>\n"
+        '<p>For programs: <a href="index.json">index.json</a>, <a href="toolboxes.json">toolboxes.json</a>, '
+        '<a href="simple/">simple/</a>\n'
+        f"<script>{_FILL_IN_ADDRESS}</script>\n"
+    )
+    return _html("mimctl index", body)
+
+
+def to_json(data: object) -> str:
+    """Return data as JSON text: sorted keys, one blank of indent, a final newline."""
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+_FILL_IN_ADDRESS = (
+    'const address = new URL(".", location.href).href.replace(/[/]$/, "");'
+    'for (const mark of document.querySelectorAll("pre b")) mark.textContent = address;'
+)
+
+
+def _attributes(file: PageFile, to_root: str) -> str:
+    attributes = {
+        "href": f"{to_root}{file_url(file.filename)}#sha256={file.sha256}",
+        "data-core-metadata": f"sha256={file.metadata_sha256}",
+        "data-dist-info-metadata": f"sha256={file.metadata_sha256}",
+    }
+    if file.requires_python is not None:
+        attributes["data-requires-python"] = file.requires_python
+    if file.yanked is not None:
+        attributes["data-yanked"] = file.yanked
+    return " ".join(f'{key}="{escape(value)}"' for key, value in attributes.items())
+
+
+def _json_file(file: PageFile, to_root: str) -> dict[str, object]:
+    data: dict[str, object] = {
+        "filename": file.filename,
+        "url": f"{to_root}{file_url(file.filename)}",
+        "hashes": {"sha256": file.sha256},
+        "core-metadata": {"sha256": file.metadata_sha256},
+        "dist-info-metadata": {"sha256": file.metadata_sha256},
+        "size": file.size,
+        "yanked": file.yanked if file.yanked is not None else False,
+    }
+    if file.requires_python is not None:
+        data["requires-python"] = file.requires_python
+    return data
+
+
+def _html(title: str, body: str) -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="pypi:repository-version" content="{API_VERSION}">\n'
+        f"<title>{escape(title)}</title>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    )
