@@ -1,0 +1,172 @@
+"""Generates types.json: which type names a package registers, where, and what arguments each takes.
+
+`python -m mimctl.config.types DIR [--check]` writes (or compares) DIR/types.json. It reads source text alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mimctl.config.signatures import Signature, signature_of
+from mimctl.config.sources import Found, Module, Sources, dotted_name, module_name_of, parse_module, top_level
+
+SCHEMA_VERSION = 1
+FILE_NAME = "types.json"
+_REGISTRY = "mimctl.engine.registry"
+
+
+def generate(package_dir: Path) -> dict[str, Any]:
+    """Return the table of a package folder (`…/mimctl/engine`, `…/mimctl_det`) as plain data.
+
+    Raises ValueError where the folder is no package or a name is registered twice.
+    """
+    package_dir = package_dir.resolve()
+    package = module_name_of(package_dir / "__init__.py")
+    if not package:
+        raise ValueError(f"{package_dir} is no package: it has no __init__.py")
+    sources = Sources(_roots(package_dir, package))
+    kinds = _kinds(sources)
+    table: dict[str, dict[str, Any]] = {}
+    for path in sorted(package_dir.rglob("*.py")):
+        if "register_module" not in path.read_text(encoding="utf-8"):
+            continue
+        name = module_name_of(path)
+        module = sources.held.setdefault(name, parse_module(name, path))
+        if module is None:
+            raise ValueError(f"{path} is not valid Python")
+        for kind, type_name, found, signature in _registrations(sources, module, kinds):
+            entries = table.setdefault(kind, {})
+            if type_name in entries and entries[type_name]["module"] != module.name:
+                raise ValueError(
+                    f"{type_name} ({kind}) is registered in {entries[type_name]['module']} and {module.name}"
+                )
+            entries[type_name] = _entry(module, signature)
+            del found
+    return {"schema_version": SCHEMA_VERSION, "package": package, "scope": scope_of(package), "kinds": table}
+
+
+def scope_of(package: str) -> str:
+    """Return the scope of a package: `det` of mimctl_det, `engine` of mimctl.engine."""
+    return package.rpartition(".")[2].removeprefix("mimctl_")
+
+
+def to_text(table: dict[str, Any]) -> str:
+    """Return the table as it is stored: sorted, one level of indentation a level."""
+    return json.dumps(table, indent=1, sort_keys=True) + "\n"
+
+
+def is_fresh(package_dir: Path) -> bool:
+    """Say whether the stored table is what the source says."""
+    path = package_dir / FILE_NAME
+    return path.is_file() and path.read_text(encoding="utf-8") == to_text(generate(package_dir))
+
+
+def _roots(package_dir: Path, package: str) -> dict[str, Path]:
+    """Return where packages lie: the one asked for, and this very mimctl."""
+    own = Path(__file__).resolve().parent.parent
+    top = package.partition(".")[0]
+    folder = package_dir
+    for _ in range(package.count(".")):
+        folder = folder.parent
+    return {"mimctl": own, top: folder}
+
+
+def _kinds(sources: Sources) -> dict[str, str]:
+    """Return constant → kind of every registry that the engine has."""
+    module = sources.module(_REGISTRY)
+    if module is None:
+        raise ValueError(f"there is no source of {_REGISTRY}")
+    return {
+        name: str(value.args[0].value)
+        for name, value in module.aliases.items()
+        if isinstance(value, ast.Call)
+        and dotted_name(value.func) == "Registry"
+        and value.args
+        and isinstance(value.args[0], ast.Constant)
+    }
+
+
+def _registrations(
+    sources: Sources, module: Module, kinds: dict[str, str]
+) -> Iterator[tuple[str, str, Found | None, Signature]]:
+    """Yield (kind, name, what, its signature) for every registration of a module."""
+    for statement in top_level(module.body):
+        if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+            for decorator in statement.decorator_list:
+                kind = _kind_of(module, decorator, kinds)
+                if kind is not None and isinstance(decorator, ast.Call):
+                    found = Found(module, statement)
+                    for name in _names(decorator) or [statement.name]:
+                        yield kind, name, found, signature_of(sources, found)
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            kind = _kind_of(module, statement.value, kinds)
+            if kind is not None:
+                yield from _registered_by_call(sources, module, statement.value, kind)
+
+
+def _registered_by_call(
+    sources: Sources, module: Module, call: ast.Call, kind: str
+) -> Iterator[tuple[str, str, Found | None, Signature]]:
+    target = next((each.value for each in call.keywords if each.arg == "module"), None)
+    if target is None:
+        return
+    found = sources.resolve(module, target)
+    dotted = dotted_name(target)
+    names = _names(call) or ([found.node.name] if found else [dotted.rpartition(".")[2]] if dotted else [])
+    for name in names:
+        yield kind, name, found, signature_of(sources, found) if found else Signature(extra=True)
+
+
+def _kind_of(module: Module, expression: ast.expr, kinds: dict[str, str]) -> str | None:
+    """Return the kind of `KIND.register_module(…)`, where KIND comes from the engine's registry."""
+    if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Attribute):
+        return None
+    registry = expression.func.value
+    if expression.func.attr != "register_module" or not isinstance(registry, ast.Name):
+        return None
+    source, name = module.imports.get(registry.id, ("", ""))
+    if source == _REGISTRY and name in kinds:
+        return kinds[name]
+    return kinds.get(registry.id) if module.name == _REGISTRY else None
+
+
+def _names(call: ast.Call) -> list[str]:
+    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")]
+    if not given:
+        return []
+    value = ast.literal_eval(given[0])
+    return [value] if isinstance(value, str) else list(value or [])
+
+
+def _entry(module: Module, signature: Signature) -> dict[str, Any]:
+    params = {name: {"required": required} for name, required in signature.params.items()}
+    return {"module": module.name, "params": params, "extra": signature.extra}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the tables of the given package folders; return 1 where one is stale."""
+    folders = [Path(each) for each in arguments if not each.startswith("-")]
+    if not folders or set(arguments) - {str(each) for each in folders} - {"--check"}:
+        sys.stderr.write("usage: python -m mimctl.config.types DIR… [--check]\n")
+        return 2
+    stale = 0
+    for folder in folders:
+        path = folder / FILE_NAME
+        if "--check" in arguments:
+            if not is_fresh(folder):
+                sys.stderr.write(f"{path} is stale: run `python -m mimctl.config.types {folder}`\n")
+                stale = 1
+            continue
+        table = generate(folder)
+        path.write_text(to_text(table), encoding="utf-8")
+        sys.stdout.write(f"{path}: {sum(map(len, table['kinds'].values()))} types\n")
+    return stale
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
