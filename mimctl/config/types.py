@@ -39,14 +39,12 @@ def generate(package_dir: Path) -> dict[str, Any]:
         module = sources.held.setdefault(name, parse_module(name, path))
         if module is None:
             raise ValueError(f"{path} is not valid Python")
-        for kind, type_name, found, signature in _registrations(sources, module, kinds):
+        for kind, type_name, signature in _registrations(sources, module, kinds):
             entries = table.setdefault(kind, {})
-            if type_name in entries and entries[type_name]["module"] != module.name:
-                raise ValueError(
-                    f"{type_name} ({kind}) is registered in {entries[type_name]['module']} and {module.name}"
-                )
+            first = entries.get(type_name, {}).get("module", name)
+            if first != name:
+                raise ValueError(f"{type_name} ({kind}) is registered in {first} and {name}")
             entries[type_name] = _entry(module, signature)
-            del found
     return {"schema_version": SCHEMA_VERSION, "package": package, "scope": scope_of(package), "kinds": table}
 
 
@@ -91,10 +89,8 @@ def _kinds(sources: Sources) -> dict[str, str]:
     }
 
 
-def _registrations(
-    sources: Sources, module: Module, kinds: dict[str, str]
-) -> Iterator[tuple[str, str, Found | None, Signature]]:
-    """Yield (kind, name, what, its signature) for every registration of a module."""
+def _registrations(sources: Sources, module: Module, kinds: dict[str, str]) -> Iterator[tuple[str, str, Signature]]:
+    """Yield (kind, name, signature) for every registration of a module."""
     for statement in top_level(module.body):
         if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
             for decorator in statement.decorator_list:
@@ -102,7 +98,7 @@ def _registrations(
                 if kind is not None and isinstance(decorator, ast.Call):
                     found = Found(module, statement)
                     for name in _names(decorator) or [statement.name]:
-                        yield kind, name, found, signature_of(sources, found)
+                        yield kind, name, signature_of(sources, found)
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             kind = _kind_of(module, statement.value, kinds)
             if kind is not None:
@@ -111,7 +107,7 @@ def _registrations(
 
 def _registered_by_call(
     sources: Sources, module: Module, call: ast.Call, kind: str
-) -> Iterator[tuple[str, str, Found | None, Signature]]:
+) -> Iterator[tuple[str, str, Signature]]:
     target = next((each.value for each in call.keywords if each.arg == "module"), None)
     if target is None:
         return
@@ -119,7 +115,7 @@ def _registered_by_call(
     dotted = dotted_name(target)
     names = _names(call) or ([found.node.name] if found else [dotted.rpartition(".")[2]] if dotted else [])
     for name in names:
-        yield kind, name, found, signature_of(sources, found) if found else Signature(extra=True)
+        yield kind, name, signature_of(sources, found) if found else Signature(extra=True)
 
 
 def _kind_of(module: Module, expression: ast.expr, kinds: dict[str, str]) -> str | None:
