@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -246,3 +246,94 @@ def line_of(path: Path, name: str) -> int | None:
         if head.startswith(name) and head[len(name) :].lstrip("\"' \t")[:1] in ("=", ".", "]"):
             return number
     return None
+
+
+def known(name: str) -> str:
+    """Return a setting's name; raise UsageError[settings] with the nearest where there is none such."""
+    if name.partition(".")[0] in KEYS:
+        return name
+    near = nearest(name, set(KEYS))
+    hint = f"did you mean `{near[0]}`?" if near else f"the settings are {', '.join(sorted(KEYS))}"
+    raise UsageError(f"there is no setting `{name}`", code="settings", hints=[hint])
+
+
+def set_value(name: str, values: Sequence[str], *, home: Path) -> Path:
+    """Write one value into the user's config.toml (comments and other lines stay) and return the file.
+
+    `mirrors.<host>` sets one mirror. Raises UsageError[settings] for an unknown name or a value of the wrong kind.
+    """
+    key = KEYS[known(name).partition(".")[0]]
+    if name == "home":
+        raise UsageError("the folder of the settings is set by `MIMCTL_HOME`", code="settings")
+    if len(values) > 1 and not key.many:
+        raise UsageError(f"`{name}` takes one value, got {len(values)}", code="settings")
+    if name.startswith("mirrors.") or name == "mirrors":
+        if not name.removeprefix("mirrors").strip("."):
+            raise UsageError("name the host: `mimctl settings set mirrors.HOST ADDRESS`", code="settings")
+        line = f'mirrors."{name.removeprefix("mirrors.")}" = {_toml(values[0])}'
+    else:
+        checked = _read(name, list(values) if key.many else values[0], Path.cwd(), Origin(file=name), UsageError)
+        line = f"{name} = {_toml(checked)}"
+    path = home / "config.toml"
+    kept = _without(path, name)
+    # Plain keys must stand above the first table.
+    at = next((number for number, text in enumerate(kept) if text.lstrip().startswith("[")), len(kept))
+    _write(path, [*kept[:at], line, *kept[at:]])
+    return path
+
+
+def unset_value(name: str, *, home: Path) -> tuple[Path, bool]:
+    """Take one value out of the user's config.toml; return the file and whether it was there.
+
+    Works on unknown names too: that is how a file that has one is mended.
+    """
+    path = home / "config.toml"
+    if not path.is_file():
+        return path, False
+    before = path.read_text(encoding="utf-8").splitlines()
+    kept = _without(path, name)
+    if kept != before:
+        _write(path, kept)
+    return path, kept != before
+
+
+def _without(path: Path, name: str) -> list[str]:
+    """Return the lines of a settings file without those that set `name`, a list over several lines included."""
+    if not path.is_file():
+        return []
+    kept, skipping, table = [], False, ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if skipping:
+            skipping = "]" not in line
+            continue
+        if line.lstrip().startswith("["):
+            table = line.strip().strip("[]").strip() + "."
+        head = (table + line.partition("=")[0].strip()).replace('"', "").replace("'", "")
+        if "=" in line and (head == name or head.startswith(f"{name}.")):
+            value = line.partition("=")[2].strip()
+            skipping = value.startswith("[") and "]" not in value
+            continue
+        kept.append(line)
+    return kept
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    import tomllib
+
+    text = "\n".join(lines) + "\n" if lines else ""
+    tomllib.loads(text)  # never leave a file that mimctl cannot read
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _toml(value: object) -> str:
+    import json
+
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # A JSON string is a TOML basic string as well.
+    return str(value) if isinstance(value, int | float) else json.dumps(str(value), ensure_ascii=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from mimctl.plugin.discover import BrokenPlugin, Plugin
 from mimctl.spec import LauncherFacts, RunSpec
 
 
@@ -93,3 +94,49 @@ class Silence:
 
     def line(self, text: str) -> None:
         """Drop it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """The environment that a run goes into: its interpreter, its import path, its toolboxes."""
+
+    python: Path
+    source: str
+    """What named the interpreter (`--python`, `./.venv`, …)."""
+    paths: tuple[Path, ...]
+    plugins: tuple[Plugin | BrokenPlugin, ...]
+    visible_gpus: int = 0
+    """GPUs that the target's torch can use."""
+
+    @property
+    def working_plugins(self) -> list[Plugin]:
+        """The toolboxes that can be used."""
+        return [each for each in self.plugins if isinstance(each, Plugin)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchOptions:
+    """How the processes of a run are started, as a person says it."""
+
+    launcher: Literal["none", "pytorch", "slurm"] | None = None
+    gpus: int | None = None
+    procs: int | None = None
+    gpus_per_node: int | None = None
+    cpus_per_task: int = 2
+    partition: str | None = None
+    srun_args: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigOptions:
+    """Which config, and how it is changed, as a person says it; None leaves what the config says."""
+
+    config: str
+    cfg_options: tuple[str, ...] = ()
+    work_dir: Path | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    imgsz: int | None = None
+    lr: float | None = None
+    trust_config: bool = False

@@ -1,0 +1,62 @@
+"""`mimctl env`: what is on this machine, each fact with its source."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mimctl import api
+from mimctl.cli.options import Context, verb
+from mimctl.cli.result import Result, table
+
+if TYPE_CHECKING:
+    from mimctl.environment.model import Environment
+
+_FACTS = ("python", "abi", "platform", "libc", "torch", "accelerator", "gpus", "cv2", "slurm", "pip", "uv")
+
+
+@verb("env", examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"], target=True)
+def env(context: Context) -> Result:
+    """Show what is on this machine: Python, torch, driver and GPUs, each with its source; nothing is imported."""
+    facts = api.env(settings=context.settings)
+    rows = [("target", str(facts.target.python), facts.target.source)]
+    rows += [(name, _text(getattr(facts, name).value), getattr(facts, name).source) for name in _FACTS]
+    return Result(
+        data={"target": _plain(facts.target), "facts": _data(facts)},
+        lines=table(rows, head=("fact", "value", "source")),
+        quiet=[f"{name} {value}" for name, value, _ in rows],
+    )
+
+
+def _data(facts: Environment) -> dict[str, object]:
+    return {name: {"value": _plain(getattr(facts, name).value), "source": getattr(facts, name).source} for name in _FACTS}
+
+
+def _text(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(_text(each) for each in value)
+    if not is_dataclass(value):
+        return str(value)
+    name = type(value).__name__
+    if name == "Torch":
+        return value.version  # type: ignore[attr-defined, no-any-return]
+    if name == "Accelerator":
+        return f"{value.kind} (driver {value.driver})" if value.driver else value.kind  # type: ignore[attr-defined]
+    if name == "Gpu":
+        memory = f", {value.memory_mib} MiB" if value.memory_mib else ""  # type: ignore[attr-defined]
+        return f"{value.name} (compute {value.capability}{memory})"  # type: ignore[attr-defined]
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+COMMANDS = {"env": env}

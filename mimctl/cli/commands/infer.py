@@ -1,0 +1,77 @@
+"""`mimctl infer`: run a model on images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mimctl import api
+from mimctl.cli.options import PATH, Context, config_options, verb
+from mimctl.cli.result import Line, Result
+from mimctl.cli.runs import explain_plan, started
+
+
+@verb(
+    "infer",
+    examples=[
+        "mimctl infer det rtmdet_nano photo.jpg",
+        "mimctl infer det work_dirs/my/epoch_20.pth photos/ --score-thr 0.5 --out-dir drawn --json",
+    ],
+    target=True,
+)
+@click.argument("plugin")
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--config", type=PATH, metavar="FILE", help="The model's config.  [default: beside the checkpoint]")
+@click.option("--out-dir", type=PATH, metavar="DIR", help="Where pictures go.  [default: outputs/<checkpoint>]")
+@click.option("--score-thr", type=click.FloatRange(0, 1), help="Drop results below this score.  [default: 0.3]")
+@click.option("-G", "--gpus", type=click.IntRange(0, 1), help="0 is the CPU.  [default: 1 if seen]")
+@click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing.")
+@config_options
+def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:
+    """Run a model on images: MODEL is a checkpoint or a name of the zoo, IMAGES are files or folders."""
+    from mimctl.launch.model import LaunchOptions
+    from mimctl.launch.verbs import InferOptions
+
+    options = InferOptions(
+        config=values["config"],
+        out_dir=values["out_dir"],
+        score_thr=values["score_thr"],
+        cfg_options=values["cfg_options"],
+        trust_config=values["trust_config"],
+        dry_run=values["dry_run"],
+    )
+    with context.output.run_view(f"infer {plugin}") as view:
+        outcome = api.infer(
+            plugin,
+            model,
+            images,
+            options,
+            LaunchOptions(gpus=values["gpus"]),
+            listener=view,
+            settings=context.settings,
+        )
+    if outcome.result is None:
+        return explain_plan(outcome, is_verbose=context.output.verbose)
+    return started(outcome, lines=_lines(outcome.result), quiet=_pictures(outcome.result))
+
+
+def _lines(result: Any) -> list[Line]:
+    lines: list[Line] = []
+    for each in result.get("results", ()):
+        lines.append(str(each.get("image", "")))
+        for found in each.get("instances", ()):
+            box = ", ".join(f"{edge:.0f}" for edge in found.get("bbox", ()))
+            lines.append(f"  {found.get('label', '?')} {found.get('score', 0):.2f}" + (f"  [{box}]" if box else ""))
+        if each.get("picture"):
+            lines.append(f"  -> {each['picture']}")
+    return lines
+
+
+def _pictures(result: Any) -> list[Line]:
+    return [str(Path(each["picture"])) for each in result.get("results", ()) if each.get("picture")]
+
+
+COMMANDS = {"infer": infer}

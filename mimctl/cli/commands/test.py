@@ -1,0 +1,63 @@
+"""`mimctl test`: measure a checkpoint on a config's test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mimctl import api
+from mimctl.cli.options import PATH, Context, config_options, launch_options, verb
+from mimctl.cli.result import Line, Result, table
+from mimctl.cli.runs import config_of, explain_plan, launch_of, started
+
+
+@verb(
+    "test",
+    examples=[
+        "mimctl test det work_dirs/rtmdet_nano/rtmdet_nano.py -C best",
+        "mimctl test det rtmdet_s -C rtmdet_s.pth --out predictions.pkl",
+    ],
+    target=True,
+)
+@click.argument("plugin")
+@click.argument("config")
+@click.option("-C", "--checkpoint", required=True, metavar="best|last|RUN|PATH", help="What to measure.")
+@click.option("--out", type=PATH, metavar="FILE", help="Write the raw predictions.")
+@click.option("--show", is_flag=True, help="Draw the predictions into the work dir.")
+@click.option("--show-dir", type=PATH, metavar="DIR", help="Draw the predictions into DIR.")
+@click.option("--work-dir", type=PATH, metavar="DIR", help="Where the run goes.  [default: work_dirs/<config>]")
+@config_options
+@launch_options
+def test(context: Context, plugin: str, config: str, checkpoint: str, **values: Any) -> Result:
+    """Measure a checkpoint on the test set of a config and print its metrics."""
+    show_dir: Path | None = values["show_dir"]
+    if show_dir is None and values["show"]:
+        show_dir = (values["work_dir"] or Path("work_dirs", Path(config).stem)) / "shown"
+    with context.output.run_view(f"test {plugin}") as view:
+        outcome = api.test(
+            plugin,
+            config_of(config, values),
+            checkpoint,
+            launch_of(values),
+            out=values["out"],
+            show_dir=show_dir,
+            dry_run=values["dry_run"],
+            listener=view,
+            settings=context.settings,
+        )
+    if outcome.result is None:
+        return explain_plan(outcome, is_verbose=context.output.verbose)
+    lines = metrics_table(outcome.result.get("metrics", {}))
+    notes = [f"drawn into {show_dir}"] if show_dir else []
+    return started(outcome, lines=lines, notes=notes)
+
+
+def metrics_table(metrics: dict[str, Any]) -> list[Line]:
+    """Return metrics as a table, in the evaluator's order."""
+    rows = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in metrics.items()]
+    return table(rows, head=("metric", "value")) if rows else ["no metric was computed"]
+
+
+COMMANDS = {"test": test}

@@ -1,0 +1,75 @@
+"""`mimctl train`: a model on your data or a config's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mimctl import api
+from mimctl.cli.options import PATH, Context, config_options, launch_options, verb
+from mimctl.cli.result import Result
+from mimctl.cli.runs import config_of, explain_plan, launch_of, started
+
+
+@verb(
+    "train",
+    examples=[
+        "mimctl train det rtmdet_nano --data my_photos",
+        "mimctl train det configs/my_rtmdet.py --gpus 2 --amp",
+        "mimctl train det my.py --cfg-options train_cfg.max_epochs=10 optim_wrapper.optimizer.lr=1e-4",
+        "mimctl train det my.py --resume",
+        "mimctl train det my.py --gpus 16 --launcher slurm --partition gpu --dry-run",
+    ],
+    target=True,
+)
+@click.argument("plugin")
+@click.argument("config")
+@click.option("--data", type=PATH, metavar="DIR", help="A folder in COCO, VOC or YOLO layout to train on.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Train this long; schedules follow.")
+@click.option("--batch", type=click.IntRange(min=1), help="Images a step and process.")
+@click.option("--imgsz", type=click.IntRange(min=32), help="Side of the input image in pixels; pipelines follow.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@click.option("--weights", metavar="auto|none|PATH", help="What to start from.  [default: auto with --data]")
+@click.option("--split-seed", type=int, default=0, show_default=True, help="Seed of a split that has to be made.")
+@click.option("--work-dir", type=PATH, metavar="DIR", help="Where the run goes.  [default: work_dirs/<config>]")
+@click.option("--amp", is_flag=True, help="Train in mixed precision.")
+@click.option("--auto-scale-lr", is_flag=True, help="Scale the learning rate to the batch size.")
+@click.option(
+    "--resume", is_flag=False, flag_value="auto", metavar="[PATH]", help="Go on from the newest checkpoint, or PATH."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random.")
+@config_options
+@launch_options
+def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
+    """Train a model: PLUGIN is a toolbox (det), CONFIG a file or a name in the toolbox (rtmdet_nano)."""
+    from mimctl.launch.verbs import TrainOptions
+
+    options = TrainOptions(
+        data=values["data"],
+        weights=values["weights"],
+        resume=values["resume"],
+        seed=values["seed"],
+        amp=values["amp"],
+        auto_scale_lr=values["auto_scale_lr"],
+        split_seed=values["split_seed"],
+        dry_run=values["dry_run"],
+    )
+    with context.output.run_view(f"train {plugin}") as view:
+        outcome = api.train(
+            plugin, config_of(config, values), options, launch_of(values), listener=view, settings=context.settings
+        )
+    if outcome.result is None:
+        return explain_plan(outcome, is_verbose=context.output.verbose)
+    result = outcome.result
+    paths = [str(result[key]) for key in ("checkpoint",) if result.get(key)]
+    work_dir = Path(str(outcome.plan.spec.work_dir))
+    return started(
+        outcome,
+        lines=paths,
+        notes=[f"work dir: {work_dir}", f"test it: `mimctl test {plugin} {outcome.plan.spec.config} -C last`"],
+    )
+
+
+COMMANDS = {"train": train}

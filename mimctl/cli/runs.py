@@ -1,0 +1,94 @@
+"""What train, test and infer share: options into requests, plans and results into text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mimctl.cli.result import Line, Result, Styled
+
+if TYPE_CHECKING:
+    from mimctl.launch.model import ConfigOptions, LaunchOptions
+    from mimctl.launch.verbs import RunResult
+
+
+def config_of(config: str, values: Mapping[str, Any]) -> ConfigOptions:
+    """Return the config and its changes as typed."""
+    from mimctl.launch.model import ConfigOptions
+
+    return ConfigOptions(
+        config=config,
+        cfg_options=values["cfg_options"],
+        work_dir=values.get("work_dir"),
+        epochs=values.get("epochs"),
+        batch=values.get("batch"),
+        imgsz=values.get("imgsz"),
+        lr=values.get("lr"),
+        trust_config=values["trust_config"],
+    )
+
+
+def launch_of(values: Mapping[str, Any]) -> LaunchOptions:
+    """Return how the processes are started, as typed."""
+    from mimctl.launch.model import LaunchOptions
+
+    names = ("launcher", "gpus", "procs", "gpus_per_node", "cpus_per_task", "partition", "srun_args", "port")
+    return LaunchOptions(**{name: values[name] for name in names})
+
+
+def started(
+    outcome: RunResult, *, lines: Sequence[Line], quiet: Sequence[Line] = (), notes: Sequence[Line] = ()
+) -> Result:
+    """Return the result of a run that ended well."""
+    spec = outcome.plan.spec
+    data: dict[str, object] = {
+        "plugin": spec.plugin,
+        "config": spec.config,
+        "work_dir": spec.work_dir,
+        **dict(outcome.result or {}),
+    }
+    if outcome.report is not None:
+        data["data"] = dict(outcome.report.raw)
+    return Result(data=data, lines=lines, quiet=quiet, notes=notes)
+
+
+def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
+    """Return what would be started: the batch script, or argv and environment."""
+    plan = outcome.plan
+    data: dict[str, object] = {
+        "argv": list(plan.argv),
+        "environment": dict(plan.environment),
+        "unset": list(plan.unset),
+        "spec_path": str(plan.spec_path),
+        "spec": asdict(plan.spec),
+        "script": plan.script,
+    }
+    if outcome.report is not None:
+        data["data"] = dict(outcome.report.raw)
+    if outcome.written:
+        return _written(outcome, data)
+    lines = [Styled(f"# {line}", "dim") for line in (outcome.report.lines if outcome.report else ())]
+    text: list[Line] = [*lines]
+    if plan.script is not None:
+        text += plan.script.rstrip("\n").split("\n")
+    else:
+        text += [f"unset {' '.join(plan.unset)}"] if plan.unset else []
+        text += [f"export {name}={shlex.quote(value)}" for name, value in plan.environment.items()]
+        text.append(shlex.join(plan.argv))
+    if is_verbose:
+        text += ["", f"# {plan.spec_path}", *plan.spec.to_json().rstrip("\n").split("\n")]
+    return Result(data=data, lines=text, quiet=text, notes=["dry run: nothing was started or written"])
+
+
+def _written(outcome: RunResult, data: dict[str, object]) -> Result:
+    line = shlex.join(outcome.plan.argv)
+    script = Path(outcome.plan.argv[-1])
+    return Result(
+        data={**data, "written": [str(path) for path in outcome.written], "submitted": False},
+        lines=[line],
+        quiet=[line],
+        notes=[f"the job is written, not submitted: {script}", "submit it by the line below"],
+    )

@@ -1,0 +1,140 @@
+"""Read an experiment config as data and find its mistakes before any process starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mimctl.errors import ConfigError, MimctlError, Origin
+from mimctl.plugin.configs import find_config
+from mimctl.plugin.discover import Plugin, find_package
+
+if TYPE_CHECKING:
+    from mimctl.config import Config
+
+ENGINE_PACKAGES = ("mimctl.engine", "mimctl.vision")
+
+
+def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `--cfg-options` as dotted path → value; a later one wins."""
+    from mimctl.config import parse_override
+
+    return dict(parse_override(pair) for pair in pairs)
+
+
+def load_config(path: Path, overrides: Mapping[str, Any], plugins: Sequence[Plugin]) -> Config:
+    """Evaluate a config with its bases and overrides; raise ConfigError with file and line."""
+    from mimctl.config import Config
+
+    def search(reference: str) -> Path:
+        return find_in_toolbox(reference, plugins)
+
+    return Config.fromfile(path, overrides=overrides, search=search)
+
+
+def find_in_toolbox(reference: str, plugins: Sequence[Plugin]) -> Path:
+    """Return the file that `toolbox::folder/name.py` in `_base_` means."""
+    name, _, inner = reference.partition("::")
+    for plugin in plugins:
+        if name in (plugin.name, plugin.package, plugin.distribution, *plugin.manifest.aliases):
+            place = plugin.configs_dir / inner
+            return place if place.is_file() else find_config(Path(inner).stem, plugin)
+    raise ConfigError(
+        f"`{reference}` names a toolbox that is not installed",
+        code="plugin-not-installed",
+        hints=[f"install it: `mimctl install {name}`"],
+    )
+
+
+def type_tables(plugins: Sequence[Plugin], roots: Sequence[Path]) -> list[Mapping[str, Any]]:
+    """Return the generated `types.json` of the target's engine, vision and toolboxes.
+
+    Raises MimctlError[engine-missing] where the target has no mimctl.
+    """
+    folders = []
+    for package in ENGINE_PACKAGES:
+        folder = find_package(package, roots)
+        if folder is None:
+            raise MimctlError(
+                "the target environment has no mimctl engine",
+                code="engine-missing",
+                causes=[f"looked for the package `{package}` on its import path"],
+                hints=["install a toolbox there, it brings the engine: `mimctl install det`"],
+            )
+        folders.append(folder)
+    tables = []
+    for folder in (*folders, *(plugin.package_dir for plugin in plugins)):
+        path = folder / "types.json"
+        if path.is_file():
+            tables.append(json.loads(path.read_text(encoding="utf-8")))
+    return tables
+
+
+def check_config(config: Config, tables: Sequence[Mapping[str, Any]]) -> None:
+    """Raise one ConfigError that names every mistake found, the first with its file and line."""
+    from mimctl.config import check
+
+    raise_all(check(config, tables))
+
+
+def raise_all(errors: Sequence[ConfigError]) -> None:
+    """Raise the first error with the others as further causes; none → return."""
+    if not errors:
+        return
+    first, *others = errors
+    if not others:
+        raise first
+    causes = [*first.causes, *(f"also {each.origin or 'in the config'}: {each.message}" for each in others)]
+    raise ConfigError(
+        first.message,
+        code=first.code,
+        causes=causes,
+        hints=first.hints,
+        origin=first.origin,
+        details={"errors": [each.to_dict() for each in errors]},
+    )
+
+
+def imports_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the modules that a config asks to import by `custom_imports`."""
+    wanted = config.get("custom_imports")
+    names = wanted.get("imports", []) if isinstance(wanted, Mapping) else []
+    return [names] if isinstance(names, str) else [str(each) for each in names]
+
+
+def require_trust(config: Mapping[str, Any], path: Path, *, is_downloaded: bool, is_trusted: bool) -> None:
+    """Refuse a downloaded config that would import modules, unless the user trusts it."""
+    modules = imports_of(config)
+    if modules and is_downloaded and not is_trusted:
+        raise ConfigError(
+            f"`{path.name}` came with a checkpoint and wants to import {', '.join(f'`{each}`' for each in modules)}",
+            code="untrusted-config",
+            causes=["importing a module runs its code"],
+            hints=["if you trust where it comes from: `--trust-config`"],
+            origin=Origin(file=str(path)),
+        )
+
+
+def remote_weights(config: Any) -> list[str]:
+    """Return the addresses of weights that training with this config would load, each once."""
+    return list(dict.fromkeys(_remote_weights(config)))
+
+
+def _remote_weights(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if value.get("type") == "Pretrained" and is_address(value.get("checkpoint")):
+            yield value["checkpoint"]
+        if is_address(value.get("load_from")):
+            yield value["load_from"]
+        for each in value.values():
+            yield from _remote_weights(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _remote_weights(each)
+
+
+def is_address(value: object) -> bool:
+    """Whether a config value names something on the network (or a table of addresses) and no local file."""
+    return isinstance(value, str) and "://" in value and not value.startswith("file://")

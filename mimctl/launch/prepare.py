@@ -1,0 +1,199 @@
+"""From what a person typed to a request in which everything is resolved and checked, before any process starts."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mimctl.errors import MimctlError
+from mimctl.launch.data_files import require_data
+from mimctl.launch.dataset import DatasetReport
+from mimctl.launch.experiment import (
+    check_config,
+    imports_of,
+    load_config,
+    parse_overrides,
+    remote_weights,
+    require_trust,
+    type_tables,
+)
+from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions, Workplace
+from mimctl.launch.plan import choose_launcher
+from mimctl.plugin.configs import find_config
+from mimctl.plugin.discover import Plugin, get_plugin, import_roots
+
+if TYPE_CHECKING:
+    from mimctl.config import Config
+
+FetchWeights = Callable[[Sequence[str]], Mapping[str, str]]
+"""Addresses of weights → local files; raises NetworkError where one is not at hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A config that was found, changed and checked.
+
+    `overrides` is what the child applies to `path`; where `is_derived`, `path` is a file of the whole config that is
+    written before the start (`text`), and `overrides` is empty.
+    """
+
+    plugin: Plugin
+    path: Path
+    config: Config
+    work_dir: Path
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    text: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_verb(plugin: Plugin, verb: str) -> str:
+    """Return the entry of a toolbox's verb; raise MimctlError[verb-not-offered] with those it has."""
+    entry = plugin.manifest.verbs.get(verb)
+    if entry is None:
+        offered = ", ".join(f"`{each}`" for each in sorted(plugin.manifest.verbs))
+        raise MimctlError(
+            f"toolbox `{plugin.name}` does not offer `{verb}`",
+            code="verb-not-offered",
+            causes=[f"it offers {offered or 'nothing'}"],
+        )
+    return entry
+
+
+def prepare_experiment(
+    options: ConfigOptions,
+    place: Workplace,
+    plugin_name: str,
+    *,
+    action: str,
+    report: DatasetReport | None = None,
+    load_from: str | None = None,
+) -> Experiment:
+    """Find the config, apply what was asked for, check all of it; raise ConfigError with file and line.
+
+    `report` is what `--data` found; then the whole config is written into the work dir. `load_from` are weights to
+    start from ("" = none).
+    """
+    plugin = get_plugin(plugin_name, place.plugins)
+    find_verb(plugin, action)
+    path = find_config(options.config, plugin)
+    typed = parse_overrides(options.cfg_options)
+    config = load_config(path, typed, place.working_plugins)
+    require_trust(config, path, is_downloaded=_came_with_weights(path), is_trusted=options.trust_config)
+    if not imports_of(config) or not typed:
+        tables = type_tables(place.working_plugins, import_roots(place.paths))
+        check_config(config, tables)
+    derived = derive(config, options, report=report, load_from=load_from)
+    if derived:
+        config.merge_from_dict(dict(derived))
+        config.merge_from_dict(dict(typed))  # what a person typed wins over what follows from other options
+        check_config(config, type_tables(place.working_plugins, import_roots(place.paths)))
+    work_dir = work_dir_of(options, config, path, report.folder if report else None)
+    if report is None:
+        require_data(config, action)
+        return Experiment(
+            plugin=plugin, path=path, config=config, work_dir=work_dir, overrides={**derived, **typed}
+        )
+    target = work_dir / f"{work_dir.name}.py"
+    return Experiment(plugin=plugin, path=target, config=config, work_dir=work_dir, text=config.pretty_text)
+
+
+def derive(
+    config: Config, options: ConfigOptions, *, report: DatasetReport | None, load_from: str | None
+) -> dict[str, Any]:
+    """Return the overrides that `--data`, `--epochs`, `--batch`, `--imgsz`, `--lr` and `--weights` come to (pure)."""
+    from mimctl.config import recipe
+
+    derived: dict[str, Any] = {}
+    if report is not None:
+        derived.update(recipe.apply_dataset(config, report.facts))
+    changes = (
+        (options.epochs, recipe.set_epochs),
+        (options.batch, recipe.set_batch),
+        (options.imgsz, recipe.set_image_size),
+        (options.lr, recipe.set_lr),
+    )
+    for value, change in changes:
+        if value is not None:
+            derived.update(change(config, value))
+    if load_from is not None:
+        derived["load_from"] = load_from or None
+    return derived
+
+
+def work_dir_of(options: ConfigOptions, config: Config | None, path: Path, data: Path | None) -> Path:
+    """Return where a run's files go: `--work-dir`, the config's own, else `work_dirs/<config>[_<data folder>]`."""
+    named = options.work_dir or (config.get("work_dir") if config is not None else None)
+    if named:
+        return Path(named).expanduser().absolute()
+    stem = path.stem if data is None else f"{path.stem}_{_word(data.resolve().name)}"
+    return Path("work_dirs", stem).absolute()
+
+
+def _word(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text) or "data"
+
+
+def _came_with_weights(path: Path) -> bool:
+    # `mimctl download` writes a config beside the weights that it belongs to.
+    return any(each.stem.startswith(path.stem) for each in path.parent.glob("*.pth")) or any(
+        each.stem.startswith(path.stem) for each in path.parent.glob("*.safetensors")
+    )
+
+
+def weights_of(experiment: Experiment, fetch: FetchWeights) -> Mapping[str, str]:
+    """Return the weights that the config names by address → local files, fetched now: the engine fetches nothing."""
+    wanted = remote_weights(experiment.config)
+    return fetch(wanted) if wanted else {}
+
+
+def make_request(
+    experiment: Experiment,
+    place: Workplace,
+    launch: LaunchOptions,
+    *,
+    action: str,
+    weights: Mapping[str, str],
+    **rest: Any,
+) -> RunRequest:
+    """Put everything together; `rest` are further fields of RunRequest (seed, amp, resume, checkpoint, options)."""
+    plugin = experiment.plugin
+    facts = choose_launcher(
+        kind=launch.launcher,
+        gpus=launch.gpus,
+        procs=launch.procs,
+        gpus_per_node=launch.gpus_per_node,
+        visible_gpus=place.visible_gpus,
+    )
+    slurm = SlurmOptions(
+        cpus_per_task=launch.cpus_per_task,
+        partition=launch.partition,
+        srun_args=tuple(shlex.split(launch.srun_args or "")),
+        job_name=f"{experiment.path.stem}_{action}",
+    )
+    return RunRequest(
+        action=action,
+        plugin=plugin.name,
+        package=plugin.package,
+        entry=find_verb(plugin, action),
+        python=place.python,
+        run_dir=new_run_dir(experiment.work_dir),
+        config=experiment.path,
+        overrides=experiment.overrides,
+        work_dir=experiment.work_dir,
+        weights=weights,
+        launcher=facts,
+        port=launch.port,
+        slurm=slurm,
+        **rest,
+    )
+
+
+def new_run_dir(work_dir: Path) -> Path:
+    """Return a folder name below `work_dir` that no earlier run has: the time of day, numbered when it is taken."""
+    stamp = time.strftime("%Y%m%d_%H%M%S")
+    names = [stamp, *(f"{stamp}_{number}" for number in range(1, 100))]
+    return next(work_dir / name for name in names if not (work_dir / name).exists())

@@ -1,0 +1,295 @@
+"""Train, test and infer: prepare all of it, start it, say how it ended."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mimctl.errors import MimctlError, UsageError
+from mimctl.launch.dataset import DatasetReport, describe_folder
+from mimctl.launch.experiment import load_config, require_trust
+from mimctl.launch.failure import error_of
+from mimctl.launch.find_checkpoint import config_beside, find_checkpoint
+from mimctl.launch.local import run
+from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
+from mimctl.launch.plan import choose_launcher, make_plan
+from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
+from mimctl.plugin.configs import find_config
+from mimctl.plugin.discover import Plugin, get_plugin
+
+
+class Models(Protocol):
+    """Where weights come from when they are not on this disk (the zoo, caches, the network)."""
+
+    def fetch(self, addresses: Sequence[str]) -> Mapping[str, str]:
+        """Return address → local file; raise NetworkError where one is not at hand."""
+
+    def start_weights(self, plugin: Plugin, config: Path) -> Path:
+        """Return the zoo's weights for a config; raise NetworkError[weights-not-at-hand]."""
+
+    def model(self, plugin: Plugin, name: str) -> tuple[Path, Path]:
+        """Return (config, checkpoint) of a zoo model, fetched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What `train` is told beside the config and the launcher."""
+
+    data: Path | None = None
+    weights: str | None = None
+    """"auto", "none" or a path; None is "auto" with `data`, else what the config says."""
+    resume: str | None = None
+    seed: int | None = None
+    amp: bool = False
+    auto_scale_lr: bool = False
+    split_seed: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferOptions:
+    """What `infer` is told."""
+
+    config: Path | None = None
+    out_dir: Path | None = None
+    score_thr: float | None = None
+    cfg_options: tuple[str, ...] = ()
+    trust_config: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A run that ended well, or the plan of one that was not started (`result` is None)."""
+
+    plan: LaunchPlan
+    result: Mapping[str, Any] | None
+    report: DatasetReport | None = None
+    written: tuple[Path, ...] = field(default=())
+    """Files written for a start by hand (Slurm)."""
+
+
+def train(
+    plugin_name: str,
+    config: ConfigOptions,
+    options: TrainOptions,
+    launch: LaunchOptions,
+    *,
+    place: Workplace,
+    models: Models,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Train to the end of the config (see `mimctl.train`)."""
+    plugin = get_plugin(plugin_name, place.plugins)
+    path = find_config(config.config, plugin)  # a misspelled name must not wait for a scan of the images
+    report = None
+    if options.data is not None:
+        report = _look_at(options.data, plugin, config, path, options, place)
+    weights = options.weights or ("auto" if options.data is not None and options.resume is None else None)
+    load_from = _load_from(weights, plugin, path, models)
+    experiment = prepare_experiment(config, place, plugin.name, action="train", report=report, load_from=load_from)
+    request = make_request(
+        experiment,
+        place,
+        launch,
+        action="train",
+        weights={} if options.dry_run else weights_of(experiment, models.fetch),
+        resume=_resume(options.resume),
+        seed=options.seed,
+        amp=options.amp,
+        auto_scale_lr=options.auto_scale_lr,
+    )
+    texts = {} if experiment.text is None else {experiment.path: experiment.text}
+    return _start(request, texts, dry_run=options.dry_run, listener=listener, report=report)
+
+
+def test(
+    plugin_name: str,
+    config: ConfigOptions,
+    checkpoint: str,
+    launch: LaunchOptions,
+    *,
+    place: Workplace,
+    out: Path | None = None,
+    show_dir: Path | None = None,
+    dry_run: bool = False,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Measure a checkpoint on the config's test set (see `mimctl.test`)."""
+    experiment = prepare_experiment(config, place, plugin_name, action="test")
+    found = find_checkpoint(checkpoint, experiment.work_dir)
+    options = {
+        "out": str(out.expanduser().absolute()) if out else None,
+        "show_dir": str(show_dir.expanduser().absolute()) if show_dir else None,
+    }
+    request = make_request(
+        experiment,
+        place,
+        launch,
+        action="test",
+        weights={},
+        checkpoint=found,
+        options={name: value for name, value in options.items() if value is not None},
+    )
+    return _start(request, {}, dry_run=dry_run, listener=listener)
+
+
+def infer(
+    plugin_name: str,
+    model: str,
+    inputs: Sequence[str],
+    options: InferOptions,
+    launch: LaunchOptions,
+    *,
+    place: Workplace,
+    models: Models,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Run a model on images (see `mimctl.infer`)."""
+    plugin = get_plugin(plugin_name, place.plugins)
+    entry = find_verb(plugin, "infer")
+    _require_inputs(inputs)
+    config, checkpoint = _model_files(plugin, model, options.config, models)
+    if config is not None:
+        evaluated = load_config(config, {}, place.working_plugins)
+        is_downloaded = options.config is None
+        require_trust(evaluated, config, is_downloaded=is_downloaded, is_trusted=options.trust_config)
+    out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
+    facts = choose_launcher(kind="none", gpus=launch.gpus, visible_gpus=place.visible_gpus)
+    from mimctl.launch.experiment import parse_overrides
+
+    with tempfile.TemporaryDirectory(prefix="mimctl-infer-") as scratch:
+        request = RunRequest(
+            action="infer",
+            plugin=plugin.name,
+            package=plugin.package,
+            entry=entry,
+            python=place.python,
+            run_dir=Path(scratch),
+            config=config,
+            overrides=parse_overrides(options.cfg_options),
+            checkpoint=checkpoint,
+            inputs=tuple(str(Path(each).expanduser().absolute()) for each in inputs),
+            options={"out_dir": str(out_dir), **({"score_thr": options.score_thr} if options.score_thr else {})},
+            launcher=facts,
+        )
+        return _start(request, {}, dry_run=options.dry_run, listener=listener)
+
+
+def _look_at(
+    data: Path, plugin: Plugin, config: ConfigOptions, path: Path, options: TrainOptions, place: Workplace
+) -> DatasetReport:
+    folder = data.expanduser()
+    if not folder.exists():
+        raise MimctlError(
+            f"`{data}` does not exist", code="data-not-found", hints=["`--data` wants the folder of your images"]
+        )
+    from mimctl.launch.prepare import work_dir_of
+
+    with tempfile.TemporaryDirectory(prefix="mimctl-split-") as scratch:
+        # Lists of a split belong into the work dir; a dry run leaves nothing there.
+        out = Path(scratch) if options.dry_run else work_dir_of(config, None, path, folder)
+        return describe_folder(plugin, folder, python=place.python, out=out, seed=options.split_seed)
+
+
+def _load_from(weights: str | None, plugin: Plugin, config: Path, models: Models) -> str | None:
+    """Return what `load_from` becomes: None leaves it, "" empties it."""
+    if weights is None:
+        return None
+    if weights == "none":
+        return ""
+    if weights == "auto":
+        return str(models.start_weights(plugin, config))
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"weights `{weights}` do not exist",
+            code="checkpoint-not-found",
+            hints=["`--weights auto` takes the zoo's, `--weights none` starts from scratch"],
+        )
+    return str(path.absolute())
+
+
+def _resume(resume: str | None) -> str | None:
+    if resume is None or resume == "auto":
+        return resume
+    path = Path(resume).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"checkpoint `{resume}` does not exist",
+            code="checkpoint-not-found",
+            hints=["`--resume` alone takes the newest of the work dir; put it after the config"],
+        )
+    return str(path.absolute())
+
+
+def _require_inputs(inputs: Sequence[str]) -> None:
+    missing = [each for each in inputs if not Path(each).expanduser().exists()]
+    if missing:
+        raise MimctlError(
+            f"image `{missing[0]}` does not exist",
+            code="data-not-found",
+            causes=[f"{len(missing)} of {len(inputs)} are missing"] if len(inputs) > 1 else [],
+        )
+
+
+def _model_files(plugin: Plugin, model: str, config: Path | None, models: Models) -> tuple[Path | None, Path]:
+    path = Path(model).expanduser()
+    if path.is_file():
+        checkpoint = path.absolute()
+        found = config.expanduser().absolute() if config else config_beside(checkpoint)
+    elif path.suffix in (".pth", ".pt", ".safetensors") or "/" in model:
+        raise MimctlError(
+            f"checkpoint `{model}` does not exist",
+            code="checkpoint-not-found",
+            hints=[f"a model of the zoo goes by its name: `mimctl infer {plugin.name} NAME IMAGE`"],
+        )
+    else:
+        zoo_config, checkpoint = models.model(plugin, model)
+        found = config.expanduser().absolute() if config else zoo_config
+    if found is not None and not found.is_file():
+        raise UsageError(f"config `{config}` does not exist", code="config-not-found")
+    return found, checkpoint
+
+
+def _start(
+    request: RunRequest,
+    texts: Mapping[Path, str],
+    *,
+    dry_run: bool,
+    listener: Listener | None,
+    report: DatasetReport | None = None,
+) -> RunResult:
+    plan = make_plan(request)
+    if dry_run:
+        return RunResult(plan=plan, result=None, report=report)
+    if request.work_dir is not None:
+        request.work_dir.mkdir(parents=True, exist_ok=True)
+    for path, text in {**texts, **plan.files}.items():
+        write_whole(path, text)
+    if plan.script is not None:
+        plan.spec.write(plan.spec_path)
+        return RunResult(plan=plan, result=None, report=report, written=tuple(plan.files))
+    outcome = run(plan, listener or Silence())
+    if outcome.exit_code != 0:
+        raise error_of(outcome, plan)
+    return RunResult(plan=plan, result=outcome.result or {}, report=report)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file through a temporary one beside it, so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+__all__ = ["InferOptions", "Models", "RunResult", "TrainOptions", "infer", "new_run_dir", "test", "train", "write_whole"]
