@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mimctl.engine.distributed import all_reduce
 from mimctl.engine.structures import InstanceData
 from mimctl.vision.structures import distance2bbox
-from mimctl_det.models.distributed import mean_over_ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def losses(predictions: Predictions, targets: Targets, loss_cls: Any, loss_bbox:
         torch.arange(len(predictions.counts), device=quality.device),
         torch.tensor(predictions.counts, device=quality.device),
     )[targets.positive % num_points]
-    factor = mean_over_ranks(quality.sum()).clamp(min=1)
+    factor = all_reduce(quality.sum(), "mean").clamp(min=1)
     cls_sums = [part.sum() / factor for part in per_point.view(-1, num_points).split(predictions.counts, dim=1)]
     box_sums = per_box.new_zeros(len(predictions.counts)).index_add(0, levels, per_box) / factor
     return {"loss_cls": cls_sums, "loss_bbox": list(box_sums.unbind())}
