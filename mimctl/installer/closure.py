@@ -1,0 +1,141 @@
+"""Which of our own distributions are needed and at which versions, from requirements alone (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mimctl.environment.distributions import normalise
+from mimctl.environment.model import Environment
+from mimctl.errors import MimctlError
+from mimctl.index.model import IndexFile
+from mimctl.installer.names import is_own
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+_MAX_PASSES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A requirement and who has it: a distribution, or the empty text for the person."""
+
+    requirement: Requirement
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """The answer for one of our distributions: a file to install, or (file None) what is installed stays."""
+
+    name: str
+    version: str
+    requires_dist: tuple[str, ...]
+    file: IndexFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """All that the requests need: our own picks, and the requirements on everything else."""
+
+    picks: Mapping[str, Pick] = field(default_factory=dict)
+    others: tuple[Wanted, ...] = ()
+
+
+Chooser = Callable[[str, Sequence[Wanted]], Pick]
+
+
+def close(requests: Iterable[Requirement], env: Environment, pick: Chooser) -> Closure:
+    """Follow requirements from `requests` through our own distributions.
+
+    `pick` answers for one of them given all that is wanted of it. Each pass asks again with what the last one
+    learned, until nothing changes. Raises MimctlError[conflicting-requirements] where that never happens.
+    """
+    first = tuple(Wanted(requirement=each) for each in requests)
+    known: dict[str, list[Wanted]] = {}
+    for _ in range(_MAX_PASSES):
+        closure, seen = _pass(first, known, marker_environment(env), pick)
+        if _texts(seen) == _texts(known):
+            return closure
+        known = seen
+    raise MimctlError(
+        "the requirements of these distributions contradict each other",
+        code="conflicting-requirements",
+        causes=[f"{name}: {', '.join(sorted(texts))}" for name, texts in sorted(_texts(known).items())],
+    )
+
+
+def _pass(
+    first: tuple[Wanted, ...], known: Mapping[str, list[Wanted]], markers: Mapping[str, str], pick: Chooser
+) -> tuple[Closure, dict[str, list[Wanted]]]:
+    picks: dict[str, Pick] = {}
+    seen: dict[str, list[Wanted]] = {}
+    others: list[Wanted] = []
+    done: set[tuple[str, str]] = set()
+    queue = list(first)
+    while queue:
+        wanted = queue.pop(0)
+        name = normalise(wanted.requirement.name)
+        if not is_own(name):
+            others.append(wanted)
+            continue
+        seen.setdefault(name, []).append(wanted)
+        if name not in picks:
+            picks[name] = pick(name, [*known.get(name, []), *seen[name]])
+        for extra in ("", *sorted(wanted.requirement.extras)):
+            if (name, extra) not in done:
+                done.add((name, extra))
+                queue.extend(requirements_of(picks[name].requires_dist, extra, markers, by=name))
+    return Closure(picks=picks, others=tuple(others)), seen
+
+
+def requirements_of(requires_dist: Iterable[str], extra: str, markers: Mapping[str, str], *, by: str) -> list[Wanted]:
+    """Return the requirements that hold: those without an extra (the empty text), or what `extra` adds to them."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = []
+    for text in requires_dist:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as err:
+            raise MimctlError(
+                f"a requirement of `{by}` cannot be read: `{text}`", code="bad-index", causes=[str(err).splitlines()[0]]
+            ) from err
+        holds_anyway = requirement.marker is None or requirement.marker.evaluate({**markers, "extra": ""})
+        if not extra and holds_anyway:
+            found.append(Wanted(requirement=requirement, by=by))
+        elif (
+            extra
+            and not holds_anyway
+            and requirement.marker
+            and requirement.marker.evaluate({**markers, "extra": extra})
+        ):
+            found.append(Wanted(requirement=requirement, by=f"{by}[{extra}]"))
+    return found
+
+
+def marker_environment(env: Environment) -> dict[str, str]:
+    """Return the values of environment markers (PEP 508) in the target."""
+    platform = env.platform.value
+    major, minor = env.python_release
+    names = {"linux": ("Linux", "posix"), "darwin": ("Darwin", "posix"), "win32": ("Windows", "nt")}
+    system, os_name = names.get(platform.system, ("", "posix"))
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": env.python.value,
+        "os_name": os_name,
+        "platform_machine": platform.machine,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": system,
+        "platform_version": "",
+        "python_full_version": env.python.value,
+        "python_version": f"{major}.{minor}",
+        "sys_platform": platform.system,
+    }
+
+
+def _texts(wanted: Mapping[str, Sequence[Wanted]]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(str(each.requirement) for each in entries) for name, entries in wanted.items()}

@@ -1,0 +1,316 @@
+"""Turn requests and facts into a plan: which wheels, which requirements, which torch, what stays (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mimctl.environment.distributions import normalise
+from mimctl.environment.model import Environment, Fact, Torch
+from mimctl.errors import MimctlError, NoCompatibleBuildError, UsageError
+from mimctl.index.model import Index, IndexFile
+from mimctl.installer.closure import Closure, Pick, Wanted, close
+from mimctl.installer.model import (
+    Change,
+    InstalledOwn,
+    InstallOptions,
+    InstallPlan,
+    ProjectDecision,
+    TorchChange,
+)
+from mimctl.installer.names import PREFIX, parse_requests
+from mimctl.selection.choose import Selection, choose, refusal
+from mimctl.selection.torch_build import MIN_TORCH, TorchBuild, choose_torch
+
+OPENCV = "opencv-python-headless"
+PIP_CONFIGURATION = "pip's configuration"
+CV2_NAMES = frozenset({OPENCV, "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"})
+
+
+def make_plan(
+    names: Sequence[str],
+    *,
+    env: Environment,
+    index: Index,
+    installed: Mapping[str, InstalledOwn],
+    options: InstallOptions | None = None,
+) -> InstallPlan:
+    """Return what `names` need in `env`.
+
+    A torch that joins the plan has no source yet (see `torch_source`). Raises MimctlError[unknown-plugin |
+    not-in-index | torch-present], NoCompatibleBuildError where no build fits or the torch that is there is too old.
+    """
+    options = options or InstallOptions()
+    requests = parse_requests(names, index, installed)
+    torch = _torch_to_install(env, index, options)
+    planner = _Planner(
+        env=env if env.torch.value else _with_torch(env, torch or _usual_torch(env, index, options)),
+        index=index,
+        installed=installed,
+        options=options,
+        wanted=" ".join(names),
+    )
+    closure = close(requests, env, planner.pick)
+    needs_torch = any(normalise(each.requirement.name) == "torch" for each in closure.others)
+    torch_change = _torch_change(torch, closure, env) if needs_torch else None
+    third_party = _third_party(closure, env)
+    changes = (
+        *(_own_change(pick, installed.get(pick.name)) for pick in closure.picks.values() if pick.file),
+        *([_torch_as_change(torch_change)] if torch_change else []),
+        *third_party,
+    )
+    return InstallPlan(
+        target=env.target,
+        environment=env,
+        requested=tuple(dict.fromkeys(normalise(each.name) for each in requests)),
+        decisions=tuple(planner.decisions[name] for name in closure.picks if name in planner.decisions),
+        changes=changes,
+        wheels=tuple(pick.file for pick in closure.picks.values() if pick.file),
+        third_party=tuple(each.requirement or each.name for each in third_party),
+        torch=torch_change,
+        constraints=_constraints(env, changes),
+        notes=tuple(planner.notes),
+        options=options,
+    )
+
+
+def located(plan: InstallPlan, torch: TorchChange) -> InstallPlan:
+    """Return the plan with the place that its torch comes from."""
+    changes = tuple(_torch_as_change(torch) if each.name == "torch" else each for each in plan.changes)
+    return replace(plan, torch=torch, changes=changes)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Planner:
+    """Answers for our own distributions, and keeps the trace of how."""
+
+    env: Environment
+    index: Index
+    installed: Mapping[str, InstalledOwn]
+    options: InstallOptions
+    wanted: str
+    decisions: dict[str, ProjectDecision] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def pick(self, name: str, wanted: Sequence[Wanted]) -> Pick:
+        """Return the file to install for `name`, or what is there where it does."""
+        there = self.installed.get(name)
+        files = self.index.project(name)
+        if there is not None and _satisfies(there.version, wanted) and not (self.options.upgrade and files):
+            return self._keep_or_replace(there, files, wanted)
+        fitting = [file for file in files if _satisfies(file.version, wanted)]
+        if not fitting:
+            raise _not_in_index(name, wanted, files, self.index)
+        selection = self._choose(name, fitting)
+        if selection.chosen is None:
+            raise refusal(self.env, name, selection, wanted=self.wanted, variant=self.options.variant)
+        if there is not None and _is_same(there, selection.chosen):
+            return self._kept(there, selection)
+        return _picked(selection.chosen)
+
+    def _keep_or_replace(self, there: InstalledOwn, files: Sequence[IndexFile], wanted: Sequence[Wanted]) -> Pick:
+        same = [file for file in files if file.version == there.version]
+        newer = choose(self.env, [file for file in files if _satisfies(file.version, wanted)], self.options.variant)
+        if newer.chosen is not None and _is_newer(newer.chosen.version, there.version):
+            note = f"{there.name} {newer.chosen.version} is in the index, {there.version} is installed"
+            if note not in self.notes:
+                self.notes.append(note)
+        if not same or there.is_from_source or there.name == PREFIX:
+            return self._kept(there, Selection(chosen=None, decisions=()))
+        selection = self._choose(there.name, same)
+        if selection.chosen is None:
+            raise refusal(self.env, there.name, selection, wanted=self.wanted, variant=self.options.variant)
+        return self._kept(there, selection) if _is_same(there, selection.chosen) else _picked(selection.chosen)
+
+    def _choose(self, name: str, files: Iterable[IndexFile]) -> Selection:
+        selection = choose(self.env, files, self.options.variant)
+        self.decisions[name] = ProjectDecision(project=name, selection=selection)
+        return selection
+
+    def _kept(self, there: InstalledOwn, selection: Selection) -> Pick:
+        self.decisions[there.name] = ProjectDecision(project=there.name, selection=selection, kept=there.version)
+        return Pick(name=there.name, version=there.version, requires_dist=there.requires_dist)
+
+
+def _picked(file: IndexFile) -> Pick:
+    return Pick(name=file.project, version=file.version, requires_dist=file.requires_dist, file=file)
+
+
+def _is_same(there: InstalledOwn, file: IndexFile) -> bool:
+    """Return whether the installed distribution is `file`, by the recorded hash or else by its build."""
+    if there.version != file.version:
+        return False
+    if there.sha256 is not None:
+        return there.sha256 == file.sha256
+    return file.build is None or there.backend == file.build.backend
+
+
+def _satisfies(version: str, wanted: Iterable[Wanted]) -> bool:
+    return all(each.requirement.specifier.contains(version, prereleases=True) for each in wanted)
+
+
+def _is_newer(version: str, than: str) -> bool:
+    from packaging.version import Version
+
+    return Version(version) > Version(than)
+
+
+def _not_in_index(name: str, wanted: Sequence[Wanted], files: Sequence[IndexFile], index: Index) -> MimctlError:
+    from mimctl.transfer import redact
+
+    by = sorted({f"{each.requirement}" + (f" (for {each.by})" if each.by else "") for each in wanted})
+    versions = sorted({file.version for file in files})
+    causes = [f"wanted: {', '.join(by)}"]
+    causes.append(f"the index has {', '.join(versions)}" if versions else "the named indexes have no such project")
+    causes.extend(f"looked in {redact(address)}" for address in index.addresses)
+    return MimctlError(
+        f"no fitting version of `{name}` in the index" if versions else f"`{name}` is in none of the indexes",
+        code="not-in-index",
+        causes=causes,
+        hints=["names that begin with `mimctl` are taken from mimctl's indexes only; name one more: `--index ADDRESS`"],
+    )
+
+
+def _own_change(pick: Pick, there: InstalledOwn | None) -> Change:
+    file = pick.file
+    assert file is not None
+    from mimctl.transfer import redact
+
+    same = there is not None and there.version == file.version
+    return Change(
+        action="install" if there is None else "replace" if same else "upgrade",
+        name=pick.name,
+        version=file.version,
+        previous=there.version if there else None,
+        source=redact(file.address),
+        sha256=file.sha256,
+        size=file.size,
+        reason=f"another build of the same version ({file.label})" if same else file.label,
+    )
+
+
+def _torch_to_install(env: Environment, index: Index, options: InstallOptions) -> TorchBuild | None:
+    """Return the torch that would join the plan; None where there is one or none is wanted."""
+    there = env.torch.value
+    if there is not None:
+        if options.torch not in ("auto", "none", there.label, there.version, there.version.partition("+")[0]):
+            raise MimctlError(
+                f"torch {there.version} is installed, `--torch {options.torch}` asks for another",
+                code="torch-present",
+                causes=[f"found in {env.torch.source}", "mimctl never replaces a torch that is there"],
+                hints=["remove it first: `python -m pip uninstall torch`", "or keep it: leave `--torch` out"],
+            )
+        return None
+    return choose_torch(env, options.torch, verified=_verified(index, options))
+
+
+def _usual_torch(env: Environment, index: Index, options: InstallOptions) -> TorchBuild | None:
+    """Return the torch that wheels are chosen for where `--torch none` leaves it to the person."""
+    return choose_torch(env, "auto", verified=_verified(index, options))
+
+
+def _verified(index: Index, options: InstallOptions) -> str:
+    if options.torch[:1].isdigit():
+        return options.torch.partition("+")[0]
+    if index.torch_verified is None:
+        raise MimctlError(
+            "the index does not say which torch it was verified with",
+            code="bad-index",
+            hints=["name a version: `--torch 2.13.0`", "or build the index again with `--matrix wheels-matrix.yaml`"],
+        )
+    return index.torch_verified
+
+
+def _with_torch(env: Environment, build: TorchBuild | None) -> Environment:
+    if build is None:
+        return env
+    torch = Torch(version=build.full_version, cuda=build.cuda, hip=build.hip, path=None)
+    return replace(env, torch=Fact(value=torch, source="to be installed"))
+
+
+def _torch_change(torch: TorchBuild | None, closure: Closure, env: Environment) -> TorchChange | None:
+    wanted = [each for each in closure.others if normalise(each.requirement.name) == "torch"]
+    there = env.torch.value
+    if there is not None:
+        if not _satisfies(there.version, wanted):
+            needs = sorted({f"{each.requirement} (for {each.by})" for each in wanted})
+            raise NoCompatibleBuildError(
+                f"torch {there.version} is too old",
+                code="torch-too-old",
+                causes=[f"needs {', '.join(needs)}", f"found in {env.torch.source}", "mimctl never replaces torch"],
+                hints=[f"upgrade it yourself: `python -m pip install 'torch>={MIN_TORCH}'`, then repeat the command"],
+            )
+        return None
+    if torch is None:
+        return None
+    if not _satisfies(torch.version, wanted):
+        raise UsageError(
+            f"torch {torch.version} does not satisfy what is to be installed",
+            code="torch-too-old",
+            causes=sorted({f"{each.requirement} (for {each.by})" for each in wanted}),
+        )
+    return TorchChange(requirement=f"torch=={torch.full_version}", tag=torch.tag, reason=torch.reason)
+
+
+def _torch_as_change(torch: TorchChange) -> Change:
+    return Change(
+        action="install",
+        name="torch",
+        version=torch.requirement.partition("==")[2],
+        requirement=torch.requirement,
+        source=torch.index_url or PIP_CONFIGURATION,
+        reason=torch.reason,
+    )
+
+
+def _third_party(closure: Closure, env: Environment) -> tuple[Change, ...]:
+    """Return a change for each requirement that what is installed does not satisfy, by name."""
+    by_name: dict[str, list[Wanted]] = {}
+    needs_torch = False
+    for each in closure.others:
+        name = normalise(each.requirement.name)
+        needs_torch = needs_torch or name == "torch"
+        if name != "torch" and not (name in CV2_NAMES and env.cv2.value is not None):
+            by_name.setdefault(name, []).append(each)
+    changes = [change for name, wanted in sorted(by_name.items()) if (change := _third_party_change(name, wanted, env))]
+    if needs_torch and env.cv2.value is None and not CV2_NAMES & by_name.keys():
+        reason = "the engine reads images with it; no cv2 module is installed"
+        changes.append(
+            Change(action="install", name=OPENCV, requirement=OPENCV, source=PIP_CONFIGURATION, reason=reason)
+        )
+    return tuple(changes)
+
+
+def _third_party_change(name: str, wanted: Sequence[Wanted], env: Environment) -> Change | None:
+    there = env.distributions.get(name)
+    if there is not None and _satisfies_quietly(there.version, wanted):
+        return None
+    specifier = ",".join(sorted({str(part) for each in wanted for part in each.requirement.specifier}))
+    extras = sorted({extra for each in wanted for extra in each.requirement.extras})
+    return Change(
+        action="install" if there is None else "upgrade",
+        name=name,
+        previous=there.version if there else None,
+        requirement=name + (f"[{','.join(extras)}]" if extras else "") + specifier,
+        source=PIP_CONFIGURATION,
+        reason="for " + ", ".join(sorted({each.by or "you" for each in wanted})),
+    )
+
+
+def _satisfies_quietly(version: str, wanted: Sequence[Wanted]) -> bool:
+    from packaging.version import InvalidVersion
+
+    try:
+        return _satisfies(version, wanted)
+    except InvalidVersion:
+        return True
+
+
+def _constraints(env: Environment, changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return pins for everything that is there and not in `changes`: an installation changes nothing else."""
+    changing = {change.name for change in changes}
+    torch = env.torch.value
+    pins = {each.name: each.version for each in env.distributions.values() if each.name not in changing}
+    if torch is not None:
+        pins["torch"] = torch.version
+    return tuple(f"{name}=={version}" for name, version in sorted(pins.items()))

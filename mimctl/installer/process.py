@@ -1,0 +1,96 @@
+"""Run pip or uv as a child process: lines as they come, Ctrl-C waited for, failures as errors."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from mimctl.errors import MimctlError, NetworkError
+
+Note = Callable[[str], None]
+"""Called with each line that the installer prints."""
+
+_KEPT_LINES = 12
+_STOP_TIMEOUT_S = 20
+_NETWORK_WORDS = (
+    "NewConnectionError",
+    "ConnectTimeoutError",
+    "Could not fetch URL",
+    "Temporary failure in name resolution",
+    "Name or service not known",
+    "Failed to establish a new connection",
+    "error sending request",
+    "dns error",
+    "Failed to fetch",
+    "Connection refused",
+    "ReadTimeoutError",
+    "network connectivity is disabled",
+)
+
+
+def run_installer(
+    argv: Sequence[str], *, environ: Mapping[str, str], what: str, note: Note | None = None
+) -> tuple[str, ...]:
+    """Run an installer and return the lines it printed.
+
+    `what` says what it was to do, for messages. Raises MimctlError[install-failed] with its last lines where it exits
+    non-zero, NetworkError where these say that a host did not answer, [no-installer] where it cannot be started.
+    """
+    lines: list[str] = []
+    try:
+        child = subprocess.Popen(
+            argv,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as err:
+        raise MimctlError(f"`{argv[0]}` cannot be started", code="no-installer", causes=[str(err)]) from err
+    with child:
+        try:
+            for line in child.stdout or ():
+                lines.append(line.rstrip())
+                if note is not None:
+                    note(line.rstrip())
+            code = child.wait()
+        except BaseException:
+            _stop(child)
+            raise
+    if code != 0:
+        raise _failed(what, code, lines)
+    return tuple(lines)
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """End the child as Ctrl-C would, so that it can undo what it has begun, and wait for it."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.wait(timeout=_STOP_TIMEOUT_S)
+    if child.poll() is None:
+        child.kill()
+
+
+def _failed(what: str, code: int, lines: Sequence[str]) -> MimctlError:
+    text = "\n".join(lines)
+    said = deque((line for line in lines if line.strip()), maxlen=_KEPT_LINES)
+    causes = [f"the installer exited {code}; its last lines:", *(f"  {line}" for line in said)]
+    if any(word in text for word in _NETWORK_WORDS):
+        return NetworkError(
+            f"cannot {what}: a package index does not answer",
+            causes=causes,
+            hints=["check the network, or pip's configuration: `python -m pip config list`"],
+        )
+    return MimctlError(
+        f"cannot {what}",
+        code="install-failed",
+        causes=causes,
+        hints=["the environment is as it was before"],
+    )

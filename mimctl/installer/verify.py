@@ -1,0 +1,77 @@
+"""Check an environment: is every declared requirement of what was installed there, and theirs, all the way down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mimctl.environment.distributions import normalise, read_metadata
+from mimctl.environment.model import Environment
+from mimctl.errors import MimctlError
+from mimctl.installer.closure import marker_environment, requirements_of
+from mimctl.installer.plan import CV2_NAMES
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+
+def missing_requirements(env: Environment, roots: Iterable[str], *, without: frozenset[str] = frozenset()) -> list[str]:
+    """Return one line for each requirement of `roots` that is absent or not satisfied, followed recursively.
+
+    A root is a name, perhaps with extras (`mimctl[engine]`). `without` names what is deliberately absent. Any OpenCV
+    distribution, or a cv2 module of any origin, counts for each other.
+    """
+    from packaging.requirements import Requirement
+
+    markers = marker_environment(env)
+    queue: list[tuple[Requirement, str]] = [(Requirement(root), "") for root in roots]
+    done: set[tuple[str, str]] = set()
+    problems: list[str] = []
+    while queue:
+        requirement, by = queue.pop()
+        name = normalise(requirement.name)
+        problem = None if name in without else _problem(env, requirement, by)
+        if problem is not None and problem not in problems:
+            problems.append(problem)
+        distribution = env.distributions.get(name)
+        if distribution is None:
+            continue
+        todo = [extra for extra in ("", *sorted(requirement.extras)) if (name, extra) not in done]
+        if todo:
+            done.update((name, extra) for extra in todo)
+            declared = read_metadata(distribution).get("requires-dist", [])
+            for extra in todo:
+                found = requirements_of(declared, extra, markers, by=name)
+                queue.extend((each.requirement, each.by) for each in found)
+    return sorted(problems)
+
+
+def check_complete(env: Environment, roots: Iterable[str], *, without: frozenset[str] = frozenset()) -> None:
+    """Raise MimctlError[incomplete-install] where a requirement of `roots` is missing (see `missing_requirements`)."""
+    problems = missing_requirements(env, roots, without=without)
+    if problems:
+        raise MimctlError(
+            "the installer left requirements out",
+            code="incomplete-install",
+            causes=problems,
+            hints=["the environment is as it was before"],
+        )
+
+
+def _problem(env: Environment, requirement: Requirement, by: str) -> str | None:
+    from packaging.version import InvalidVersion
+
+    name = normalise(requirement.name)
+    whose = f" (for {by})" if by else ""
+    distribution = env.distributions.get(name)
+    if distribution is None:
+        if name in CV2_NAMES and env.cv2.value is not None:
+            return None
+        return f"{requirement}{whose}: not installed"
+    torch = env.torch.value
+    version = torch.version if name == "torch" and torch is not None else distribution.version
+    try:
+        fits = requirement.specifier.contains(version, prereleases=True)
+    except InvalidVersion:
+        return None
+    return None if fits else f"{requirement}{whose}: found {version}"
