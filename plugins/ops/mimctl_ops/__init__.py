@@ -5,7 +5,7 @@ and whether the library could be loaded.
 """
 
 from mimctl_ops.library import BuildInfo, OpsLoadWarning, build_info, load
-from mimctl_ops.nms import nms
+from mimctl_ops.boxes import nms
 
 load()
 

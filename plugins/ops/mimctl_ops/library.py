@@ -92,7 +92,7 @@ def _load_library() -> str | None:
     try:
         torch.ops.load_library(_LIBRARY)
     except OSError as err:
-        return _explain(str(err))
+        return _explain(str(err.__cause__ or err))
     return None
 
 

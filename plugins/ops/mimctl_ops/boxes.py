@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression: the typed function and its fake kernel."""
+"""Operators on boxes: the typed functions and their fake kernels."""
 
 from __future__ import annotations
 
