@@ -139,6 +139,11 @@ def digits_in_name(filename: str) -> str | None:
     return None if found is None or _DATE.fullmatch(found[1]) else found[1]
 
 
+def is_safe_name(text: object) -> bool:
+    """Return whether `text` can be a file's name and shown on a terminal or a page as it is."""
+    return isinstance(text, str) and _SAFE_NAME.fullmatch(text) is not None
+
+
 def _entry(item: Mapping[str, Any]) -> ModelEntry:
     weights = item.get("weights")
     entry = ModelEntry(
@@ -173,7 +178,7 @@ def _weights(item: Mapping[str, Any]) -> WeightsSource:
 
 
 def _name(text: object) -> str:
-    if not isinstance(text, str) or not _SAFE_NAME.fullmatch(text):
+    if not isinstance(text, str) or not is_safe_name(text):
         raise ValueError(f"not a name: {text!r}")
     return text
 

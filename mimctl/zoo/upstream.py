@@ -120,7 +120,7 @@ def unpack_configs(wheel: Path, folder: Path) -> None:
             for name, info in members.items():
                 path = PurePosixPath(name)
                 if path.is_absolute() or ".." in path.parts or "\\" in name:
-                    raise _unsafe(wheel, f"`{ascii(name)}` leaves its folder")
+                    raise _unsafe(wheel, f"`{name!a}` leaves its folder")
                 dest = folder / path
                 dest.parent.mkdir(parents=True, exist_ok=True)
                 dest.write_bytes(archive.read(info))

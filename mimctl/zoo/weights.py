@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
-from mimctl.errors import IntegrityError, MimctlError
+from mimctl.errors import IntegrityError, MimctlError, UsageError
 from mimctl.settings import Settings
 from mimctl.transfer import Note, TransferSettings, download, is_remote, locked, redact, sha256_of, write_file
-from mimctl.zoo.model import WeightsSource, digits_in_name
+from mimctl.zoo.model import WeightsSource, digits_in_name, is_safe_name
 
 Check: TypeAlias = Literal["sha256", "32-bit", "none"]
 """What stands behind the bytes: a whole hash, the 7 or 8 digits in the name (28 or 32 bits), nothing."""
@@ -71,7 +71,11 @@ def obtain(
         pinned = source.sha256 or (_pinned(record, digits) if source.url else None)
         incoming = cache / "incoming" / record.stem / source.filename
         report = None if progress is None else lambda done, total: progress(source.filename, done, total)
-        _bring(addresses, incoming, source, pinned, transfer_settings(settings), report, note)
+        try:
+            _bring(addresses, incoming, source, pinned, transfer_settings(settings), report, note)
+        except BaseException:
+            _remove_if_empty(incoming.parent)  # a partial file stays, to be resumed
+            raise
         sha256 = sha256_of(incoming)
         path = cache / sha256 / source.filename
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +112,8 @@ def fetch_weights(
             hints=["download the file and name its path or its `https://` address in the config"],
         )
     source = WeightsSource(url=url)
+    if not is_safe_name(source.filename):
+        raise UsageError(f"`{redact(url)}` ends in no file name", code="bad-url", hints=["name the file itself"])
     digits = None if sha256 else digits_in_name(source.filename)
     source = WeightsSource(url=url, sha256=sha256, sha8=digits)
     return obtain(source, settings=settings, mirrors=mirrors, progress=progress, note=note).path
@@ -141,7 +147,7 @@ def _mirrored(url: str, mirrors: Mapping[str, str]) -> list[str]:
 
 
 def _kept(cache: Path, record: Path, source: WeightsSource, digits: str | None) -> Path | None:
-    """Return the file in the cache that `source` means, or None. Its length is compared, its bytes were at its fetch."""
+    """Return the file in the cache that `source` means, or None. Only its length is compared: its bytes were before."""
     facts = _facts(record)
     sha256 = source.sha256 or facts.get("sha256")
     if not isinstance(sha256, str) or not sha256.startswith(digits or ""):
@@ -201,6 +207,13 @@ def _bring(
             failures.append(f"`{redact(address)}`: {problem.causes[0] if problem.causes else problem.message}")
             if note is not None:
                 note(f"{failures[-1]}; trying `{redact(addresses[number + 1])}`")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    import contextlib
+
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _with_causes(problem: MimctlError, causes: Sequence[str]) -> MimctlError:

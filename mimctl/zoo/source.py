@@ -1,0 +1,66 @@
+"""The zoo as runs use it: weights that a config names, weights to start from, a whole model by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mimctl.errors import ExitCode, MimctlError, NetworkError
+from mimctl.index.client import IndexClient
+from mimctl.plugin.discover import Plugin
+from mimctl.settings import Settings
+from mimctl.transfer import Note
+from mimctl.zoo.download import download_models, load_zoo
+from mimctl.zoo.weights import FileProgress, fetch_weights, obtain, transfer_settings
+
+
+class ZooModels:
+    """Brings weights and models of the zoo into the cache; `progress` and `note` are told what happens."""
+
+    def __init__(self, settings: Settings, *, progress: FileProgress | None = None, note: Note | None = None) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.note = note
+
+    def fetch(self, addresses: Sequence[str]) -> Mapping[str, str]:
+        """Return address → local file; raise NetworkError where one is not at hand."""
+        return {
+            address: str(fetch_weights(address, settings=self.settings, progress=self.progress, note=self.note))
+            for address in addresses
+        }
+
+    def start_weights(self, plugin: Plugin, config: Path) -> Path:
+        """Return the zoo's weights for a config by its name; raise NetworkError[weights-not-at-hand]."""
+        try:
+            models = load_zoo(self._client(), plugin.name).models
+            fits = [entry for entry in models if config.stem in entry.short_names and entry.weights is not None]
+            if not fits or fits[0].weights is None:
+                raise MimctlError(f"the zoo has no weights for `{config.stem}`", code="unknown-model")
+            entry, source = fits[0], fits[0].weights
+            address = entry.address
+            return obtain(source, settings=self.settings, address=address, progress=self.progress, note=self.note).path
+        except MimctlError as err:
+            raise NetworkError(
+                f"weights to start `{config.stem}` from are not at hand",
+                code="weights-not-at-hand",
+                causes=[err.message, *err.causes],
+                hints=["start from scratch: `--weights none`", "or name a file: `--weights PATH`", *err.hints],
+                exit_code=ExitCode.NETWORK,
+            ) from err
+
+    def model(self, plugin: Plugin, name: str) -> tuple[Path, Path]:
+        """Return (config, checkpoint) of a zoo model, fetched into the cache."""
+        found = download_models(
+            plugin.name,
+            [name],
+            index=self._client(),
+            settings=self.settings,
+            configs_dir=plugin.configs_dir,
+            progress=self.progress,
+            note=self.note,
+        )
+        return found[0].config, found[0].checkpoint
+
+    def _client(self) -> IndexClient:
+        settings = self.settings
+        return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)
