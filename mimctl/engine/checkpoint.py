@@ -1,0 +1,338 @@
+"""Checkpoints: written whole or not at all, read without running code, also those of OpenMMLab."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mimctl.engine.inert import inert_globals, numpy_globals
+from mimctl.errors import IntegrityError, MimctlError, UnsafeFileError, nearest
+
+__all__ = [
+    "LoadReport",
+    "atomic_write",
+    "export_weights",
+    "find_latest",
+    "load_checkpoint",
+    "load_state_dict",
+    "numpy_globals",
+    "resolve",
+    "save_checkpoint",
+    "use_weights",
+]
+
+_WEIGHTS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("mimctl_weights", default=None)
+_NUMBERED = re.compile(r"(epoch|iter)_(\d+)\.pth$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What `load_state_dict` did with each key."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    """In the model, not in the file."""
+    unexpected: tuple[str, ...]
+    """In the file, not in the model."""
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    """(key, shape in the file, shape in the model); such tensors are not loaded."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every tensor of the model was loaded and none was left over."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def summary(self) -> str:
+        """Return one line with the counts and the first names."""
+        parts = [f"{len(self.loaded)} tensors loaded"]
+        shapes = [f"{key} {list(found)} (model: {list(wanted)})" for key, found, wanted in self.mismatched]
+        for name, keys in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
+            if keys:
+                parts.append(f"{len(keys)} {name}: {', '.join(list(keys)[:3])}{', …' if len(keys) > 3 else ''}")
+        return "; ".join(parts)
+
+
+@contextlib.contextmanager
+def use_weights(mapping: Mapping[str, str]) -> Iterator[None]:
+    """Let `resolve` find URLs in `mapping` (URL → local file) while the block runs."""
+    token = _WEIGHTS.set(dict(mapping))
+    try:
+        yield
+    finally:
+        _WEIGHTS.reset(token)
+
+
+def resolve(path_or_url: str | os.PathLike[str]) -> Path:
+    """Return the local file of a checkpoint that a config names by path or URL.
+
+    The engine fetches nothing: a URL must have been fetched before the launch (`use_weights`). Raises
+    MimctlError[weights-not-fetched] for a URL without a file, [checkpoint-missing] for a path without one.
+    """
+    text = os.fspath(path_or_url)
+    local = (_WEIGHTS.get() or {}).get(text)
+    if local is None and _is_address(text):
+        raise MimctlError(
+            f"the weights `{text}` are not at hand",
+            code="weights-not-fetched",
+            causes=["a run does not fetch files; those that a config names are fetched before it starts"],
+            hints=["start the run with `mimctl train`, which fetches them, or name a local file instead"],
+        )
+    path = Path(local or text).expanduser()
+    if not path.is_file():
+        raise _missing(path)
+    return path
+
+
+def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint as a dict that has at least `state_dict` and `meta`.
+
+    `.safetensors` files give tensors and metadata; other files are read with `weights_only=True` in every case.
+    Raises MimctlError[checkpoint-missing], UnsafeFileError[unsafe-checkpoint] where the pickle names a global that
+    could run code, IntegrityError[bad-checkpoint] where the file is cut off or of another kind.
+    """
+    local = resolve(path)
+    content = _read_safetensors(local, map_location) if local.suffix == ".safetensors" else _read(local, map_location)
+    if not isinstance(content, dict):
+        raise _bad(local, f"it holds a {type(content).__name__}, not a dict")
+    if "state_dict" not in content:
+        inner = content.get("model", content)
+        if not isinstance(inner, dict) or not any(isinstance(each, Tensor) for each in inner.values()):
+            raise _bad(local, "it holds no `state_dict`")
+        content = {"state_dict": dict(inner), "meta": {}}
+    content.setdefault("meta", {})
+    return content
+
+
+def save_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+    """Write a checkpoint: into a temporary file beside `path`, synced, then renamed.
+
+    Whatever interrupts it, `path` holds either the whole new content or what it held before.
+    """
+    return atomic_write(Path(path), lambda temporary: torch.save(dict(obj), temporary))
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a temporary file beside `path`, sync it and rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException as err:
+        temporary.unlink(missing_ok=True)
+        if isinstance(err, RuntimeError) and _disk_is_full(path.parent):
+            raise OSError(28, os.strerror(28), str(path)) from err
+        raise
+    _sync_folder(path.parent)
+    return path
+
+
+def load_state_dict(
+    model: nn.Module, state_dict: Mapping[str, Any], *, strict: bool = False, prefix: str = ""
+) -> LoadReport:
+    """Load what fits and report the rest; `strict` raises MimctlError[weights-mismatch] where anything is left.
+
+    Keys may carry DDP's `module.`; with `prefix` only keys that start with it are taken, without it.
+    """
+    source = {key.removeprefix("module."): value for key, value in state_dict.items() if isinstance(value, Tensor)}
+    if prefix:
+        stem = prefix.rstrip(".") + "."
+        source = {key.removeprefix(stem): value for key, value in source.items() if key.startswith(stem)}
+    own = model.state_dict()
+    fitting: dict[str, Tensor] = {}
+    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+    for key, value in source.items():
+        if key not in own:
+            continue
+        if own[key].shape == value.shape:
+            fitting[key] = value
+        else:
+            mismatched.append((key, tuple(value.shape), tuple(own[key].shape)))
+    model.load_state_dict(fitting, strict=False)
+    report = LoadReport(
+        loaded=tuple(fitting),
+        missing=tuple(key for key in own if key not in source and not key.endswith("num_batches_tracked")),
+        unexpected=tuple(key for key in source if key not in own),
+        mismatched=tuple(mismatched),
+    )
+    if strict and not report.is_complete:
+        raise _mismatch(report)
+    return report
+
+
+def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
+    """Return the newest checkpoint of a work dir that can be read, None where there is none.
+
+    `last_checkpoint` is believed first; without it, or where its file is damaged, the highest `epoch_N`/`iter_N`.
+    """
+    folder = Path(work_dir)
+    candidates: list[Path] = []
+    pointer = folder / "last_checkpoint"
+    if pointer.is_file():
+        named = Path(pointer.read_text(encoding="utf-8").strip())
+        candidates += [named if named.is_absolute() else folder / named, folder / named.name]
+    numbered = [path for path in folder.glob("*.pth") if _NUMBERED.match(path.name)]
+    candidates += sorted(numbered, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return next((path for path in candidates if path.is_file() and is_readable(path)), None)
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether the file is a whole zip archive as torch writes it (the directory at its end is checked)."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def export_weights(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    dtype: str | None = "float16",
+    meta: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the weights of checkpoint `src` to `dst` (.safetensors) and return it.
+
+    Floating-point tensors are stored as `dtype` (None keeps theirs); `meta` (default: that of the checkpoint) is
+    stored as JSON text under the metadata key `mimctl`. Optimizer state and the like stay behind.
+    """
+    from safetensors.torch import save_file
+
+    content = load_checkpoint(src)
+    kind: torch.dtype | None = getattr(torch, dtype) if dtype else None
+    tensors = {
+        key: (value.to(kind) if kind and value.is_floating_point() else value).contiguous().clone()
+        for key, value in content["state_dict"].items()
+        if isinstance(value, Tensor)
+    }
+    facts = json.dumps(dict(meta if meta is not None else content["meta"]), default=str, sort_keys=True)
+    metadata = {"format": "pt", "mimctl": facts}
+    return atomic_write(Path(dst), lambda temporary: save_file(tensors, str(temporary), metadata=metadata))
+
+
+def _read(path: Path, map_location: Any) -> Any:
+    with torch.serialization.safe_globals(inert_globals(path)):
+        try:
+            return torch.load(path, map_location=map_location, weights_only=True)
+        except OSError:
+            raise
+        except Exception as err:  # torch raises many kinds for a damaged file; the boundary of reading is here
+            offending = re.search(r"(?:GLOBAL|global|class|[Tt]ype|function) `?([\w.]+\.[\w.]+)`?", str(err))
+            if "weights_only" in str(err) and "nsupported" in str(err) and offending:
+                raise _unsafe(path, offending.group(1)) from err
+            raise _bad(path, _reason(path, err)) from err
+
+
+def _reason(path: Path, err: Exception) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if not head:
+        return "it is empty"
+    if head[:2] == b"PK":
+        return "it is cut off or damaged: " + str(err).splitlines()[0].partition(". This is")[0][:160]
+    if head.lstrip()[:1] in (b"<", b"{"):
+        return f"it is text, not a checkpoint: {head.decode(errors='replace').splitlines()[0][:60]!r}"
+    return f"its first bytes are those of no checkpoint: {head[:8]!r}"
+
+
+def _read_safetensors(path: Path, map_location: Any) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt", device=str(map_location or "cpu")) as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 — no mapping
+    except SafetensorError as err:
+        raise _bad(path, str(err)) from err
+    floats = {key: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+              for key, value in tensors.items()}  # fmt: skip
+    return {"state_dict": floats, "meta": _metadata(metadata)}
+
+
+def _metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(metadata.get("mimctl", "{}"))
+    except json.JSONDecodeError:
+        facts = {}
+    others = {key: value for key, value in metadata.items() if key not in ("format", "mimctl")}
+    return {**others, **facts} if isinstance(facts, dict) else others
+
+
+def _is_address(text: str) -> bool:
+    return "://" in text and not text.startswith("file://")
+
+
+def _missing(path: Path) -> MimctlError:
+    folder = path.parent
+    names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    near = nearest(path.name, names)
+    hints = [f"did you mean {' or '.join(f'`{folder / each}`' for each in near)}?"] if near else []
+    return MimctlError(f"there is no checkpoint `{path}`", code="checkpoint-missing", hints=hints)
+
+
+def _bad(path: Path, reason: str) -> IntegrityError:
+    size = path.stat().st_size if path.exists() else 0
+    return IntegrityError(
+        f"`{path}` is not a readable checkpoint",
+        code="bad-checkpoint",
+        causes=[reason, f"the file has {size:,} bytes"],
+        hints=["if it was downloaded, download it again; if a run wrote it, take an earlier one of that run"],
+    )
+
+
+def _unsafe(path: Path, name: str) -> UnsafeFileError:
+    return UnsafeFileError(
+        f"`{path}` was refused: reading it would call `{name}`",
+        causes=[f"its pickle names `{name}`, which no checkpoint needs"],
+        hints=["do not load this file; ask its author for a `.safetensors` file"],
+        details={"global": name},
+    )
+
+
+def _mismatch(report: LoadReport) -> MimctlError:
+    return MimctlError(
+        "the weights do not fit the model",
+        code="weights-mismatch",
+        causes=[report.summary()],
+        hints=["check that the config is the one that the weights were trained with"],
+    )
+
+
+def _disk_is_full(folder: Path) -> bool:
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize < 1 << 20
+
+
+def _umask() -> int:
+    # Reading the umask means setting it; a run has no other thread that creates files at this moment.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,160 @@
+"""Ranks and collectives: `torch.distributed` behind functions that also work in a single process."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+T = TypeVar("T")
+
+
+def is_distributed() -> bool:
+    """Return whether a process group is initialised."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def get_rank() -> int:
+    """Return this process's rank, 0 without a process group."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def get_world_size() -> int:
+    """Return the number of ranks, 1 without a process group."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def get_local_rank() -> int:
+    """Return the rank on this node."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main_process() -> bool:
+    """Return whether this is rank 0."""
+    return get_rank() == 0
+
+
+def get_device() -> torch.device:
+    """Return the device this rank computes on: its GPU if one is visible, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def init(launcher: str = "none", *, backend: str | None = None, timeout_s: float | None = None) -> None:
+    """Join the process group that the launcher has put into the environment; `none` and one rank need none.
+
+    CPU tensors travel over gloo in any case; CUDA tensors over `backend` (default nccl) where a GPU is visible.
+    """
+    if launcher == "none" or is_distributed():
+        return
+    if launcher == "slurm":
+        _take_slurm_environment()
+    kind = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(get_local_rank() % torch.cuda.device_count())
+        kind = f"cpu:gloo,cuda:{'nccl' if backend in (None, 'gloo') else backend}"
+    options: dict[str, Any] = {}
+    if timeout_s is not None:
+        from datetime import timedelta
+
+        options["timeout"] = timedelta(seconds=timeout_s)
+    dist.init_process_group(kind, **options)
+
+
+def shutdown() -> None:
+    """Leave the process group, if there is one."""
+    if is_distributed():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    if get_world_size() > 1:
+        dist.barrier()
+
+
+def all_reduce(tensor: Tensor, op: str = "sum") -> Tensor:
+    """Reduce in place over all ranks (`sum`, `mean`, `max`, `min`) and return the tensor."""
+    world_size = get_world_size()
+    if world_size == 1:
+        return tensor
+    kinds = {"sum": dist.ReduceOp.SUM, "mean": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX, "min": dist.ReduceOp.MIN}
+    dist.all_reduce(tensor, kinds[op])
+    if op == "mean":
+        tensor /= world_size
+    return tensor
+
+
+def any_rank(flag: bool) -> bool:
+    """Return whether `flag` holds on some rank; every rank must call it."""
+    if get_world_size() == 1:
+        return flag
+    return bool(all_reduce(torch.tensor(int(flag)), "max").item())
+
+
+def broadcast_int(value: int) -> int:
+    """Return rank 0's value on every rank."""
+    if get_world_size() == 1:
+        return value
+    tensor = torch.tensor(value, dtype=torch.int64)
+    dist.broadcast(tensor, 0)
+    return int(tensor.item())
+
+
+def gather(value: Any) -> list[Any] | None:
+    """Return every rank's value on rank 0 (None elsewhere): plain data, tensors and numpy arrays.
+
+    Values travel as bytes of torch's format and are read with `weights_only`, so no object is unpickled.
+    """
+    if get_world_size() == 1:
+        return [value]
+    body = _encode(value)
+    sizes = torch.zeros(get_world_size(), dtype=torch.int64)
+    sizes[get_rank()] = body.numel()
+    dist.all_reduce(sizes)
+    padded = torch.zeros(int(sizes.max().item()), dtype=torch.uint8)
+    padded[: body.numel()] = body
+    places = [torch.empty_like(padded) for _ in range(get_world_size())] if is_main_process() else None
+    dist.gather(padded, places, dst=0)
+    if places is None:
+        return None
+    return [_decode(place[: int(size)]) for place, size in zip(places, sizes.tolist(), strict=True)]
+
+
+def collect_results(results: Sequence[T], size: int) -> list[T] | None:
+    """Return all ranks' results in dataset order on rank 0 (None elsewhere), at most `size` of them.
+
+    Rank r holds samples r, r + world size, …, as DefaultSampler deals them; what it added to make the shares
+    equal stands at the end and is cut off by position.
+    """
+    parts = gather(list(results))
+    if parts is None:
+        return None
+    longest = max(len(part) for part in parts)
+    ordered = [part[place] for place in range(longest) for part in parts if place < len(part)]
+    return ordered[:size]
+
+
+def _encode(value: Any) -> Tensor:
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return torch.frombuffer(bytearray(stream.getvalue()), dtype=torch.uint8)
+
+
+def _decode(body: Tensor) -> Any:
+    from mimctl.engine.checkpoint import numpy_globals
+
+    with torch.serialization.safe_globals(numpy_globals()):
+        return torch.load(io.BytesIO(body.numpy().tobytes()), map_location="cpu", weights_only=True)
+
+
+def _take_slurm_environment() -> None:
+    """Translate srun's variables into torch's; what the job script has set is left alone."""
+    pairs = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
+    for ours, theirs in pairs.items():
+        if theirs in os.environ:
+            os.environ.setdefault(ours, os.environ[theirs])

@@ -1,0 +1,91 @@
+"""Batches of a dataloader, pass after pass, with a position that a checkpoint can keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from mimctl.engine.data.loader import skip_batches
+from mimctl.engine.random import rng_state, set_rng_state
+
+Rng = dict[str, Any]
+
+
+class Feed:
+    """Iterate over a dataloader and know how far.
+
+    `epoch` counts whole passes, `position` the batches of the current pass that were handed out. After
+    `load_state_dict` the current pass goes on behind them. Samplers that can skip do so without loading; with others
+    the batches are loaded again under the random state of the pass's start, and dropped.
+    """
+
+    def __init__(self, dataloader: DataLoader[Any]) -> None:
+        self.dataloader = dataloader
+        self.epoch = 0
+        self.position = 0
+        self._start_rng: Rng | None = None
+        self._is_resumed = False
+
+    def batches(self) -> Iterator[tuple[int, Any]]:
+        """Yield (index, batch) for the rest of the current pass."""
+        first = self.position
+        iterator = self._resumed_iterator() if self._is_resumed else self._fresh_iterator()
+        for index, batch in enumerate(iterator, start=first):
+            self.position = index + 1
+            yield index, batch
+        self.epoch += 1
+        self.position = 0
+
+    def endless(self) -> Iterator[tuple[int, Any]]:
+        """Yield (index, batch) pass after pass; each pass but the first tells the sampler its number."""
+        while True:
+            before = self.epoch, self.position
+            yield from self.batches()
+            if before[1] == 0 and self.position == 0 and len(self.dataloader) == 0:
+                return
+            sampler: Any = self.dataloader.sampler
+            for each in (sampler, getattr(self.dataloader.batch_sampler, "sampler", None)):
+                if hasattr(each, "set_epoch"):
+                    each.set_epoch(self.epoch)
+                    break
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position as plain data; inside a pass also the random state at its start."""
+        state: dict[str, Any] = {"epoch": self.epoch, "position": self.position}
+        if self.position and not _can_skip(self.dataloader):
+            state["start_rng"] = self._start_rng
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a position; the caller restores this process's random state before the next batch is asked for."""
+        self.epoch = int(state["epoch"])
+        self.position = int(state["position"])
+        self._start_rng = state.get("start_rng")
+        self._is_resumed = self.position > 0
+
+    def _fresh_iterator(self) -> Iterator[Any]:
+        if not _can_skip(self.dataloader):
+            self._start_rng = rng_state()
+        return iter(self.dataloader)
+
+    def _resumed_iterator(self) -> Iterator[Any]:
+        self._is_resumed = False
+        now = rng_state()
+        if _can_skip(self.dataloader):
+            skip_batches(self.dataloader, self.position)
+            iterator = iter(self.dataloader)
+        else:
+            if self._start_rng is not None:
+                set_rng_state(self._start_rng)
+            iterator = iter(self.dataloader)
+            for _ in range(self.position):
+                next(iterator, None)
+        # Starting an iterator draws a seed; the uninterrupted run drew it before the state that was saved.
+        set_rng_state(now)
+        return iterator
+
+
+def _can_skip(dataloader: Any) -> bool:
+    return hasattr(dataloader.batch_sampler, "skip_batches") or hasattr(dataloader.sampler, "skip")

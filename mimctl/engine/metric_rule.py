@@ -1,0 +1,29 @@
+"""Which of two metric values is better."""
+
+from __future__ import annotations
+
+from mimctl.errors import ConfigError
+
+_GREATER = ("acc", "top", "ar@", "auc", "precision", "map", "mdice", "miou", "mfscore", "mf1", "recall", "iou", "dice")
+_GREATER_ENDINGS = ("_ap", "/ap", "ap50", "ap75", "_ar", "f1", "hmean", "pck", "psnr", "ssim")
+_LESS = ("loss", "error", "mae", "mse", "nme", "epe", "fid")
+
+
+def rule_of(name: str) -> str:
+    """Return "greater" or "less" for a metric's name; ConfigError where the name does not tell."""
+    key = name.lower()
+    if any(word in key for word in _LESS):
+        return "less"
+    if any(word in key for word in _GREATER) or key.endswith(_GREATER_ENDINGS) or key in ("ap", "ar"):
+        return "greater"
+    raise ConfigError(
+        f"it is not known whether a greater or a smaller `{name}` is better",
+        hints=["say so with `rule='greater'` or `rule='less'`"],
+    )
+
+
+def better(value: float, best: float, rule: str) -> bool:
+    """Return whether `value` is better than `best`."""
+    if rule not in ("greater", "less"):
+        raise ConfigError(f"`rule` must be `greater` or `less`, got `{rule}`")
+    return value > best if rule == "greater" else value < best

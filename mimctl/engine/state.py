@@ -1,0 +1,96 @@
+"""The whole state of a training as one checkpoint, and back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from mimctl import __version__
+from mimctl.engine import distributed
+from mimctl.engine.checkpoint import load_state_dict
+from mimctl.engine.events import plain
+from mimctl.engine.log import get_logger
+from mimctl.engine.random import rng_state, set_rng_state
+from mimctl.engine.schedule.build import flat
+
+if TYPE_CHECKING:
+    from mimctl.engine.runner import Runner
+
+Checkpoint = dict[str, Any]
+
+
+def collect_state(
+    runner: Runner, *, save_optimizer: bool = True, save_param_scheduler: bool = True, meta: Checkpoint | None = None
+) -> Checkpoint:
+    """Return the checkpoint of this moment; every rank must call it, each gives its random state.
+
+    Inside the hooks after an iteration or epoch that one counts as done.
+    """
+    loop = runner.train_loop
+    progress = loop.state_dict()
+    checkpoint: Checkpoint = {
+        "meta": {**_meta(runner), "epoch": progress["epoch"], "iter": progress["iter"], **(meta or {})},
+        "state_dict": {key: value.detach().cpu() for key, value in runner.bare_model.state_dict().items()},
+        "message_hub": runner.message_hub.state_dict(),
+        "sampler": progress["feed"],
+        "rng": distributed.gather(rng_state()) or [],
+    }
+    if save_optimizer:
+        checkpoint["optimizer"] = runner.optim_wrapper.state_dict()
+    if save_param_scheduler:
+        checkpoint["param_schedulers"] = [each.state_dict() for each in flat(runner.param_schedulers)]
+    return checkpoint
+
+
+def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
+    """Set a training to the state of a checkpoint whose weights are loaded already."""
+    meta = checkpoint["meta"]
+    progress: dict[str, Any] = {"epoch": meta.get("epoch", 0), "iter": meta.get("iter", 0)}
+    if "sampler" in checkpoint:
+        progress["feed"] = _scaled(checkpoint["sampler"], meta)
+    runner.train_loop.load_state_dict(progress, is_validated=bool(meta.get("is_validated", False)))
+    if "optimizer" in checkpoint:
+        runner.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+    for scheduler, state in zip(flat(runner.param_schedulers), _scheduler_states(checkpoint), strict=False):
+        scheduler.load_state_dict(state)
+    runner.message_hub.load_state_dict(checkpoint.get("message_hub", {}))
+    states = checkpoint.get("rng", [])
+    rank = distributed.get_rank()
+    if len(states) == distributed.get_world_size():
+        set_rng_state(states[rank])
+    else:
+        get_logger().warning("the checkpoint has no random state for this number of ranks: the run goes on reseeded")
+
+
+def load_weights(runner: Runner, checkpoint: Checkpoint, *, strict: bool = False) -> None:
+    """Load a checkpoint's weights into the runner's model and say what did not fit."""
+    report = load_state_dict(runner.bare_model, checkpoint["state_dict"], strict=strict)
+    log = get_logger().info if report.is_complete else get_logger().warning
+    log("weights: %s", report.summary())
+
+
+def _meta(runner: Runner) -> Checkpoint:
+    dataset = runner.train_loop.dataloader.dataset
+    return {
+        "mimctl_version": __version__,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": runner.seed,
+        "experiment_name": runner.experiment_name,
+        "cfg": runner.config_text,
+        "dataset_meta": plain(getattr(dataset, "metainfo", {}) or {}),
+        "world_size": distributed.get_world_size(),
+        "is_validated": runner.is_validating,
+    }
+
+
+def _scaled(feed: dict[str, Any], meta: Checkpoint) -> dict[str, Any]:
+    """Translate a position inside an epoch for another number of ranks (batches per rank change)."""
+    before, now = meta.get("world_size", 1), distributed.get_world_size()
+    return feed if before == now else {**feed, "position": feed["position"] * before // now}
+
+
+def _scheduler_states(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    states = checkpoint.get("param_schedulers", [])
+    if isinstance(states, dict):
+        return [each for group in states.values() for each in group]
+    return list(states)
