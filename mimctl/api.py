@@ -9,18 +9,25 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mimctl import settings as settings_module
-from mimctl.errors import UsageError, nearest
+from mimctl.errors import MimctlError, UsageError, nearest
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.config import Config
     from mimctl.environment.model import Environment, Target
+    from mimctl.index.client import IndexClient
+    from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
     from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
     from mimctl.plugin.discover import BrokenPlugin, Plugin
+    from mimctl.site.build import SiteReport
+    from mimctl.transfer import TransferSettings
+    from mimctl.wheels.build import BuildReport
+    from mimctl.wheels.matrix import Matrix
+    from mimctl.zoo.download import Downloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,16 @@ class Listing:
 
     target: Target
     plugins: tuple[Plugin | BrokenPlugin, ...] = field(default=())
+
+
+class Watch(Protocol):
+    """Who is told of a transfer or an installation while it goes."""
+
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """Take how many bytes of a file are there."""
+
+    def note(self, text: str) -> None:
+        """Take one line that a person may want to read."""
 
 
 def find_target(settings: Settings) -> Target:
@@ -56,38 +73,6 @@ def list_package(*, settings: Settings | None = None) -> Listing:
     return Listing(target=target, plugins=tuple(discover(import_paths(None if target.is_own else target.python))))
 
 
-def find_workplace(settings: Settings, *, counts_gpus: bool = False) -> Workplace:
-    """Return the environment that runs go into; `counts_gpus` looks at the accelerator too."""
-    from mimctl.launch.model import Workplace
-    from mimctl.plugin.discover import discover
-    from mimctl.plugin.paths import import_paths
-
-    target = find_target(settings)
-    paths = import_paths(None if target.is_own else target.python)
-    return Workplace(
-        python=target.python,
-        source=target.source,
-        paths=paths,
-        plugins=tuple(discover(paths)),
-        visible_gpus=_count_gpus(paths) if counts_gpus else 0,
-    )
-
-
-def _count_gpus(paths: Sequence[Path]) -> int:
-    from mimctl.environment.accelerator import detect_accelerator
-    from mimctl.environment.torch import find_torch
-
-    torch = find_torch(paths, None).value
-    if torch is None or torch.backend == "cpu":
-        return 0
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    named = None if shown is None else len([each for each in shown.split(",") if each.strip() not in ("", "-1")])
-    if named == 0:
-        return 0
-    _, gpus = detect_accelerator(os.environ)
-    return len(gpus.value) if named is None else min(named, len(gpus.value) or named)
-
-
 def train(
     plugin: str,
     config: ConfigOptions | str,
@@ -95,6 +80,7 @@ def train(
     launch: LaunchOptions | None = None,
     *,
     listener: Listener | None = None,
+    watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> RunResult:
     """Train a toolbox's model to the end of its config.
@@ -112,8 +98,8 @@ def train(
         _config_options(config),
         options or verbs.TrainOptions(),
         launch,
-        place=find_workplace(settings, counts_gpus=_looks_at_gpus(launch)),
-        models=_models(settings),
+        place=_workplace(settings, launch),
+        models=_models(settings, watch),
         listener=listener,
     )
 
@@ -144,7 +130,7 @@ def test(
         _config_options(config),
         checkpoint,
         launch,
-        place=find_workplace(settings, counts_gpus=_looks_at_gpus(launch)),
+        place=_workplace(settings, launch),
         out=out,
         show_dir=show_dir,
         dry_run=dry_run,
@@ -160,6 +146,7 @@ def infer(
     launch: LaunchOptions | None = None,
     *,
     listener: Listener | None = None,
+    watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> RunResult:
     """Run a model (a checkpoint, or a name of the zoo) on images or folders of images.
@@ -177,8 +164,8 @@ def infer(
         inputs,
         options or verbs.InferOptions(),
         launch,
-        place=find_workplace(settings, counts_gpus=_looks_at_gpus(launch)),
-        models=_models(settings),
+        place=_workplace(settings, launch),
+        models=_models(settings, watch),
         listener=listener,
     )
 
@@ -195,14 +182,18 @@ def _config_options(config: ConfigOptions | str) -> ConfigOptions:
     return ConfigOptions(config=config) if isinstance(config, str) else config
 
 
-def _looks_at_gpus(launch: LaunchOptions) -> bool:
-    return launch.launcher != "slurm" and launch.gpus != 0 and launch.procs is None
+def _workplace(settings: Settings, launch: LaunchOptions | None = None) -> Workplace:
+    from mimctl.launch.workplace import find_workplace
+
+    # Looking for GPUs costs a process; no need where the answer would change nothing.
+    counts = launch is not None and launch.launcher != "slurm" and launch.gpus != 0 and launch.procs is None
+    return find_workplace(settings, counts_gpus=counts)
 
 
-def _models(settings: Settings) -> Models:
+def _models(settings: Settings, watch: Watch | None) -> Models:
     from mimctl.zoo.source import ZooModels
 
-    return ZooModels(settings)
+    return ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
 
 
 def show_config(
@@ -213,7 +204,7 @@ def show_config(
     from mimctl.plugin.configs import find_config
     from mimctl.plugin.discover import get_plugin
 
-    place = find_workplace(settings or settings_module.load())
+    place = _workplace(settings or settings_module.load())
     path = find_config(config, get_plugin(plugin, place.plugins)) if plugin else _existing(config)
     return load_config(path, parse_overrides(cfg_options), place.working_plugins)
 
@@ -227,7 +218,7 @@ def lint_config(
 
     settings = settings or settings_module.load()
     evaluated = show_config(plugin, config, cfg_options, settings=settings)
-    place = find_workplace(settings)
+    place = _workplace(settings)
     check_config(evaluated, type_tables(place.working_plugins, import_roots(place.paths)))
 
 
@@ -256,7 +247,9 @@ def explain(code: str) -> str:
     raise UsageError(
         f"there is no page on `{code}`",
         code="unknown-code",
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else ["all codes: `mimctl explain`"],
+        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"]
+        if near
+        else ["all codes: `mimctl explain`"],
     )
 
 
@@ -267,3 +260,165 @@ def error_pages() -> dict[str, Path]:
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.md"))}
     return {}
+
+
+def prepare_install(
+    names: Sequence[str], options: InstallOptions | None = None, *, settings: Settings | None = None
+) -> InstallPlan:
+    """Return what `install` would change, with the decision on every candidate; changes and downloads nothing.
+
+    Raises NoCompatibleBuildError where no build fits, UsageError where no index is named, and what detection raises.
+    """
+    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.prepare import prepare_install as prepare
+
+    settings = settings or settings_module.load()
+    facts = env(settings=settings)
+    return prepare(
+        names,
+        env=facts,
+        client=_client(settings),
+        backend=choose_backend(facts, settings.installer, offline=settings.offline),
+        torch_index=settings.torch_index,
+        options=options,
+        transfer=_transfer(settings),
+    )
+
+
+def install(
+    names: Sequence[str] | str,
+    options: InstallOptions | None = None,
+    *,
+    plan: InstallPlan | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> InstallResult:
+    """Install toolboxes into the target environment and return what changed; torch that is there stays as it is.
+
+    `plan` is what `prepare_install` returned, made anew where not given. On any failure the environment is as before.
+    """
+    from mimctl.installer.apply import apply
+    from mimctl.installer.backend import choose_backend
+
+    settings = settings or settings_module.load()
+    wanted = [names] if isinstance(names, str) else names
+    plan = plan or prepare_install(wanted, options, settings=settings)
+    backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
+    note = watch.note if watch else None
+    return apply(plan, client=_client(settings), backend=backend, step=note, note=note)
+
+
+def prepare_uninstall(names: Sequence[str], *, settings: Settings | None = None) -> UninstallPlan:
+    """Return what `uninstall` would remove; changes nothing and needs no index."""
+    from mimctl.installer.uninstall import plan_uninstall
+
+    settings = settings or settings_module.load()
+    toolboxes = {}
+    if settings.index:
+        import contextlib
+
+        with contextlib.suppress(MimctlError):  # names of installed distributions are known without any index
+            toolboxes = _client(settings).toolboxes()
+    return plan_uninstall(names, env=env(settings=settings), toolboxes=toolboxes)
+
+
+def uninstall(
+    names: Sequence[str] | str,
+    *,
+    plan: UninstallPlan | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> UninstallResult:
+    """Remove toolboxes from the target environment; torch is never removed."""
+    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.uninstall import apply_uninstall
+
+    settings = settings or settings_module.load()
+    plan = plan or prepare_uninstall([names] if isinstance(names, str) else names, settings=settings)
+    backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
+    return apply_uninstall(plan, backend=backend, note=watch.note if watch else None)
+
+
+def download(
+    plugin: str,
+    names: Sequence[str] | str,
+    *,
+    dest: Path | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> list[Downloaded]:
+    """Fetch models of a toolbox's zoo: the weights, verified, and a flattened config beside them.
+
+    `dest` is a folder (None: the cache). The toolbox need not be installed.
+    """
+    from mimctl.plugin.discover import OPENMMLAB_NAMES
+    from mimctl.zoo.download import download_models
+
+    settings = settings or settings_module.load()
+    place = _workplace(settings)
+    found = next((each for each in place.working_plugins if plugin in (each.name, *each.manifest.aliases)), None)
+    return download_models(
+        found.name if found else OPENMMLAB_NAMES.get(plugin, plugin),
+        [names] if isinstance(names, str) else names,
+        dest=dest,
+        index=_client(settings),
+        settings=settings,
+        configs_dir=found.configs_dir if found else None,
+        python=place.python,
+        progress=watch.progress if watch else None,
+        note=watch.note if watch else None,
+    )
+
+
+def build_index(
+    wheels: Sequence[Path],
+    out: Path,
+    *,
+    zoo: Path | None = None,
+    toolboxes: Path | None = None,
+    matrix: Path | None = None,
+) -> SiteReport:
+    """Turn wheels and zoo sources into a static index, replacing the one at `out` in one step."""
+    from mimctl.site.build import build_site
+
+    return build_site(wheels=wheels, out=out, zoo=zoo, toolboxes=toolboxes, matrix=matrix)
+
+
+def expand_matrix(path: Path) -> Matrix:
+    """Read a wheels-matrix.yaml and expand it into build and verify cells."""
+    from mimctl.wheels.matrix import read_matrix
+
+    return read_matrix(path)
+
+
+def build_wheels(
+    path: Path,
+    names: Sequence[str] = (),
+    *,
+    out: Path,
+    jobs: int = 1,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> BuildReport:
+    """Build the named cells of a wheels-matrix.yaml (all that this machine can build where none is named)."""
+    from mimctl.wheels.build import BuildPlace
+    from mimctl.wheels.build import build_wheels as build
+
+    settings = settings or settings_module.load()
+    report = watch.note if watch else (lambda _: None)
+    place = BuildPlace(
+        out_dir=out, cache_dir=settings.cache_dir, torch_index=settings.torch_index, jobs=jobs, report=report
+    )
+    return build(expand_matrix(path), names, place=place)
+
+
+def _client(settings: Settings) -> IndexClient:
+    from mimctl.index.client import IndexClient
+
+    return IndexClient(settings.index, _transfer(settings), settings.cache_dir, settings.offline)
+
+
+def _transfer(settings: Settings) -> TransferSettings:
+    from mimctl.transfer import TransferSettings
+
+    return TransferSettings(offline=settings.offline, timeout_s=settings.http_timeout_s, retries=settings.http_retries)

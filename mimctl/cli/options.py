@@ -1,4 +1,4 @@
-"""What every command shares: the common options, the list-taking `--cfg-options`, and how a handler becomes a command."""
+"""What every command shares: common options, the list-taking `--cfg-options`, how a handler becomes a command."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mimctl.cli.result import Line, Result, Styled
 from mimctl.errors import MimctlError, render
 
 if TYPE_CHECKING:
-    from mimctl.cli.progress import RunView
+    from mimctl.cli.progress import RunView, TransferView
 
 SCHEMA_VERSION = 1
 
@@ -29,11 +29,14 @@ class Output:
 
     def result(self, command: str, result: Result) -> None:
         """Print a result to stdout, its notes to stderr."""
-        for note in result.notes:
-            self.note(note)
+        if self.json and result.document is not None:
+            self._lines([result.document], sys.stdout)
+            return
         if self.json:
             self._document({"schema_version": SCHEMA_VERSION, "command": command, **result.data})
             return
+        for note in result.notes:
+            self.note(note)
         self._lines(result.quiet if self.quiet else result.lines, sys.stdout)
 
     def error(self, command: str | None, error: MimctlError) -> None:
@@ -70,13 +73,19 @@ class Output:
 
         return make_view(self, title)
 
+    def transfer_view(self) -> TransferView:
+        """Return what draws transfers and the steps of an installation."""
+        from mimctl.cli.progress import TransferView
+
+        return TransferView(self)
+
     def _document(self, data: Mapping[str, object]) -> None:
         import json
 
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
         sys.stdout.flush()
 
-    def _lines(self, lines: Iterable[Line], stream: IO[str]) -> None:
+    def _lines(self, lines: Iterable[Line], stream: TextIO) -> None:
         colored = self.wants_color(stream)
         console = _console(stream) if colored else None
         for line in lines:
@@ -87,7 +96,7 @@ class Output:
                 stream.write(_encodable(text, stream) + "\n")
         stream.flush()
 
-    def wants_color(self, stream: IO[str]) -> bool:
+    def wants_color(self, stream: TextIO) -> bool:
         """Decide on colour: `--color` > FORCE_COLOR > NO_COLOR > whether the stream is a terminal."""
         if self.color != "auto":
             return self.color == "always"
@@ -104,12 +113,12 @@ def _error_lines(error: MimctlError) -> list[Line]:
     return [Styled(head, "bold red"), *(Styled(line, styles.get(line[:5], "")) for line in rest)]
 
 
-def _encodable(text: str, stream: IO[str]) -> str:
+def _encodable(text: str, stream: TextIO) -> str:
     encoding = stream.encoding or "utf-8"
     return text if encoding.lower().startswith("utf") else text.encode(encoding, "replace").decode(encoding)
 
 
-def _console(stream: IO[str]) -> Any:
+def _console(stream: TextIO) -> Any:
     from rich.console import Console
 
     return Console(

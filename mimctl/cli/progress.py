@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mimctl.cli.result import Line, Styled
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from mimctl.cli.output import Output
 
 PLAIN_EVERY_S = 10.0
@@ -32,6 +34,12 @@ class RunView(Protocol):
 
     def line(self, text: str) -> None:
         """Show one line that the child printed."""
+
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """Show how far a file is that the run needs."""
+
+    def note(self, text: str) -> None:
+        """Show a line of mimctl itself."""
 
 
 def make_view(output: Output, title: str) -> RunView:
@@ -67,6 +75,13 @@ class PlainView:
         """Print the child's line."""
         self.output.note(text)
 
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """Say nothing: a log needs no bytes."""
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self.output.note(text)
+
 
 class LiveView:
     """A bar that moves, with the lines that matter above it."""
@@ -80,10 +95,10 @@ class LiveView:
         colored = output.wants_color(sys.stderr)
         self._console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, no_color=not colored)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
@@ -116,10 +131,68 @@ class LiveView:
         """Print the child's line above the bar."""
         self._print(text)
 
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """Show a file's bytes where the steps will be."""
+        percent = f"{done / total:.0%}" if total else f"{done} bytes"
+        self._progress.update(self._task, description=name, completed=done, total=total, facts=percent)
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._print(text)
+
     def _print(self, line: Line) -> None:
         with self._lock:
             text, style = (line.text, line.style) if isinstance(line, Styled) else (line, "")
             self._progress.console.print(text, style=style or None, soft_wrap=True)
+
+
+class TransferView:
+    """Bars for files that come, on a terminal; notes as lines everywhere."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> TransferView:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def progress(self, name: str, done: int, total: int | None) -> None:
+        """Show how far a file is."""
+        if not self.output.is_live():
+            return
+        bars = self._bars or self._start()
+        if name not in self._tasks:
+            self._tasks[name] = bars.add_task(name, total=total)
+        bars.update(self._tasks[name], completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        if self._bars is None:
+            self.output.note(text)
+        else:
+            self._bars.console.print(text, soft_wrap=True)
+
+    def _start(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        colored = self.output.wants_color(sys.stderr)
+        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, no_color=not colored)
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._bars.start()
+        return self._bars
 
 
 def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:

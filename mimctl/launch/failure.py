@@ -26,9 +26,7 @@ def error_of(outcome: Outcome, plan: LaunchPlan) -> MimctlError:
             exit_code=outcome.exit_code,
         )
     if outcome.exit_code == 128 + signal.SIGTERM:
-        return MimctlError(
-            f"{plan.spec.action} was stopped by SIGTERM", code="terminated", exit_code=outcome.exit_code
-        )
+        return MimctlError(f"{plan.spec.action} was stopped by SIGTERM", code="terminated", exit_code=outcome.exit_code)
     hints = ["out of memory? try a smaller `--batch`"] if outcome.exit_code == 128 + signal.SIGKILL else []
     return MimctlError(
         f"{plan.spec.action} ended with {_name(outcome.exit_code)}",
@@ -53,9 +51,7 @@ def _told(event: Mapping[str, Any], outcome: Outcome, plan: LaunchPlan) -> Mimct
             hints.insert(0, "take fewer images at a time: a smaller `--batch`, or a smaller `--imgsz`")
         elif not causes:
             causes = [line for line in trace.splitlines() if line.strip()][-SHOWN_LINES:]
-    error = MimctlError(
-        message, code=code, causes=causes, hints=hints, details=details, exit_code=outcome.exit_code
-    )
+    error = MimctlError(message, code=code, causes=causes, hints=hints, details=details, exit_code=outcome.exit_code)
     if event.get("origin"):
         from mimctl.errors import Origin
 

@@ -45,7 +45,9 @@ def choose_launcher(
             hints=["train on the CPU: `--gpus 0`", "see what is there: `mimctl env`"],
         )
     if total > 1 and kind == "none":
-        raise UsageError(f"`--launcher none` starts one process, {total} were asked for", hints=["`--launcher pytorch`"])
+        raise UsageError(
+            f"`--launcher none` starts one process, {total} were asked for", hints=["`--launcher pytorch`"]
+        )
     chosen: LauncherKind = kind or ("pytorch" if total > 1 else "none")
     return LauncherFacts(kind=chosen, device="cuda" if gpus else "cpu", num_procs=total, num_nodes=1)
 

@@ -94,9 +94,7 @@ def prepare_experiment(
     work_dir = work_dir_of(options, config, path, report.folder if report else None)
     if report is None:
         require_data(config, action)
-        return Experiment(
-            plugin=plugin, path=path, config=config, work_dir=work_dir, overrides={**derived, **typed}
-        )
+        return Experiment(plugin=plugin, path=path, config=config, work_dir=work_dir, overrides={**derived, **typed})
     target = work_dir / f"{work_dir.name}.py"
     return Experiment(plugin=plugin, path=target, config=config, work_dir=work_dir, text=config.pretty_text)
 

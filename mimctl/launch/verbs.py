@@ -292,4 +292,14 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
-__all__ = ["InferOptions", "Models", "RunResult", "TrainOptions", "infer", "new_run_dir", "test", "train", "write_whole"]
+__all__ = [
+    "InferOptions",
+    "Models",
+    "RunResult",
+    "TrainOptions",
+    "infer",
+    "new_run_dir",
+    "test",
+    "train",
+    "write_whole",
+]

@@ -29,15 +29,15 @@ def show(context: Context, config: str, plugin: str | None, cfg_options: tuple[s
     return Result(data={"config": evaluated.to_dict()}, lines=text, quiet=text)
 
 
-@verb("diff", examples=["mimctl config diff a.py b.py", "mimctl config diff rtmdet_s mine.py --plugin det"], target=True)
+@verb(
+    "diff", examples=["mimctl config diff a.py b.py", "mimctl config diff rtmdet_s mine.py --plugin det"], target=True
+)
 @click.argument("first")
 @click.argument("second")
 @_PLUGIN
 def diff(context: Context, first: str, second: str, plugin: str | None) -> Result:
     """Compare two resolved configs, value by value."""
-    old, new = (
-        flatten(api.show_config(plugin, each, settings=context.settings).to_dict()) for each in (first, second)
-    )
+    old, new = (flatten(api.show_config(plugin, each, settings=context.settings).to_dict()) for each in (first, second))
     lines: list[Line] = []
     changes = {}
     for key in [*old, *(key for key in new if key not in old)]:

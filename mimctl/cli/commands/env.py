@@ -30,24 +30,25 @@ def env(context: Context) -> Result:
 
 
 def _data(facts: Environment) -> dict[str, object]:
-    return {name: {"value": _plain(getattr(facts, name).value), "source": getattr(facts, name).source} for name in _FACTS}
+    return {
+        name: {"value": _plain(getattr(facts, name).value), "source": getattr(facts, name).source} for name in _FACTS
+    }
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
+    from mimctl.environment.model import Accelerator, Gpu, Torch
+
     if value is None or value == ():
         return "none"
     if isinstance(value, tuple):
         return ", ".join(_text(each) for each in value)
-    if not is_dataclass(value):
-        return str(value)
-    name = type(value).__name__
-    if name == "Torch":
-        return value.version  # type: ignore[attr-defined, no-any-return]
-    if name == "Accelerator":
-        return f"{value.kind} (driver {value.driver})" if value.driver else value.kind  # type: ignore[attr-defined]
-    if name == "Gpu":
-        memory = f", {value.memory_mib} MiB" if value.memory_mib else ""  # type: ignore[attr-defined]
-        return f"{value.name} (compute {value.capability}{memory})"  # type: ignore[attr-defined]
+    if isinstance(value, Torch):
+        return value.version
+    if isinstance(value, Accelerator):
+        return f"{value.kind} (driver {value.driver})" if value.driver else value.kind
+    if isinstance(value, Gpu):
+        memory = f", {value.memory_mib} MiB" if value.memory_mib else ""
+        return f"{value.name} (compute {value.capability}{memory})"
     return str(value)
 
 

@@ -51,6 +51,7 @@ def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **
             options,
             LaunchOptions(gpus=values["gpus"]),
             listener=view,
+            watch=view,
             settings=context.settings,
         )
     if outcome.result is None:

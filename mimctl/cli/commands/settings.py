@@ -20,7 +20,9 @@ from mimctl.settings import Settings
 def show(context: Context, name: str | None, with_origin: bool) -> Result:
     """Print the settings, or one of them."""
     settings = context.settings
-    names = [settings_module.known(name)] if name else [each.name for each in fields(Settings) if each.name != "origins"]
+    names = (
+        [settings_module.known(name)] if name else [each.name for each in fields(Settings) if each.name != "origins"]
+    )
     rows = [(each, shown(getattr(settings, each)), f"({settings.origin(each)})") for each in names]
     if name and not with_origin:
         return Result(data=_data(settings, names), lines=[rows[0][1]], quiet=[rows[0][1]])

@@ -58,7 +58,13 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
     )
     with context.output.run_view(f"train {plugin}") as view:
         outcome = api.train(
-            plugin, config_of(config, values), options, launch_of(values), listener=view, settings=context.settings
+            plugin,
+            config_of(config, values),
+            options,
+            launch_of(values),
+            listener=view,
+            watch=view,
+            settings=context.settings,
         )
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)

@@ -1,0 +1,90 @@
+"""`mimctl download`: a model's config and weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from mimctl import api
+from mimctl.cli.options import PATH, Context, index_option, verb
+from mimctl.cli.result import Line, Result
+from mimctl.errors import UsageError
+
+
+@verb(
+    "download",
+    examples=[
+        "mimctl download det --config rtmdet_s --dest .",
+        "mimctl download det rtmdet_nano rtmdet_s",
+        "mimctl download det --config rtmdet_s --mirror https://mirror.example.org/openmmlab",
+    ],
+    target=True,
+)
+@click.argument("plugin")
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--config", "configs", multiple=True, metavar="MODEL", help="A model, by its whole or short name.")
+@click.option("--dest", type=PATH, metavar="DIR", help="Where config and weights go.  [default: the cache]")
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    metavar="[HOST=]ADDRESS",
+    help="What stands for a host, or for all; repeatable.",
+)
+@index_option
+def download(
+    context: Context,
+    plugin: str,
+    names: tuple[str, ...],
+    configs: tuple[str, ...],
+    dest: Path | None,
+    mirrors: tuple[str, ...],
+) -> Result:
+    """Fetch models of a toolbox's zoo and print the two paths of each: its config, its weights."""
+    wanted = [*names, *(each for text in configs for each in text.split(",") if each)]
+    if not wanted:
+        raise UsageError(
+            "`mimctl download` wants the name of a model",
+            hints=[f"for example `mimctl download {plugin} --config NAME`"],
+        )
+    settings = replace(context.settings, mirrors={**context.settings.mirrors, **read_mirrors(mirrors)})
+    with context.output.transfer_view() as watch:
+        found = api.download(plugin, wanted, dest=dest, watch=watch, settings=settings)
+    lines: list[Line] = [str(path) for each in found for path in (each.config, each.checkpoint)]
+    models = [
+        {
+            "name": each.name,
+            "config": str(each.config),
+            "checkpoint": str(each.checkpoint),
+            "sha256": each.sha256,
+            "check": each.check,
+            "config_source": each.config_source,
+            "needs_trust": each.needs_trust,
+            "new": each.is_new,
+        }
+        for each in found
+    ]
+    notes: list[Line] = [] if any(each.is_new for each in found) else ["nothing to do"]
+    notes += [
+        f"`{each.config}` imports code of others: it needs `--trust-config`" for each in found if each.needs_trust
+    ]
+    return Result(data={"models": models}, lines=lines, quiet=lines, notes=notes)
+
+
+def read_mirrors(texts: tuple[str, ...]) -> dict[str, str]:
+    """Read `HOST=ADDRESS`, or an address alone that stands for every host."""
+    from mimctl.zoo.download import ANY_HOST
+
+    found = {}
+    for text in texts:
+        host, equals, address = text.partition("=")
+        if equals and "/" not in host:
+            found[host] = address
+        else:
+            found[ANY_HOST] = text
+    return found
+
+
+COMMANDS = {"download": download}

@@ -1,0 +1,46 @@
+"""`mimctl uninstall`: remove a toolbox."""
+
+from __future__ import annotations
+
+import click
+
+from mimctl import api
+from mimctl.cli.commands.install import change_lines, change_words, plain_change
+from mimctl.cli.options import Context, verb
+from mimctl.cli.result import Result, Styled
+
+
+@verb("uninstall", examples=["mimctl uninstall det", "mimctl uninstall det --dry-run"], target=True)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, remove nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+def uninstall(context: Context, names: tuple[str, ...], dry_run: bool, yes: bool) -> Result:
+    """Remove toolboxes from the target environment; torch is never removed."""
+    output = context.output
+    plan = api.prepare_uninstall(names, settings=context.settings)
+    notes = [Styled(f"not installed: {', '.join(plan.not_installed)}", "yellow")] if plan.not_installed else []
+    data: dict[str, object] = {
+        "target": {"python": str(plan.target.python), "source": plan.target.source},
+        "not_installed": list(plan.not_installed),
+        "nothing_to_do": plan.nothing_to_do,
+    }
+    if plan.nothing_to_do:
+        return Result(data={**data, "changes": []}, lines=["nothing to do"], notes=notes)
+    if dry_run:
+        lines = change_lines(plan.changes)
+        changes = [plain_change(each) for each in plan.changes]
+        return Result(data={**data, "changes": changes, "dry_run": True}, lines=lines, quiet=lines, notes=notes)
+    for line in (f"target: {plan.target.python} ({plan.target.source})", *change_lines(plan.changes)):
+        output.note(line)
+    if not yes and not output.json and not output.confirm("go on?"):
+        return Result(data={**data, "changes": []}, lines=["nothing was changed"], exit_code=1)
+    with output.transfer_view() as watch:
+        result = api.uninstall(names, plan=plan, watch=watch, settings=context.settings)
+    return Result(
+        data={**data, "changes": [plain_change(each) for each in result.changes], "installer": result.installer},
+        lines=[Styled(line, "green") for line in change_words(result.changes)],
+        notes=notes,
+    )
+
+
+COMMANDS = {"uninstall": uninstall}
