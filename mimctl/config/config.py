@@ -10,7 +10,7 @@ from typing import Any
 
 from mimctl.config.dump import to_json, to_python, to_yaml
 from mimctl.config.limits import origin_of
-from mimctl.config.load import Loader, Search
+from mimctl.config.load import Loader, Search, reads_name
 from mimctl.config.overrides import CFG_OPTIONS, apply_override
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, Origin
@@ -23,13 +23,15 @@ class Config(MutableMapping[str, Any]):
     override put where no file had a key. Only `fromfile` and `fromstring` evaluate anything, and only as data.
     """
 
-    __slots__ = ("_data", "created", "filename")
+    __slots__ = ("_data", "_files", "created", "filename")
     _data: ConfigDict
+    _files: tuple[str, ...]
     created: tuple[str, ...]
     filename: str | None
 
     def __init__(self, values: Mapping[str, Any] | None = None, *, filename: str | None = None) -> None:
         object.__setattr__(self, "_data", wrap(dict(values or {})))
+        object.__setattr__(self, "_files", ())
         object.__setattr__(self, "created", ())
         object.__setattr__(self, "filename", filename)
 
@@ -48,7 +50,9 @@ class Config(MutableMapping[str, Any]):
         config-merge, config-limits, config-format, bad-override.
         """
         absolute = os.path.abspath(path)  # noqa: PTH100
-        made = cls._adopt(Loader(search).load_file(absolute).data, filename=os.fspath(path))
+        loaded = Loader(search).load_file(absolute)
+        made = cls._adopt(loaded.data, filename=os.fspath(path))
+        made._files = tuple(dict.fromkeys(stamp[0] for stamp in loaded.stamps))
         made.merge_from_dict(overrides or {})
         return made
 
@@ -123,7 +127,12 @@ class Config(MutableMapping[str, Any]):
         """Return a deep copy."""
         made = self._adopt(copy_value(self._data), filename=self.filename)
         made.created = self.created
+        made._files = self._files
         return made
+
+    def reads_variable(self, name: str) -> bool:
+        """Say whether a file of this config reads the top-level name (True where the files are not known)."""
+        return not self._files or any(reads_name(file, name) for file in self._files)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and tuples."""

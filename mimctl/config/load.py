@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -302,3 +303,17 @@ def _fill(value: Any, templates: Templates) -> Any:
         if filled is not item:
             dict.__setitem__(value, key, filled) if isinstance(value, dict) else value.__setitem__(key, filled)
     return value
+
+
+def reads_name(file: str, name: str) -> bool:
+    """Say whether a config file uses a top-level name of itself or of its base, not only assigns it."""
+    if not file.endswith(".py"):
+        return False
+    text = read_source(file)
+    if name not in text:
+        return False
+    used = re.search(rf"_base_\s*\.\s*{re.escape(name)}\b", text) is not None
+    tree = ast.Module(parse_python(text, file), [])
+    return used or any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in ast.walk(tree)
+    )

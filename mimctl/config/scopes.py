@@ -1,0 +1,20 @@
+"""Scopes: the short names of toolboxes that type names in configs belong to, OpenMMLab's names as aliases."""
+
+from __future__ import annotations
+
+FALLBACK_SCOPES = ("vision", "engine")
+SCOPE_ALIASES = {
+    "mmengine": "engine",
+    "mmcv": "vision",
+    "mmdet": "det",
+    "mmcls": "cls",
+    "mmpretrain": "cls",
+    "mmseg": "seg",
+    "mmpose": "pose",
+    "mmocr": "ocr",
+}
+
+
+def canonical_scope(scope: str) -> str:
+    """Return our name of a scope: OpenMMLab's names are aliases."""
+    return SCOPE_ALIASES.get(scope, scope)
