@@ -64,13 +64,8 @@ def _not_found(message: str, folder: Path, name: str | None = None) -> MimctlErr
 
 
 def config_beside(checkpoint: Path) -> Path | None:
-    """Return the config that lies beside a checkpoint.
+    """Return the config that lies beside a checkpoint, None where there is none (its own meta may hold one)."""
+    from mimctl.config.beside import config_for_checkpoint
 
-    A downloaded one has the name that the checkpoint's begins with; in a work dir it is the one config there.
-    """
-    configs = [path for path in sorted(checkpoint.parent.glob("*.py")) if not path.name.startswith("_")]
-    named = [path for path in configs if checkpoint.stem.startswith(path.stem)]
-    if named:
-        return max(named, key=lambda path: len(path.stem))
-    is_of_run = checkpoint.stem.startswith(("epoch_", "iter_", "best_", "last"))
-    return configs[0] if is_of_run and len(configs) == 1 else None
+    found = config_for_checkpoint(checkpoint)
+    return found.path if found is not None else None

@@ -12,16 +12,14 @@ from mimctl.config import Config
 from mimctl.errors import ConfigError, MimctlError
 from mimctl.settings import Settings
 from mimctl.transfer import Note, download, get_bytes, locked
-from mimctl.zoo.config_file import CheckpointConfig, Written, config_for_checkpoint, write_config
+from mimctl.zoo.config_file import Written, write_config
 from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo, resolve_name
 from mimctl.zoo.upstream import upstream_configs
 from mimctl.zoo.weights import ANY_HOST, Check, FileProgress, fetch_weights, obtain, transfer_settings
 
 __all__ = [
     "ANY_HOST",
-    "CheckpointConfig",
     "Downloaded",
-    "config_for_checkpoint",
     "download_models",
     "fetch_weights",
     "load_zoo",

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from mimctl.config import Config
+from mimctl.config.beside import config_for_checkpoint, is_downloaded
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, UnsafeFileError, UsageError, render
 from mimctl.index.client import IndexClient
 from mimctl.settings import Settings
-from mimctl.zoo.config_file import is_downloaded
-from mimctl.zoo.download import ANY_HOST, Downloaded, config_for_checkpoint, download_models, fetch_weights
+from mimctl.zoo.download import ANY_HOST, Downloaded, download_models, fetch_weights
 from mimctl.zoo.upstream import unpack_configs, upstream_configs
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mimctl.config.beside import config_for_checkpoint
 from mimctl.errors import IntegrityError
-from mimctl.zoo.config_file import config_for_checkpoint
 
 CONFIG = "model = dict(type='RTMDet')\n"
 
@@ -49,6 +49,7 @@ def test_only_config_of_a_work_dir_is_taken(tmp_path: Path) -> None:
     found = config_for_checkpoint(put(tmp_path / "epoch_12.pth"))
     assert found is not None
     assert found.path == own
+    assert config_for_checkpoint(put(tmp_path / "weights.pth")) is None
     put(tmp_path / "another.py")
     assert config_for_checkpoint(tmp_path / "epoch_12.pth") is None
 
