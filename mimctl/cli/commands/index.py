@@ -59,9 +59,7 @@ def build(
             "models": dict(report.models),
             "torch_verified": report.torch_verified,
         },
-        lines=[
-            f"index of {len(report.files)} wheels, {len(report.toolboxes)} toolboxes and {models} models in {report.out}"
-        ],
+        lines=[f"{len(report.files)} wheels, {len(report.toolboxes)} toolboxes, {models} models in {report.out}"],
         quiet=[str(report.out)],
         notes=[f"use it: `mimctl settings set index {report.out}`"],
     )

@@ -4,8 +4,8 @@ Importing this package registers `torch.ops.mimctl_ops.*`. `build_info()` says w
 and whether the library could be loaded.
 """
 
-from mimctl_ops.library import BuildInfo, OpsLoadWarning, build_info, load
 from mimctl_ops.boxes import nms
+from mimctl_ops.library import BuildInfo, OpsLoadWarning, build_info, load
 
 load()
 

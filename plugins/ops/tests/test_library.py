@@ -13,7 +13,10 @@ import pytest
 import mimctl_ops
 
 COMPILED = mimctl_ops.build_info().loaded
-USE = "import torch, mimctl_ops; print(mimctl_ops.nms(torch.eye(4), torch.ones(4), 0.5).tolist(), mimctl_ops.build_info().loaded)"
+USE = """
+import torch, mimctl_ops
+print(mimctl_ops.nms(torch.eye(4), torch.ones(4), 0.5).tolist(), mimctl_ops.build_info().loaded)
+"""
 
 
 def run(folder: Path, code: str = USE, **environment: str) -> subprocess.CompletedProcess[str]:
