@@ -71,7 +71,10 @@ class IndexClient:
         """Return the plugin's `zoo/<plugin>.json` with the models of all indexes, an earlier index first.
 
         Each model gets the key `address`: the root of its index, which its `weights.file` is relative to.
+        Raises UsageError[no-index] where none is named, and what `load` raises of transfers.
         """
+        if not self.addresses:
+            raise no_index()
         models: list[dict[str, Any]] = []
         for address in self.addresses:
             data = self._document(address, f"zoo/{plugin}.json")

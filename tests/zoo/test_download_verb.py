@@ -1,0 +1,73 @@
+"""`mimctl download` as a person types it: exit code, stdout and stderr as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def mimctl(tmp_path: Path, index_dir: Path, package_index: Path, mirror: Any, facts: Any) -> Any:
+    """Return a function that runs `mimctl` in a folder of its own, against the index and the mirror."""
+    mirror.put(facts.path, facts.weights)
+    work = tmp_path / "work place"
+    work.mkdir()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MIMCTL_HOME": str(tmp_path / "home"),
+        "MIMCTL_CACHE_DIR": str(tmp_path / "cache"),
+        "MIMCTL_INDEX_URL": str(index_dir),
+        "MIMCTL_PYTHON": sys.executable,
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "mimctl", "download", *arguments]
+        return subprocess.run(argv, cwd=work, env=environment, capture_output=True, text=True, timeout=60)
+
+    run.work = work  # type: ignore[attr-defined]
+    return run
+
+
+def test_stdout_is_the_two_paths(mimctl: Any, mirror: Any, facts: Any) -> None:
+    arguments = ("mmdet", "--config", "rtmdet_s", "--dest", ".", "--mirror", mirror.address)
+    done = mimctl(*arguments)
+    assert done.returncode == 0, done.stderr
+    config, checkpoint = done.stdout.splitlines()
+    assert (mimctl.work / config).read_text(encoding="utf-8").startswith(f"# {facts.stem}: flattened from")
+    assert (mimctl.work / checkpoint).read_bytes() == facts.weights
+    assert "32-bit check only" in done.stderr
+    again = mimctl(*arguments, "--json")
+    model = json.loads(again.stdout)["models"][0]
+    assert (model["check"], model["new"]) == ("32-bit", False)
+
+
+def test_wrong_name_and_wrong_file_are_errors(mimctl: Any, mirror: Any, facts: Any) -> None:
+    done = mimctl("det", "rtmdet_q", "--mirror", mirror.address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error[unknown-model]: no model `rtmdet_q` in the zoo\n")
+    mirror.put(facts.path, b"spoilt")
+    done = mimctl("det", "rtmdet_s", "--mirror", mirror.address, "--dest", "d")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error[hash-mismatch]" in done.stderr
+    assert list(mimctl.work.rglob("*.pth*")) == []
+
+
+def test_offline_without_a_cache_is_rc_4(mimctl: Any) -> None:
+    done = mimctl("det", "rtmdet_s", "--offline")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "error[offline]" in done.stderr
+
+
+def test_no_index_says_how_to_name_one(mimctl: Any) -> None:
+    done = mimctl("pose", "x")
+    assert done.returncode == 1
+    assert "error[no-zoo]" in done.stderr
