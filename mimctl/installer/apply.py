@@ -14,6 +14,7 @@ from mimctl.errors import MimctlError
 from mimctl.index.client import IndexClient
 from mimctl.installer.backend import Backend
 from mimctl.installer.model import Change, InstallPlan, InstallResult
+from mimctl.installer.names import is_own
 from mimctl.installer.process import Note
 from mimctl.installer.transaction import undone_on_failure
 from mimctl.installer.verify import check_complete
@@ -48,23 +49,27 @@ def apply(
     replaced = [change.name for change in plan.changes if change.previous is not None]
     with tempfile.TemporaryDirectory(prefix="mimctl-") as folder, undone_on_failure(plan.environment, replaced):
         constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("".join(f"{pin}\n" for pin in plan.constraints), encoding="utf-8")
-        if plan.torch is not None:
-            say(f"installing {plan.torch.requirement} from {plan.torch.index_url or 'pip configuration'}")
-            backend.install_requirements(
-                [plan.torch.requirement], constraints=constraints, extra_index=plan.torch.index_url, note=note
-            )
-            with constraints.open("a", encoding="utf-8") as stream:
-                stream.write(f"{plan.torch.requirement}\n")
-        if plan.third_party:
-            say(f"installing {', '.join(plan.third_party)}")
-            backend.install_requirements(plan.third_party, constraints=constraints, note=note)
+        pins = (*plan.constraints, *([plan.torch.requirement] if plan.torch else []))
+        constraints.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
+        for requirements, extra_index in _calls(plan):
+            say(f"installing {', '.join(requirements)}")
+            backend.install_requirements(requirements, constraints=constraints, extra_index=extra_index, note=note)
         if wheels:
             say(f"installing {', '.join(wheel.name for wheel in wheels)}")
             backend.install_wheels(wheels, note=note)
         after = describe(plan.target, environ=os.environ)
         _check(plan, after)
     return InstallResult(plan=plan, changes=_found(plan, after), installer=backend.label)
+
+
+def _calls(plan: InstallPlan) -> list[tuple[tuple[str, ...], str | None]]:
+    """Return the requirements of each call of the installer, and the index that is added to the user's own for it."""
+    if plan.torch is None:
+        return [(plan.third_party, None)] if plan.third_party else []
+    torch = (plan.torch.requirement,)
+    if plan.torch.index_url is None:
+        return [((*torch, *plan.third_party), None)]
+    return [(torch, plan.torch.index_url), *([(plan.third_party, None)] if plan.third_party else [])]
 
 
 def _check(plan: InstallPlan, after: Environment) -> None:
@@ -79,7 +84,12 @@ def _check(plan: InstallPlan, after: Environment) -> None:
             hints=["the environment is as it was before"],
         )
     without = frozenset({"torch"}) if plan.options.torch == "none" else frozenset()
-    check_complete(after, plan.requested, without=without)
+    untouched = frozenset(
+        name
+        for name, each in plan.environment.distributions.items()
+        if after.distributions.get(name) == each and not is_own(name)
+    )
+    check_complete(after, plan.requested, without=without, untouched=untouched)
 
 
 def _found(plan: InstallPlan, after: Environment) -> tuple[Change, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,11 +154,15 @@ class UvBackend:
 
     def offers(self, requirement: str) -> bool:
         """Return whether uv resolves `name==version`; metadata is read, no wheel is."""
-        argv = [*self._uv("install"), "--dry-run", "--no-deps", "--only-binary", ":all:", *self._indexes()]
-        try:
-            run_installer([*argv, requirement], environ=self._environ(), what=f"look for `{requirement}`")
-        except MimctlError:
-            return False
+        # `install --dry-run` would leave uv's lock file in the environment; `compile` does not touch it.
+        argv = [*self._uv("compile"), "--no-deps", "--only-binary", ":all:", *self._indexes()]
+        with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
+            wanted = Path(folder) / "wanted.in"
+            wanted.write_text(f"{requirement}\n", encoding="utf-8")
+            try:
+                run_installer([*argv, str(wanted)], environ=self._environ(), what=f"look for `{requirement}`")
+            except MimctlError:
+                return False
         return True
 
     def install_requirements(
@@ -187,7 +192,7 @@ class UvBackend:
         run_installer(argv, environ=self._environ(), what=f"uninstall {', '.join(names)}", note=note)
 
     def _uv(self, verb: str) -> list[str]:
-        return [str(self.uv), "pip", verb, "--python", str(self.python), "--no-progress", "--no-config"]
+        return [str(self.uv), "pip", verb, "--python", str(self.python), "--no-progress"]
 
     def _environ(self) -> dict[str, str]:
         config = self._pip_config()

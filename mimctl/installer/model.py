@@ -83,7 +83,7 @@ class InstallPlan:
     target: Target
     environment: Environment
     requested: tuple[str, ...]
-    """Normalised names of the distributions that were asked for."""
+    """Normalised names of the distributions that were asked for, with their extras."""
     decisions: tuple[ProjectDecision, ...] = ()
     changes: tuple[Change, ...] = ()
     wheels: tuple[IndexFile, ...] = ()

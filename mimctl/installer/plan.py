@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment, Fact, Torch
@@ -21,6 +22,9 @@ from mimctl.installer.model import (
 from mimctl.installer.names import PREFIX, parse_requests
 from mimctl.selection.choose import Selection, choose, refusal
 from mimctl.selection.torch_build import MIN_TORCH, TorchBuild, choose_torch
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 OPENCV = "opencv-python-headless"
 PIP_CONFIGURATION = "pip's configuration"
@@ -62,7 +66,7 @@ def make_plan(
     return InstallPlan(
         target=env.target,
         environment=env,
-        requested=tuple(dict.fromkeys(normalise(each.name) for each in requests)),
+        requested=tuple(dict.fromkeys(_with_extras(each) for each in requests)),
         decisions=tuple(planner.decisions[name] for name in closure.picks if name in planner.decisions),
         changes=changes,
         wheels=tuple(pick.file for pick in closure.picks.values() if pick.file),
@@ -130,6 +134,11 @@ class _Planner:
     def _kept(self, there: InstalledOwn, selection: Selection) -> Pick:
         self.decisions[there.name] = ProjectDecision(project=there.name, selection=selection, kept=there.version)
         return Pick(name=there.name, version=there.version, requires_dist=there.requires_dist)
+
+
+def _with_extras(requirement: Requirement) -> str:
+    extras = ",".join(sorted(requirement.extras))
+    return normalise(requirement.name) + (f"[{extras}]" if extras else "")
 
 
 def _picked(file: IndexFile) -> Pick:

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 
-def missing_requirements(env: Environment, roots: Iterable[str], *, without: frozenset[str] = frozenset()) -> list[str]:
+def missing_requirements(
+    env: Environment,
+    roots: Iterable[str],
+    *,
+    without: frozenset[str] = frozenset(),
+    untouched: frozenset[str] = frozenset(),
+) -> list[str]:
     """Return one line for each requirement of `roots` that is absent or not satisfied, followed recursively.
 
-    A root is a name, perhaps with extras (`mimctl[engine]`). `without` names what is deliberately absent. Any OpenCV
-    distribution, or a cv2 module of any origin, counts for each other.
+    A root is a name, perhaps with extras (`mimctl[engine]`). `without` names what is deliberately absent, `untouched`
+    distributions whose own requirements are not looked at. A cv2 module of any origin counts as every OpenCV
+    distribution.
     """
     from packaging.requirements import Requirement
 
@@ -34,7 +41,7 @@ def missing_requirements(env: Environment, roots: Iterable[str], *, without: fro
         if problem is not None and problem not in problems:
             problems.append(problem)
         distribution = env.distributions.get(name)
-        if distribution is None:
+        if distribution is None or name in untouched:
             continue
         todo = [extra for extra in ("", *sorted(requirement.extras)) if (name, extra) not in done]
         if todo:
@@ -46,9 +53,15 @@ def missing_requirements(env: Environment, roots: Iterable[str], *, without: fro
     return sorted(problems)
 
 
-def check_complete(env: Environment, roots: Iterable[str], *, without: frozenset[str] = frozenset()) -> None:
+def check_complete(
+    env: Environment,
+    roots: Iterable[str],
+    *,
+    without: frozenset[str] = frozenset(),
+    untouched: frozenset[str] = frozenset(),
+) -> None:
     """Raise MimctlError[incomplete-install] where a requirement of `roots` is missing (see `missing_requirements`)."""
-    problems = missing_requirements(env, roots, without=without)
+    problems = missing_requirements(env, roots, without=without, untouched=untouched)
     if problems:
         raise MimctlError(
             "the installer left requirements out",

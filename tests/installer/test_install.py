@@ -1,0 +1,245 @@
+"""Real installations into real environments, from local indexes, with pip and with uv."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mimctl.environment import detect
+from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibleBuildError, render
+from mimctl.installer.apply import apply
+from mimctl.installer.backend import PipBackend, UvBackend, choose_backend
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_install_brings_plugin_ops_torch_and_requirements(bench):
+    result = bench.install("det")
+    found = {change.name: change.version for change in result.changes}
+    assert found == {
+        "mimctl": "0.1.0",
+        "mimctl-det": "0.1.0",
+        "mimctl-ops": "0.1.0",
+        "numpy": "2.1.0",
+        "opencv-python-headless": "4.10",
+        "pillow": "11.0",
+        "torch": "2.13.0+cpu",
+    }
+    after = bench.env
+    assert {name: after.distributions[name].version for name in found} == found
+    assert (after.paths.purelib / "mimctl_ops/build.json").read_text() == '{"backend": "cpu"}'
+    assert result.installer.split()[0] == bench.choice
+
+    before = bench.files()
+    plan = bench.plan("det")
+    assert plan.nothing_to_do, "a second run finds everything there"
+    assert apply(plan, client=bench.client(), backend=bench.backend()).changes == ()
+    assert bench.files() == before
+
+
+def test_install_leaves_torch_and_everything_else_alone(bench):
+    bench.put_torch("2.12.0+cpu")
+    bench.public.add_torch("2.14.0")
+    bench.put(bench.public.add("numpy", "1.26.0", {"numpy.py": "old = True\n"}))
+    bench.public.add("numpy", "2.4.0")
+    before = bench.files()
+    result = bench.install("det")
+    assert "torch" not in {change.name for change in result.changes}
+    assert {path: digest for path, digest in bench.files().items() if path in before} == before
+    assert bench.env.torch.value.version == "2.12.0+cpu"
+
+
+def test_failing_install_is_undone(bench):
+    bench.public.remove("pillow")
+    before = bench.files()
+    with pytest.raises(MimctlError) as caught:
+        bench.install("det")
+    assert caught.value.code == "install-failed"
+    assert "pillow" in render(caught.value)
+    assert bench.files() == before
+
+
+def test_install_that_leaves_a_requirement_out_is_undone_with_what_it_replaced(bench):
+    bench.install("det")
+    before = bench.files()
+    bench.site.add_core("0.2.0")
+    bench.site.add_ops("cpu", "0.2.0")
+    bench.site.add_det("0.2.0", requires=["mimctl[engine]==0.2.0", "mimctl-ops==0.2.0", "numpy"], declared=["ghost>=1"])
+    with pytest.raises(MimctlError) as caught:
+        bench.install("det", upgrade=True)
+    assert caught.value.code == "incomplete-install"
+    assert caught.value.causes == ("ghost>=1 (for mimctl-det): not installed",)
+    assert bench.files() == before
+
+
+def test_wrong_hash_installs_nothing_and_shows_both_hashes(pip_bench):
+    entry = next(each for each in pip_bench.site.entries if each["project"] == "mimctl-det")
+    real, entry["sha256"] = entry["sha256"], "0" * 64
+    pip_bench.site.write()
+    before = pip_bench.files()
+    with pytest.raises(IntegrityError) as caught:
+        pip_bench.install("det")
+    assert caught.value.code == "hash-mismatch"
+    assert real in render(caught.value)
+    assert "0" * 64 in render(caught.value)
+    assert pip_bench.files() == before
+
+
+def test_own_names_never_come_from_the_public_index(bench):
+    bench.public.add("mimctl-det", "99", {"stolen.py": ""})
+    bench.public.add("mimctl-ops", "99", {"stolen_ops.py": ""})
+    bench.public.add("mimctl-evil", "1", {"stolen_evil.py": ""})
+    bench.site.add_det("0.1.1", requires=[*("mimctl[engine]==0.1.0", "mimctl-ops==0.1.0"), "mimctl-evil"])
+    with pytest.raises(MimctlError) as caught:
+        bench.install("det")
+    assert caught.value.code == "not-in-index"
+    assert "`mimctl-evil` is in none of the indexes" in caught.value.message
+
+    bench.site.add_det("0.1.2")
+    bench.install("det")
+    after = bench.env
+    assert after.distributions["mimctl-det"].version == "0.1.2"
+    assert not list(after.paths.purelib.glob("stolen*"))
+    assert not [path for path in bench.public.asked if path.startswith(f"/{bench.public.folder.name}/simple/mimctl")]
+
+
+def test_plan_downloads_no_wheel_and_changes_nothing(bench):
+    before = bench.files()
+    bench.public.asked.clear()
+    plan = bench.plan("det")
+    assert {change.name for change in plan.changes} >= {"mimctl-det", "torch", "numpy"}
+    assert not [path for path in bench.public.asked if path.endswith(".whl")]
+    assert bench.files() == before
+
+
+def test_another_build_of_the_same_version_is_replaced(bench):
+    bench.install("det", variant="python")
+    assert bench.plan("det", variant="python").nothing_to_do
+    plan = bench.plan("det")
+    assert [(change.action, change.name) for change in plan.changes] == [("replace", "mimctl-ops")]
+    apply(plan, client=bench.client(), backend=bench.backend())
+    assert (bench.env.paths.purelib / "mimctl_ops/build.json").read_text() == '{"backend": "cpu"}'
+
+
+def test_opencv_is_added_only_where_no_cv2_is(bench):
+    bench.put(bench.public.add("opencv-python", "4.9", {"cv2/__init__.py": "full = True\n"}))
+    result = bench.install("det")
+    assert not [change for change in result.changes if "opencv" in change.name]
+
+
+def test_interrupt_between_steps_leaves_the_environment_as_before(bench):
+    before = bench.files()
+
+    def press_ctrl_c(line):
+        if line.startswith("installing mimctl"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(bench.plan("det"), client=bench.client(), backend=bench.backend(), step=press_ctrl_c)
+    assert bench.files() == before
+
+
+def test_ctrl_c_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path):
+    slow = pip_bench.public.add("slow", "1.0")
+    pip_bench.site.add_det("0.1.1", requires=["mimctl[engine]==0.1.0", "mimctl-ops==0.1.0", "slow"])
+    before = pip_bench.files()
+    script = tmp_path / "install.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        "from mimctl.environment import detect\nfrom mimctl.index.client import IndexClient\n"
+        "from mimctl.installer.apply import apply\nfrom mimctl.installer.backend import choose_backend\n"
+        "from mimctl.installer.prepare import prepare_install\n"
+        "env = detect(Path(sys.argv[1]))\nclient = IndexClient([sys.argv[2]], None, Path(sys.argv[3]))\n"
+        "backend = choose_backend(env)\n"
+        "plan = prepare_install(['det'], env=env, client=client, backend=backend, torch_index='')\n"
+        "apply(plan, client=client, backend=backend)\n"
+    )
+    argv = [sys.executable, str(script), str(pip_bench.venv), pip_bench.site.url, str(pip_bench.cache)]
+    child = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=_environ(ROOT))
+    try:
+        _wait_for(lambda: any(path.endswith(slow.name) for path in pip_bench.public.asked), child)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=25)
+    finally:
+        child.kill()
+    assert "KeyboardInterrupt" in said
+    assert pip_bench.files() == before
+
+
+def _environ(root):
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def _wait_for(condition, child, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert child.poll() is None, child.stderr.read()
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+
+
+def test_torch_comes_from_its_own_index_where_pip_is_not_configured_with_it(bench, server, tmp_path):
+    bench.public.remove("torch")
+    folder, url = server
+    shelf = folder / f"torch-{tmp_path.name}"
+    _move_torch(bench, shelf / "cpu")
+    plan = bench.plan("det", torch_index=f"{url}/{shelf.name}")
+    assert plan.torch.index_url == f"{url}/{shelf.name}/cpu"
+    apply(plan, client=bench.client(), backend=bench.backend())
+    assert bench.env.torch.value.version == "2.13.0+cpu"
+
+
+def _move_torch(bench, place):
+    wheel = next(bench.public.wheels.glob("torch-2.13.0+cpu-*.whl"))
+    project = place / "torch"
+    project.mkdir(parents=True)
+    shutil.copy(wheel, project / wheel.name)
+    (project / "index.html").write_text(f'<a href="{wheel.name.replace("+", "%2B")}">{wheel.name}</a>')
+
+
+def test_unreachable_torch_index_is_a_network_error_before_anything_changes(pip_bench):
+    pip_bench.public.remove("torch")
+    before = pip_bench.files()
+    with pytest.raises(NetworkError) as caught:
+        pip_bench.plan("det", torch_index="http://127.0.0.1:9/whl")
+    assert caught.value.exit_code == 4
+    assert "torch==2.13.0+cpu" in caught.value.message
+    assert pip_bench.files() == before
+
+
+def test_torch_index_without_the_build_says_so(pip_bench, server, tmp_path):
+    pip_bench.public.remove("torch")
+    folder, url = server
+    (folder / f"empty-{tmp_path.name}/cpu/torch").mkdir(parents=True)
+    with pytest.raises(MimctlError) as caught:
+        pip_bench.plan("det", torch_index=f"{url}/empty-{tmp_path.name}")
+    assert caught.value.code == "torch-unavailable"
+
+
+def test_environment_without_pip_is_served_by_uv(pip_bench, tmp_path):
+    uv = choose_backend(pip_bench.env, "uv").uv
+    bare = tmp_path / "bare"
+    subprocess.run([str(uv), "venv", "--quiet", "--python", sys.executable, str(bare)], check=True)
+    assert isinstance(choose_backend(detect(bare)), UvBackend)
+    assert isinstance(choose_backend(pip_bench.env), PipBackend)
+    pip_bench.venv, pip_bench.choice = bare, "auto"
+    pip_bench.install("det")
+    assert "mimctl-det" in pip_bench.env.distributions
+
+
+def test_no_fitting_build_is_refused_before_anything_changes(pip_bench):
+    pip_bench.put_torch("2.9.1+cpu")
+    before = pip_bench.files()
+    with pytest.raises(NoCompatibleBuildError) as caught:
+        pip_bench.plan("det")
+    text = render(caught.value)
+    assert "needs torch >= 2.10, found 2.9.1+cpu" in text
+    assert "`mimctl install det --variant python`" in text
+    assert pip_bench.files() == before
