@@ -37,14 +37,17 @@ class BaseTransform(ABC):
 
 @TRANSFORMS.register_module()
 class Compose(BaseTransform):
-    """Apply transforms one after the other; stop with None as soon as one of them returns None."""
+    """Apply transforms one after the other; stop with None as soon as one of them returns None.
+
+    A transform may offer `fuse_with(following)`: one transform that does the work of both at less cost, or None.
+    """
 
     def __init__(self, transforms: TransformConfig | Sequence[TransformConfig] | None = None) -> None:
         if transforms is None:
             transforms = []
         elif isinstance(transforms, Mapping) or callable(transforms):
             transforms = [transforms]
-        self.transforms: list[Transform] = [_build(each) for each in transforms]
+        self.transforms: list[Transform] = _fused([_build(each) for each in transforms])
 
     def transform(self, results: Sample) -> Any:
         """Return the sample after the last transform, or None."""
@@ -193,6 +196,17 @@ class TransformBroadcaster(KeyMapper):
                 return None
             outputs.append(output)
         return outputs
+
+
+def _fused(transforms: list[Transform]) -> list[Transform]:
+    fused: list[Transform] = []
+    for each in transforms:
+        joined = getattr(fused[-1], "fuse_with", lambda _: None)(each) if fused else None
+        if joined is not None:
+            fused[-1] = joined
+        else:
+            fused.append(each)
+    return fused
 
 
 _ABSENT = object()

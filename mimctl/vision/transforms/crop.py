@@ -48,13 +48,21 @@ class RandomCrop(BaseTransform):
 
     def transform(self, results: Sample) -> Sample | None:
         """Draw the window and crop."""
-        shape = results["img"].shape[:2]
+        left, top, right, bottom = self.random_window(results["img"].shape[:2])
+        # a copy: a view would keep the whole image alive in caches further on
+        results["img"] = np.ascontiguousarray(results["img"][top:bottom, left:right])
+        return self.finish(results, (left, top, right, bottom))
+
+    def random_window(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Draw left, top, right, bottom in an image of (height, width)."""
         height, width = self.random_size(shape)
         top = int(np.random.randint(0, max(shape[0] - height, 0) + 1))
         left = int(np.random.randint(0, max(shape[1] - width, 0) + 1))
-        bottom, right = min(top + height, shape[0]), min(left + width, shape[1])
-        # a copy: a view would keep the whole image alive in caches further on
-        results["img"] = np.ascontiguousarray(results["img"][top:bottom, left:right])
+        return left, top, min(left + width, shape[1]), min(top + height, shape[0])
+
+    def finish(self, results: Sample, corners: tuple[int, int, int, int]) -> Sample | None:
+        """Crop everything but the image, which has been cropped; None where no object is left."""
+        left, top, right, bottom = corners
         results["img_shape"] = results["img"].shape[:2]
         if results.get("gt_seg_map") is not None:
             results["gt_seg_map"] = results["gt_seg_map"][top:bottom, left:right]

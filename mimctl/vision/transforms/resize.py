@@ -10,8 +10,10 @@ import numpy as np
 from mimctl.engine.data.transform import BaseTransform, Sample
 from mimctl.engine.registry import TRANSFORMS
 from mimctl.errors import ConfigError
+from mimctl.vision.transforms.crop import RandomCrop
 from mimctl.vision.transforms.image import rescaled_size, resize_image
 from mimctl.vision.transforms.instances import clip_boxes, scale_boxes
+from mimctl.vision.transforms.window import RandomResizedWindow
 
 
 @TRANSFORMS.register_module()
@@ -47,7 +49,7 @@ class Resize(BaseTransform):
         results["scale"] = wanted
         size = self.new_size((width, height), wanted) if self.keep_ratio else (int(wanted[0]), int(wanted[1]))
         factor = (size[0] / width, size[1] / height)
-        if "img" in results:
+        if isinstance(results.get("img"), np.ndarray):
             results["img"] = resize_image(results["img"], size, interpolation=self.interpolation, backend=self.backend)
         results["img_shape"] = (size[1], size[0])
         results["scale_factor"] = factor
@@ -103,6 +105,12 @@ class RandomResize(BaseTransform):
         """Draw the size and resize."""
         self.resize.scale = self.random_scale()
         return self.resize(results)
+
+    def fuse_with(self, following: Any) -> Any:
+        """Return one transform for this and a RandomCrop after it, which computes the cropped window alone."""
+        if type(following) is RandomCrop and type(self.resize) is Resize and self.resize.backend == "cv2":
+            return RandomResizedWindow(self, following)
+        return None
 
     def random_scale(self) -> tuple[int, int]:
         """Draw (width, height)."""
