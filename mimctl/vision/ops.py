@@ -83,7 +83,7 @@ def _class_by_class(boxes: Tensor, scores: Tensor, idxs: Tensor, threshold: floa
     # On the CPU many small problems cost far less than one large one, and coordinates stay as exact as they are.
     classes, rows = idxs.sort(stable=True)
     counts = torch.unique_consecutive(classes, return_counts=True)[1].tolist()
-    kept = [part[nms(boxes[part], scores[part], threshold)] for part in rows.split(counts)]
+    kept = [part[nms(boxes[part], scores[part], threshold)] for part in torch.split(rows, counts)]
     if not kept:
         return rows
     keep = torch.cat(kept).sort().values  # in order of rows, so that equal scores keep that order

@@ -51,9 +51,9 @@ class BaseAveragedModel(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         # The counter stays on the CPU, so that reading it never waits for a device.
-        moved = super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.steps = self.steps.cpu()
-        return moved
+        return self
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
@@ -69,10 +69,7 @@ class BaseAveragedModel(nn.Module):
         self.steps += 1
 
     def _averaged_pairs(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-        pairs = [
-            (held, new.to(held.device))
-            for held, new in _pairs(self.module, model, parameters=True)
-        ]
+        pairs = [(held, new.to(held.device)) for held, new in _pairs(self.module, model, parameters=True)]
         if self.update_buffers:
             pairs += [
                 (held, new.to(held.device))
@@ -174,6 +171,8 @@ class ExpMomentumEMA(ExponentialMovingAverage):
 def _pairs(averaged: nn.Module, model: nn.Module, *, parameters: bool) -> Iterator[tuple[Tensor, Tensor]]:
     # Shared tensors appear once on both sides (the deep copy keeps the sharing), so none moves twice.
     if parameters:
-        yield from zip((each.data for each in averaged.parameters()), (each.data for each in model.parameters()), strict=True)
+        yield from zip(
+            (each.data for each in averaged.parameters()), (each.data for each in model.parameters()), strict=True
+        )
     else:
         yield from zip(averaged.buffers(), model.buffers(), strict=True)

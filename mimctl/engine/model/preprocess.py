@@ -100,7 +100,11 @@ class ImgDataPreprocessor(BaseDataPreprocessor):
         height, width = _padded_size(images, self.pad_size_divisor)
         shape = (len(images), max(len(image) for image in images), height, width)
         exact = all(tuple(image.shape[-2:]) == (height, width) for image in images)
-        batch = torch.empty(shape, device=self.device) if exact else torch.full(shape, self.pad_value, device=self.device, dtype=torch.float32)
+        batch = (
+            torch.empty(shape, device=self.device)
+            if exact
+            else torch.full(shape, self.pad_value, device=self.device, dtype=torch.float32)
+        )
         for place, image in zip(batch, images, strict=True):
             if image.ndim != 3:
                 raise TypeError(f"an image must be (C, H, W), not {tuple(image.shape)}")

@@ -32,9 +32,7 @@ _WITHOUT_INPLACE = ("Tanh", "PReLU", "Sigmoid", "Softmax", "GELU", "Clamp", "Cli
 class HSigmoid(nn.Module):
     """Return clamp((x + bias) / divisor, min_value, max_value)."""
 
-    def __init__(
-        self, bias: float = 3.0, divisor: float = 6.0, min_value: float = 0.0, max_value: float = 1.0
-    ) -> None:
+    def __init__(self, bias: float = 3.0, divisor: float = 6.0, min_value: float = 0.0, max_value: float = 1.0) -> None:
         super().__init__()
         self.bias, self.divisor, self.min_value, self.max_value = bias, divisor, min_value, max_value
 

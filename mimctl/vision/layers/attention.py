@@ -25,4 +25,5 @@ class ChannelAttention(BaseModule):
         # The mean is taken in float32: half precision would overflow on large maps.
         with torch.autocast(x.device.type, enabled=False):
             mean = self.global_avgpool(x.float() if x.dtype == torch.float16 else x)
-        return x * self.act(self.fc(mean))
+        weights: Tensor = self.act(self.fc(mean))
+        return x * weights

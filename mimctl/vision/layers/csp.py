@@ -6,6 +6,7 @@ Used by CSPDarknet, CSPNeXt and the necks of their detectors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -130,7 +131,7 @@ class CSPLayer(BaseModule):
 
 
 class SPPBottleneck(BaseModule):
-    """Pool at several kernel sizes side by side (spatial pyramid pooling, as in YOLOv3-SPP)."""
+    """Pool at several odd kernel sizes side by side, smallest first (spatial pyramid pooling, as in YOLOv3-SPP)."""
 
     def __init__(
         self,
@@ -146,13 +147,18 @@ class SPPBottleneck(BaseModule):
         middle = in_channels // 2
         cfgs: dict[str, Any] = {"conv_cfg": conv_cfg, "norm_cfg": norm_cfg, "act_cfg": act_cfg}
         self.conv1 = ConvModule(in_channels, middle, 1, stride=1, **cfgs)
-        self.poolings = nn.ModuleList(nn.MaxPool2d(size, stride=1, padding=size // 2) for size in kernel_sizes)
+        # Pooling the pooled map again widens the window, so each size costs only what it adds to the one before.
+        steps = [1, *sorted(kernel_sizes)]
+        self.poolings = nn.ModuleList(
+            nn.MaxPool2d(size - before + 1, stride=1, padding=(size - before) // 2) for before, size in pairwise(steps)
+        )
         self.conv2 = ConvModule(middle * (len(kernel_sizes) + 1), out_channels, 1, **cfgs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output (N, out_channels, H, W)."""
         x = self.conv1(x)
-        with torch.autocast(x.device.type, enabled=False):
-            x = torch.cat([x, *(pooling(x) for pooling in self.poolings)], dim=1)
-        out: Tensor = self.conv2(x)
+        maps = [x]
+        for pooling in self.poolings:
+            maps.append(pooling(maps[-1]))
+        out: Tensor = self.conv2(torch.cat(maps, dim=1))
         return out

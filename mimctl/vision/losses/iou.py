@@ -34,7 +34,7 @@ def diou_loss(pred: Tensor, target: Tensor, eps: float = 1e-7) -> Tensor:
 
 
 def ciou_loss(pred: Tensor, target: Tensor, eps: float = 1e-7) -> Tensor:
-    """Return the distance IoU loss plus a penalty on the aspect ratio, limited to [0, 2], as (N,) (Zheng et al. 2020)."""
+    """Return the distance IoU loss plus a penalty on the aspect ratio, in [0, 2], as (N,) (Zheng et al. 2020)."""
     diou, ious = _distance_iou(pred, target, eps)
     size1, size2 = pred[:, 2:] - pred[:, :2], target[:, 2:] - target[:, :2]
     angle1, angle2 = (torch.atan(size[:, 0] / (size[:, 1] + eps)) for size in (size1, size2))

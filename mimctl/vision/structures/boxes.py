@@ -48,7 +48,7 @@ def bbox_overlaps(
 def distance2bbox(
     points: Tensor, distance: Tensor, max_shape: Sequence[int] | Sequence[Sequence[int]] | Tensor | None = None
 ) -> Tensor:
-    """Return the boxes whose left, top, right and bottom edges lie `distance` (..., N, 4) away from (..., N, 2+) points.
+    """Return boxes from points (..., N, 2+) and the distances (..., N, 4) to their left, top, right and bottom edges.
 
     `max_shape` (height, width; one, or one an image) clips the boxes.
     """

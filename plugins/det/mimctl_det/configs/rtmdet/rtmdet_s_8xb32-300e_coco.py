@@ -1,9 +1,7 @@
 _base_ = "./rtmdet_l_8xb32-300e_coco.py"
 
 # The small sizes start from a backbone trained on ImageNet, and see images shrunk less.
-checkpoint = (
-    "https://download.openmmlab.com/mmdetection/v3.0/rtmdet/cspnext_rsb_pretrain/cspnext-s_imagenet_600e.pth"
-)
+checkpoint = "https://download.openmmlab.com/mmdetection/v3.0/rtmdet/cspnext_rsb_pretrain/cspnext-s_imagenet_600e.pth"
 
 model = dict(
     backbone=dict(

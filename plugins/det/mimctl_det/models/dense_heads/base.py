@@ -93,7 +93,9 @@ class BaseDenseHead(BaseModule):
         for logits, boxes, points in zip(cls_scores, bbox_preds, priors, strict=True):
             scores = self._scores(logits.permute(1, 2, 0).reshape(-1, self.cls_out_channels))
             best, labels, rows = select_scores(scores, cfg.get("score_thr", 0), cfg.get("nms_pre", -1))
-            kept.append((best, labels, boxes.permute(1, 2, 0).reshape(-1, self.bbox_coder.encode_size)[rows], points[rows]))
+            kept.append(
+                (best, labels, boxes.permute(1, 2, 0).reshape(-1, self.bbox_coder.encode_size)[rows], points[rows])
+            )
         scores, labels, boxes, points = (torch.cat(each) for each in zip(*kept, strict=True))
         results = InstanceData(
             bboxes=self.bbox_coder.decode(points, boxes, max_shape=meta["img_shape"]), scores=scores, labels=labels

@@ -97,7 +97,7 @@ def assign(
 
 
 def losses(predictions: Predictions, targets: Targets, loss_cls: Any, loss_bbox: Any) -> dict[str, list[Tensor]]:
-    """Return `loss_cls` and `loss_bbox`, a value a stride, over the sum of all qualities (at least 1, mean of ranks)."""
+    """Return `loss_cls` and `loss_bbox`, a value a stride, over the sum of qualities (mean of ranks, at least 1)."""
     num_classes = predictions.logits.shape[-1]
     per_point = loss_cls(
         predictions.logits.reshape(-1, num_classes),

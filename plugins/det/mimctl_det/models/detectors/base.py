@@ -27,7 +27,7 @@ class BaseDetector(BaseModel):
         return getattr(self, "neck", None) is not None
 
     def forward(self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = "tensor") -> Any:
-        """Return a dict of losses ('loss'), samples with `pred_instances` ('predict') or raw head outputs ('tensor')."""
+        """Return losses by name ('loss'), samples with `pred_instances` ('predict') or raw head outputs ('tensor')."""
         if mode == "loss":
             return self.loss(inputs, data_samples or [])
         if mode == "predict":

@@ -16,8 +16,6 @@ class BboxOverlaps2D:
     def __init__(self, scale: float = 1.0, dtype: str | None = None) -> None:
         self.scale, self.dtype = scale, dtype
 
-    def __call__(
-        self, bboxes1: Tensor, bboxes2: Tensor, mode: OverlapMode = "iou", is_aligned: bool = False
-    ) -> Tensor:
+    def __call__(self, bboxes1: Tensor, bboxes2: Tensor, mode: OverlapMode = "iou", is_aligned: bool = False) -> Tensor:
         """Return the overlaps (M, N), or (N,) where aligned."""
         return bbox_overlaps(bboxes1[..., :4], bboxes2[..., :4], mode, is_aligned)
