@@ -85,7 +85,7 @@ def iter_predictions(model: Any, images: Iterable[Image], *, batch_size: int = 1
 
 
 def inference_pipelines(cfg: Config) -> tuple[Any, Any]:
-    """Return the config's test pipeline for files and for arrays: the latter without its loader, both without labels."""
+    """Return the test pipeline for files, and for arrays (without its loader); both without loading labels."""
     dataset = cfg["test_dataloader"]["dataset"]
     while "pipeline" not in dataset and "dataset" in dataset:
         dataset = dataset["dataset"]
@@ -107,7 +107,7 @@ def list_images(inputs: Sequence[str]) -> list[Path]:
         elif path.is_file():
             matches = [path]
         else:
-            matches = sorted(Path(each) for each in glob.glob(text, recursive=True))
+            matches = sorted(Path(each) for each in glob.glob(text, recursive=True))  # noqa: PTH207 (absolute patterns)
         if not matches:
             raise _not_found(path)
         found.update(dict.fromkeys(matches))
