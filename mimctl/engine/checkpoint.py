@@ -77,7 +77,7 @@ def resolve(path_or_url: str | os.PathLike[str]) -> Path:
     """Return the local file of a checkpoint that a config names by path or URL.
 
     The engine fetches nothing: a URL must have been fetched before the launch (`use_weights`). Raises
-    MimctlError[weights-not-fetched] for a URL without a file, [checkpoint-missing] for a path without one.
+    MimctlError[weights-not-fetched] for a URL without a file, [checkpoint-not-found] for a path without one.
     """
     text = os.fspath(path_or_url)
     local = (_WEIGHTS.get() or {}).get(text)
@@ -98,7 +98,7 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> 
     """Read a checkpoint as a dict that has at least `state_dict` and `meta`.
 
     `.safetensors` files give tensors and metadata; other files are read with `weights_only=True` in every case.
-    Raises MimctlError[checkpoint-missing], UnsafeFileError[unsafe-checkpoint] where the pickle names a global that
+    Raises MimctlError[checkpoint-not-found], UnsafeFileError[unsafe-checkpoint] where the pickle names a global that
     could run code, IntegrityError[bad-checkpoint] where the file is cut off or of another kind.
     """
     local = resolve(path)
@@ -286,7 +286,7 @@ def _missing(path: Path) -> MimctlError:
     names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     near = nearest(path.name, names)
     hints = [f"did you mean {' or '.join(f'`{folder / each}`' for each in near)}?"] if near else []
-    return MimctlError(f"there is no checkpoint `{path}`", code="checkpoint-missing", hints=hints)
+    return MimctlError(f"there is no checkpoint `{path}`", code="checkpoint-not-found", hints=hints)
 
 
 def _bad(path: Path, reason: str) -> IntegrityError:

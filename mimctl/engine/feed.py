@@ -41,15 +41,8 @@ class Feed:
     def endless(self) -> Iterator[tuple[int, Any]]:
         """Yield (index, batch) pass after pass; each pass but the first tells the sampler its number."""
         while True:
-            before = self.epoch, self.position
             yield from self.batches()
-            if before[1] == 0 and self.position == 0 and len(self.dataloader) == 0:
-                return
-            sampler: Any = self.dataloader.sampler
-            for each in (sampler, getattr(self.dataloader.batch_sampler, "sampler", None)):
-                if hasattr(each, "set_epoch"):
-                    each.set_epoch(self.epoch)
-                    break
+            tell_epoch(self.dataloader, self.epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position as plain data; inside a pass also the random state at its start."""
@@ -85,6 +78,14 @@ class Feed:
         # Starting an iterator draws a seed; the uninterrupted run drew it before the state that was saved.
         set_rng_state(now)
         return iterator
+
+
+def tell_epoch(dataloader: Any, epoch: int) -> None:
+    """Tell the sampler (or the batch sampler's) which epoch its next iteration is, if it wants to know."""
+    for sampler in (dataloader.sampler, getattr(dataloader.batch_sampler, "sampler", None)):
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+            return
 
 
 def _can_skip(dataloader: Any) -> bool:

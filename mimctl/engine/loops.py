@@ -36,6 +36,8 @@ class TrainLoop(BaseLoop):
     """What both training loops share: one iteration, when to validate, where a resumed run goes on."""
 
     is_by_epoch: bool
+    max_epochs: int
+    max_iters: int
 
     def __init__(
         self,
@@ -72,11 +74,16 @@ class TrainLoop(BaseLoop):
         """Return the validation interval that holds for the next epoch or iteration."""
         return self._interval_at(self._progress() + 1)
 
+    def run(self) -> torch.nn.Module:
+        """Train to the end and return the model."""
+        raise NotImplementedError
+
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Train on one batch."""
         runner = self.runner
+        model: Any = runner.model
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
-        outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+        outputs = model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
         self._iter_is_done = True
         runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
@@ -270,7 +277,8 @@ class EvaluationLoop(BaseLoop):
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Predict one batch."""
         self.runner.call_hook(f"before_{self.mode}_iter", batch_idx=idx, data_batch=data_batch)
-        step = self.runner.model.val_step if self.mode == "val" else self.runner.model.test_step
+        model: Any = self.runner.model
+        step = model.val_step if self.mode == "val" else model.test_step
         with torch.autocast(self.runner.device.type, enabled=self.fp16):
             outputs = step(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)

@@ -176,7 +176,7 @@ class Registry:
 
     def _import(self, scope: str, name: str) -> bool:
         entry = type_table(scope).get(self.kind, {}).get(name)
-        if entry is None or entry["module"] in sys.modules and (scope, name) in self._entries:
+        if entry is None or (entry["module"] in sys.modules and (scope, name) in self._entries):
             return False
         importlib.import_module(entry["module"])
         return True

@@ -25,8 +25,8 @@ from mimctl.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoo
 from mimctl.engine.messages import MessageHub
 from mimctl.engine.model import allow_missing_pretrained
 from mimctl.engine.optim import OptimWrapper, build_optim_wrapper
-from mimctl.engine.parallel import bare_model, wrap_model
 from mimctl.engine.optim.scale_lr import scale_lr
+from mimctl.engine.parallel import bare_model, wrap_model
 from mimctl.engine.random import choose_seed, seed_everything
 from mimctl.engine.registry import LOG_PROCESSORS, LOOPS, MODELS, RUNNERS, VISUALIZERS, use_scope
 from mimctl.engine.schedule.build import RunLengths, Schedulers, build_param_schedulers
@@ -117,6 +117,11 @@ class Runner:
         return cls(**arguments, cfg=cfg)
 
     from_config = from_cfg
+
+    def set_log_dir(self, folder: Path) -> None:
+        """Put logs and scalars of this run into `folder` instead of one named after the time."""
+        self.log_dir = folder
+        self.timestamp = folder.name
 
     # Running
 

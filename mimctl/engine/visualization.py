@@ -113,7 +113,7 @@ class TensorboardVisBackend(BaseVisBackend):
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.save_dir) if self.save_dir else None)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self.save_dir) if self.save_dir else None)
         return self._writer
 
 

@@ -128,7 +128,7 @@ class CheckpointHook(Hook):
         hub = runner.message_hub
         value = float(metrics[key])
         best = hub.get_info(f"best_score/{key}")
-        if best is not None and not better(value, best, rule) or value != value:
+        if (best is not None and not better(value, best, rule)) or value != value:
             return
         unit, number = ("epoch", runner.epoch) if self.by_epoch else ("iter", runner.iter)
         path = self.folder / f"best_{key.replace('/', '_')}_{unit}_{number}.pth"

@@ -176,7 +176,18 @@ class Hook:
         return runner.iter + 1 == runner.max_iters
 
 
-_POINTS = ("run", "train", "val", "test", "train_epoch", "val_epoch", "test_epoch", "train_iter", "val_iter", "test_iter")
+_POINTS = (
+    "run",
+    "train",
+    "val",
+    "test",
+    "train_epoch",
+    "val_epoch",
+    "test_epoch",
+    "train_iter",
+    "val_iter",
+    "test_iter",
+)
 HOOK_POINTS = tuple(
     [f"{when}_{point}" for point in _POINTS for when in ("before", "after")]
     + ["before_save_checkpoint", "after_load_checkpoint"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mimctl.engine.feed import tell_epoch
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.registry import HOOKS
 
@@ -18,9 +19,4 @@ class DistSamplerSeedHook(Hook):
     priority = "NORMAL"
 
     def before_train_epoch(self, runner: Runner) -> None:
-        loader = runner.train_loop.dataloader
-        for sampler in (getattr(loader, "sampler", None), getattr(loader.batch_sampler, "sampler", None)):
-            set_epoch = getattr(sampler, "set_epoch", None)
-            if set_epoch is not None:
-                set_epoch(runner.epoch)
-                return
+        tell_epoch(runner.train_loop.dataloader, runner.epoch)

@@ -111,16 +111,16 @@ class DefaultOptimWrapperConstructor:
         return None
 
     def _lr_mult(self, name: str, owner: nn.Module) -> float | None:
-        rules = self.paramwise_cfg
+        rules: dict[str, float] = self.paramwise_cfg
         is_dcn = _is_deformable(owner)
-        if name.endswith("conv_offset.weight") or name.endswith("conv_offset.bias"):
+        if name.endswith(("conv_offset.weight", "conv_offset.bias")):
             return rules.get("dcn_offset_lr_mult")
         if name.rpartition(".")[2] == "bias" and not (_is_norm(owner) or is_dcn):
             return rules.get("bias_lr_mult")
         return None
 
     def _decay_mult(self, name: str, owner: nn.Module, param: Parameter) -> float | None:
-        rules = self.paramwise_cfg
+        rules: dict[str, float] = self.paramwise_cfg
         is_dcn = _is_deformable(owner)
         if _is_norm(owner) and "norm_decay_mult" in rules:
             return rules["norm_decay_mult"]

@@ -27,9 +27,9 @@ def scale_lr(optim_wrapper: OptimWrapper, auto_scale_lr: Mapping[str, Any] | Non
     if "base_batch_size" not in options:
         raise ConfigError(
             "`auto_scale_lr` needs `base_batch_size`",
-            hints=["it is the batch size that the config's learning rate was chosen for: `auto_scale_lr.base_batch_size=16`"],
+            hints=["it is the batch size that the learning rate was chosen for: `auto_scale_lr.base_batch_size=16`"],
         )
-    ratio = batch_size / options["base_batch_size"]
+    ratio: float = batch_size / options["base_batch_size"]
     for group in optim_wrapper.param_groups:
         group["lr"] *= ratio
     if optim_wrapper.base_param_settings is not None:

@@ -26,9 +26,7 @@ class RunLengths:
 Schedulers = list[ParamScheduler] | dict[str, list[ParamScheduler]]
 
 
-def build_param_schedulers(
-    cfg: Any, optim_wrapper: OptimWrapper, *, lengths: RunLengths = RunLengths()
-) -> Schedulers:
+def build_param_schedulers(cfg: Any, optim_wrapper: OptimWrapper, *, lengths: RunLengths = RunLengths()) -> Schedulers:
     """Build the schedulers of one optimizer (a list) or of several (a dict of lists by wrapper name).
 
     A scheduler without `end` ends with the run.

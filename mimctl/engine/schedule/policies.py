@@ -97,12 +97,12 @@ class MultiStepParamScheduler(ParamScheduler):
     ) -> None:
         self.milestones = [int(each) for each in milestones]
         self.gamma = gamma
-        self._times = dict(Counter(self.milestones))
+        self._times: dict[int, int] = dict(Counter(self.milestones))
         super().__init__(optimizer, param_name, **kwargs)
 
     def next_value(self, value: float, base: float) -> float:
         times = self._times.get(self.last_step)
-        return value * self.gamma**times if times else value
+        return float(value * self.gamma**times) if times else value
 
     @classmethod
     def scale_to_iters(cls, options: dict[str, Any], epoch_length: int) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class PolyParamScheduler(ParamScheduler):
     ) -> None:
         self.eta_min = eta_min
         self.power = power
-        self.total_iters = kwargs.get("end", INF) - kwargs.get("begin", 0)
+        self.total_iters: int = kwargs.get("end", INF) - kwargs.get("begin", 0)
         super().__init__(optimizer, param_name, **kwargs)
 
     def next_value(self, value: float, base: float) -> float:
@@ -234,7 +234,7 @@ class PolyParamScheduler(ParamScheduler):
             return value
         now = 1 - self.last_step / self.total_iters
         before = 1 - (self.last_step - 1) / self.total_iters
-        return (value - self.eta_min) * (now / before) ** self.power + self.eta_min
+        return float((value - self.eta_min) * (now / before) ** self.power + self.eta_min)
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -242,7 +242,7 @@ class QuadraticWarmupParamScheduler(ParamScheduler):
     """Rise from near zero to the initial value at `end` as (step / steps) squared."""
 
     def __init__(self, optimizer: Any, param_name: str | None = None, **kwargs: Any) -> None:
-        self.total_iters = kwargs.get("end", INF) - kwargs.get("begin", 0)
+        self.total_iters: int = kwargs.get("end", INF) - kwargs.get("begin", 0)
         if kwargs.get("end", INF) >= INF:
             raise ConfigError("a quadratic warm-up needs `end`")
         super().__init__(optimizer, param_name, **kwargs)

@@ -1,0 +1,191 @@
+"""The default entries of a toolbox's `train` and `test`: from a RunSpec to a Runner, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mimctl.config import Config
+from mimctl.engine import distributed
+from mimctl.engine.checkpoint import use_weights
+from mimctl.engine.events import open_events, plain
+from mimctl.engine.hooks.hook import Hook
+from mimctl.engine.log import configure_logging, get_logger
+from mimctl.engine.registry import canonical_scope, package_of_scope
+from mimctl.engine.runner import Runner
+from mimctl.engine.work_dir import locked, put_earlier_run_away
+from mimctl.errors import ConfigError
+from mimctl.spec import RunSpec
+
+Result = dict[str, Any]
+
+
+def train(spec: RunSpec) -> Result:
+    """Train what the spec's config describes; return `work_dir`, `checkpoint` (the best, else the last), `metrics`."""
+    cfg = load_config(spec)
+    adapt_config(cfg, spec)
+    work_dir = work_dir_of(spec, cfg)
+    with _work_dir_in_use(work_dir, cfg, spec), _running(spec):
+        runner = make_runner(cfg, spec)
+        last = _LastMetrics()
+        runner.register_hook(last, "LOWEST")
+        runner.train()
+        names = runner.message_hub.runtime_info
+        best = next((str(name) for key, name in names.items() if key.startswith("best_ckpt/")), None)
+        last_name = names.get("last_ckpt")
+        chosen = best or last_name
+        return {
+            "work_dir": str(work_dir),
+            "checkpoint": str(work_dir / chosen) if chosen else None,
+            "last_checkpoint": str(work_dir / last_name) if last_name else None,
+            "metrics": plain(last.metrics),
+            "epoch": runner.train_loop.epoch,
+            "iter": runner.train_loop.iter,
+        }
+
+
+def test(spec: RunSpec) -> Result:
+    """Test the spec's checkpoint on the config's test set; return `metrics`, and `out` where it was asked for.
+
+    Option `out`: a file for the predictions (MMEngine's DumpResults).
+    """
+    cfg = load_config(spec)
+    adapt_config(cfg, spec)
+    if spec.checkpoint is not None:
+        cfg["load_from"] = spec.checkpoint
+    cfg["resume"] = False
+    out = spec.options.get("out")
+    if out:
+        dump = {"type": "DumpResults", "out_file_path": str(out)}
+        evaluators = cfg.get("test_evaluator")
+        cfg["test_evaluator"] = [*(evaluators if isinstance(evaluators, list) else [evaluators]), dump]
+    with _running(spec):
+        runner = make_runner(cfg, spec)
+        metrics = runner.test()
+    return {"metrics": plain(metrics), **({"out": str(out)} if out else {})}
+
+
+def load_config(spec: RunSpec) -> Config:
+    """Read the spec's config with its overrides, import what it names in `custom_imports`."""
+    if spec.config is None:
+        raise ConfigError("the run has no config", code="missing-argument")
+    cfg = Config.fromfile(spec.config, overrides=spec.overrides, search=_base_in_package)
+    imports = cfg.get("custom_imports")
+    if imports:
+        for name in [imports["imports"]] if isinstance(imports["imports"], str) else imports["imports"]:
+            _import_custom(name, is_optional=bool(imports.get("allow_failed_imports", False)))
+    return cfg
+
+
+def adapt_config(cfg: Config, spec: RunSpec) -> None:
+    """Put what the command line decided (work dir, resume, precision, seed, launcher) into the config."""
+    cfg["work_dir"] = str(work_dir_of(spec, cfg))
+    cfg["launcher"] = spec.launcher.kind
+    if spec.resume is not None:
+        cfg["resume"] = True if spec.resume == "auto" else spec.resume
+    if spec.seed is not None:
+        cfg["randomness"] = {**(cfg.get("randomness") or {}), "seed": spec.seed}
+    if spec.amp and cfg.get("optim_wrapper") is not None:
+        cfg["optim_wrapper"] = {"loss_scale": "dynamic", **cfg["optim_wrapper"], "type": "AmpOptimWrapper"}
+    if spec.auto_scale_lr:
+        if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
+            raise ConfigError(
+                "`--auto-scale-lr` needs the batch size that the config's learning rate was made for",
+                hints=["set it: `--cfg-options auto_scale_lr.base_batch_size=16`"],
+            )
+        cfg["auto_scale_lr"] = {**cfg["auto_scale_lr"], "enable": True}
+
+
+def work_dir_of(spec: RunSpec, cfg: Mapping[str, Any]) -> Path:
+    """Return where the run's files go: the spec's, the config's, else `work_dirs/<config>`."""
+    named = spec.work_dir or cfg.get("work_dir")
+    return Path(named) if named else Path("work_dirs", Path(spec.config or "run").stem)
+
+
+def make_runner(cfg: Config, spec: RunSpec) -> Runner:
+    """Build the spec's Runner; its files go beside the run's events, where these lie in the work dir."""
+    runner = Runner.from_cfg(cfg)
+    runner.events = open_events(spec)
+    configure_logging(events=runner.events)
+    own = run_dir_of(spec)
+    if own is not None:
+        runner.set_log_dir(own)
+    return runner
+
+
+def run_dir_of(spec: RunSpec) -> Path | None:
+    """Return the run's own folder in the work dir, None where its events lie elsewhere."""
+    if spec.events_path is None or spec.work_dir is None:
+        return None
+    folder = Path(spec.events_path).parent
+    return folder if folder.parent == Path(spec.work_dir) else None
+
+
+class _LastMetrics(Hook):
+    """Remember the metrics of the last validation."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+
+@contextlib.contextmanager
+def _running(spec: RunSpec) -> Iterator[None]:
+    with use_weights(spec.weights):
+        try:
+            yield
+        finally:
+            distributed.shutdown()
+
+
+@contextlib.contextmanager
+def _work_dir_in_use(work_dir: Path, cfg: Config, spec: RunSpec) -> Iterator[None]:
+    """Hold the work dir (first rank), put an earlier run away unless this one resumes, write the whole config."""
+    if int(os.environ.get("RANK", "0")) != 0:
+        yield
+        return
+    with locked(work_dir):
+        config_file = work_dir / f"{Path(spec.config or 'config').stem}.py"
+        goes_on = spec.resume == "auto" or (spec.resume and Path(spec.resume).parent.resolve() == work_dir.resolve())
+        if not goes_on:
+            moved = put_earlier_run_away(work_dir, keep=Path(spec.config or ""), run_dir=run_dir_of(spec))
+            if moved is not None:
+                get_logger().info("the earlier run's files were moved to %s", moved)
+        cfg.dump(config_file)
+        yield
+
+
+def _base_in_package(reference: str) -> Path:
+    """Return the file of `toolbox::folder/name.py` among the configs of an installed toolbox."""
+    name, _, inner = reference.partition("::")
+    package = name if name.startswith("mimctl_") else package_of_scope(canonical_scope(name))
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "configs" / inner
+        if path.is_file():
+            return path
+        found = sorted((Path(folder) / "configs").rglob(Path(inner).name))
+        if len(found) == 1:
+            return found[0]
+    raise ConfigError(f"`{reference}` names no config of an installed toolbox", code="config-base")
+
+
+def _import_custom(name: str, *, is_optional: bool) -> None:
+    try:
+        importlib.import_module(name)
+    except ImportError as err:
+        if not is_optional:
+            raise ConfigError(
+                f"`custom_imports` names `{name}`, which cannot be imported",
+                code="custom-import",
+                causes=[f"{type(err).__name__}: {err}"],
+                hints=["start the run in the folder that holds it, or install it"],
+            ) from err
+        get_logger().warning("custom_imports: `%s` cannot be imported: %s", name, err)

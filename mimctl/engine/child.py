@@ -1,0 +1,188 @@
+"""The child process of a run: read the spec, call its entry, write the result, turn every failure into one error.
+
+`python -P -m mimctl.engine.child spec.json`. Torch is imported by the entries, not here.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from mimctl.engine.events import EventWriter, open_events, plain
+from mimctl.errors import ExitCode, MimctlError, render
+from mimctl.spec import RunSpec
+
+TERMINATED = 128 + signal.SIGTERM
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the spec named on the command line and return the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 1:
+        print("usage: python -P -m mimctl.engine.child SPEC", file=sys.stderr)
+        return ExitCode.USAGE
+    try:
+        spec = RunSpec.read(Path(arguments[0]))
+    except MimctlError as error:
+        print(render(error), file=sys.stderr)
+        return error.exit_code
+    return run(spec)
+
+
+def run(spec: RunSpec) -> int:
+    """Call the spec's entry; return 0, the code of its error, 130 when interrupted, 143 when terminated."""
+    signal.signal(signal.SIGTERM, _terminate)
+    prepare_process(spec)
+    events = open_events(spec)
+    try:
+        result = find_entry(spec)(spec)
+        if int(os.environ.get("RANK", "0")) == 0:
+            write_result(spec, result)
+        events.emit("done", result=result)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as err:  # the error boundary of the child
+        error = explain(err)
+        report(error, events)
+        return error.exit_code
+    finally:
+        events.close()
+    return ExitCode.DONE
+
+
+def prepare_process(spec: RunSpec) -> None:
+    """Hide GPUs from a run on the CPU; let modules of the current folder be imported if the config asks for them."""
+    if spec.launcher.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if spec.config is not None and _has_custom_imports(spec):
+        sys.path.append(str(Path.cwd()))
+
+
+def find_entry(spec: RunSpec) -> Callable[[RunSpec], dict[str, Any]]:
+    """Import the spec's entry, `module:function`."""
+    module, _, name = spec.entry.partition(":")
+    entry: Callable[[RunSpec], dict[str, Any]] = getattr(importlib.import_module(module), name)
+    return entry
+
+
+def write_result(spec: RunSpec, result: dict[str, Any]) -> None:
+    """Write the result as JSON through a temporary file and a rename."""
+    if spec.result_path is None:
+        return
+    path = Path(spec.result_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(plain(result), stream, indent=1, default=str)
+        stream.write("\n")
+    Path(temporary).replace(path)
+
+
+def explain(err: Exception) -> MimctlError:
+    """Return the error that a person reads for any exception; what nobody foresaw keeps its traceback."""
+    if isinstance(err, MimctlError):
+        return err
+    if isinstance(err, OSError) and err.errno in (*_FULL, *_FORBIDDEN):
+        return _of_disk(err)
+    if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError" or "out of memory" in str(err):
+        return MimctlError(
+            "out of memory",
+            code="out-of-memory",
+            causes=[str(err).splitlines()[0][:300]] if str(err) else [],
+            hints=["take fewer images at a time: a smaller `--batch`, or a smaller `--imgsz`"],
+        )
+    if isinstance(err, RuntimeError) and "DataLoader worker" in str(err):
+        return _of_worker(err)
+    return MimctlError(
+        f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else 'no message'}",
+        code="child-crashed",
+        causes=_last_place(err),
+        details={"traceback": "".join(traceback.format_exception(err))},
+    )
+
+
+def report(error: MimctlError, events: EventWriter) -> None:
+    """Send the error as an event, or to standard error where there are no events or they cannot be written.
+
+    A rank of an agent leaves it to the agent, which reports the first one.
+    """
+    collected = os.environ.get("MIMCTL_ERROR_DIR")
+    if collected and "RANK" in os.environ:
+        path = Path(collected) / f"error-{os.environ['RANK']}.json"
+        path.write_text(json.dumps(plain(error.to_dict()), default=str), encoding="utf-8")
+        return
+    if events.is_on:
+        try:
+            events.emit("error", **error.to_dict())
+            return
+        except OSError:
+            pass
+    print(render(error), file=sys.stderr)
+    if "traceback" in error.details and os.environ.get("RANK", "0") == "0":
+        print(error.details["traceback"], file=sys.stderr)
+
+
+def _of_disk(err: OSError) -> MimctlError:
+    place = f"`{err.filename}`" if err.filename else "the disk"
+    if err.errno in _FULL:
+        return MimctlError(
+            f"no space left to write {place}",
+            code="disk-full",
+            causes=[err.strerror or str(err)],
+            hints=[
+                "free some space, or give another place: `--work-dir`",
+                "keep fewer checkpoints: `default_hooks.checkpoint.max_keep_ckpts=1`",
+            ],
+        )
+    return MimctlError(
+        f"no permission for {place}",
+        code="no-permission",
+        causes=[err.strerror or str(err)],
+        hints=["give a place that you may write to: `--work-dir`"],
+    )
+
+
+def _of_worker(err: Exception) -> MimctlError:
+    return MimctlError(
+        "a process that loads data died",
+        code="worker-died",
+        causes=[str(err).splitlines()[0]],
+        hints=["load in the main process to see why: `--cfg-options train_dataloader.num_workers=0`"],
+        details={"traceback": "".join(traceback.format_exception(err))},
+    )
+
+
+def _last_place(err: Exception) -> list[str]:
+    frames = traceback.extract_tb(err.__traceback__)
+    return [f"in {frames[-1].filename}:{frames[-1].lineno}"] if frames else []
+
+
+def _has_custom_imports(spec: RunSpec) -> bool:
+    if any(key.split(".")[0] == "custom_imports" for key in spec.overrides):
+        return True
+    from mimctl.config import Config
+
+    try:
+        return bool(Config.fromfile(spec.config or "", search=lambda _: Path(os.devnull)).get("custom_imports"))
+    except MimctlError:
+        return False
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
