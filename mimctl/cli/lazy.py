@@ -94,7 +94,8 @@ def _format_topics(entries: dict[str, Entry], formatter: click.HelpFormatter) ->
 
 def unknown_command(word: str, path: str, names: list[str]) -> UsageError:
     """Return the error for a word that is no command, with what was probably meant."""
-    meant = [OTHER_WORDS[word]] if path == "mimctl" and word in OTHER_WORDS else nearest(word, names)
+    meant = [OTHER_WORDS[word]] if path == "mimctl" and word in OTHER_WORDS else nearest(word, names, most=1)
+    meant = meant or [name for name in names if name.startswith(word)]
     hints = [f"did you mean {' or '.join(f'`{path} {each}`' for each in meant)}?"] if meant else []
     hints.append(f"all commands: `{path} --help`")
     return UsageError(f"`{path}` has no command `{word}`", code="unknown-command", hints=hints)

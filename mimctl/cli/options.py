@@ -83,14 +83,22 @@ def verb(name: str, *, examples: Sequence[str], target: bool = False) -> Callabl
             context.output.result(command_name(click.get_current_context()), result)
             return result.exit_code
 
-        for option in reversed([*(_TARGET if target else ()), *_COMMON]):
-            callback = option(callback)
         make = click.command(
             name, cls=VerbCommand, examples=examples, context_settings={"help_option_names": ["-h", "--help"]}
         )
-        return make(callback)
+        command = make(callback)
+        command.params.extend(_options([*(_TARGET if target else ()), *_COMMON]))  # after the command's own
+        return command
 
     return decorate
+
+
+def _options(decorators: Sequence[Callable[[Any], Any]]) -> list[click.Parameter]:
+    def holder() -> None: ...
+
+    for option in reversed(decorators):
+        holder = option(holder)
+    return list(reversed(holder.__click_params__))  # type: ignore[attr-defined]
 
 
 def command_name(context: click.Context) -> str:
