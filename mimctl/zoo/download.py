@@ -85,7 +85,7 @@ def download_models(
     for all) and comes before the setting of that name. `configs_dir` holds the toolbox's own configs, which are
     preferred; others come out of the published wheel through the pip of `python`. All names are resolved before
     anything is fetched. A config that was edited is kept.
-    Raises MimctlError: `unknown-model`, `model-ambiguous`, `no-zoo`, `no-weights`, `no-config`; what
+    Raises MimctlError: `unknown-model`, `model-ambiguous`, `no-zoo`, `no-weights`, `model-config-missing`; what
     `transfer.download` raises; NetworkError[package-index].
     """
     zoo = load_zoo(index, plugin)
@@ -112,7 +112,7 @@ class _Job:
     ) -> None:
         self.plugin = plugin
         self.settings = settings
-        self.dest = None if dest is None else dest.expanduser().absolute()
+        self.dest = None if dest is None else Path(dest).expanduser().absolute()
         self.mirrors = mirrors
         self.configs_dir = configs_dir
         self.python = python
@@ -223,7 +223,7 @@ def _no_config(entry: ModelEntry, plugin: str) -> MimctlError:
     else:
         causes = [f"`{entry.config_source}` does not hold the config that its zoo names"]
         hints = ["choose another model of the zoo"]
-    return MimctlError(f"the config of `{entry.name}` cannot be found", code="no-config", causes=causes, hints=hints)
+    return MimctlError(f"the config of `{entry.name}` cannot be found", code="model-config-missing", causes=causes, hints=hints)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
