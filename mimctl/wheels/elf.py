@@ -10,6 +10,7 @@ from mimctl.errors import IntegrityError
 _SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERNEED = 6, 11, 0x6FFFFFFE
 _DT_NEEDED, _DT_RPATH, _DT_RUNPATH = 1, 15, 29
 _MAX_SECTIONS = 4096
+_MAX_VERSIONS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ def read_needs(data: bytes, name: str) -> Needs:
     """Return what the library `data` needs; raise IntegrityError[bad-wheel] where it is no such ELF file."""
     try:
         return _read(data)
-    except (struct.error, ValueError, IndexError, UnicodeDecodeError) as err:
+    except (struct.error, ValueError, IndexError, OverflowError) as err:
         raise IntegrityError(f"`{name}` is no readable ELF library", code="bad-wheel", causes=[str(err)]) from err
 
 
@@ -110,13 +111,15 @@ def _versions(data: bytes, sections: list[_Section]) -> set[str]:
     section = _one(sections, _SHT_VERNEED)
     if section is None:
         return set()
-    strings, found, entry = sections[section.link], set(), section.offset
+    strings, found, entry = sections[section.link], [], section.offset
     for _ in range(section.info):
         _version, count, _file, auxiliary, following = struct.unpack_from("<HHIII", data, entry)
         each = entry + auxiliary
         for _ in range(count):
             _hash, _flags, _other, name, next_each = struct.unpack_from("<IHHII", data, each)
-            found.add(_text(data, strings, name))
+            found.append(_text(data, strings, name))
             each += next_each
         entry += following
-    return found
+        if count == 0 or len(found) > _MAX_VERSIONS:
+            raise ValueError("its symbol versions are endless")
+    return set(found)
