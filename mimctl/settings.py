@@ -131,11 +131,12 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    reads_files: bool = True,
 ) -> Settings:
     """Collect the settings of one invocation.
 
     `flags` are values given on the command line (None = not given); `folder` is where the search for a project's
-    `mimctl.toml` or `[tool.mimctl]` starts. Raises ConfigError[settings] for an unknown key or a value of the wrong
+    `mimctl.toml` or `[tool.mimctl]` starts; without `reads_files` no file is looked at. Raises ConfigError[settings] for an unknown key or a value of the wrong
     kind, naming file and line, UsageError where a flag or an environment variable is wrong.
     """
     environ = os.environ if environ is None else environ
@@ -143,7 +144,7 @@ def load(
     home = Path(environ["MIMCTL_HOME"]).expanduser() if environ.get("MIMCTL_HOME") else default_home(environ)
     values: dict[str, Any] = {"home": home, "cache_dir": _default_cache(environ)}
     origins: dict[str, Origin] = {}
-    for source in (user_file(home), project_file(folder)):
+    for source in (user_file(home), project_file(folder)) if reads_files else ():
         if source is not None:
             _take_file(source, values, origins)
     _take_environment(environ, folder, values, origins)

@@ -69,16 +69,19 @@ def spread_cfg_options(args: Sequence[str]) -> list[str]:
     return spread
 
 
-def verb(name: str, *, examples: Sequence[str], target: bool = False) -> Callable[[Handler], click.Command]:
+def verb(
+    name: str, *, examples: Sequence[str], target: bool = False, reads_files: bool = True
+) -> Callable[[Handler], click.Command]:
     """Make a handler `(context, **options) -> Result` a command with the common options.
 
-    `target` adds `--python` and `--offline`. The command's return value is the exit code.
+    `target` adds `--python` and `--offline`; without `reads_files` a broken settings file is no hindrance.
+    The command's return value is the exit code.
     """
 
     def decorate(handler: Handler) -> click.Command:
         @functools.wraps(handler)
         def callback(**values: Any) -> int:
-            context = _make_context(values)
+            context = _make_context(values, reads_files=reads_files)
             result = handler(context, **values)
             context.output.result(command_name(click.get_current_context()), result)
             return result.exit_code
@@ -106,13 +109,13 @@ def command_name(context: click.Context) -> str:
     return context.command_path.partition(" ")[2]
 
 
-def _make_context(values: dict[str, Any]) -> Context:
+def _make_context(values: dict[str, Any], *, reads_files: bool) -> Context:
     from mimctl import settings as settings_module
 
     flags = {name: values.pop(name, None) for name in _SETTING_FLAGS}
     flags["offline"] = flags["offline"] or None
     color = values.pop("color")
-    settings = settings_module.load({**flags, "color": color})
+    settings = settings_module.load({**flags, "color": color}, reads_files=reads_files)
     output = Output(
         json=values.pop("as_json"),
         quiet=values.pop("quiet"),

@@ -45,12 +45,8 @@ def _told(event: Mapping[str, Any], outcome: Outcome, plan: LaunchPlan) -> Mimct
     details: dict[str, object] = dict(raw) if isinstance(raw, Mapping) else {}
     causes = [str(each) for each in event.get("causes", ())]
     if code == "child-crashed":
-        trace = str(details.get("traceback", ""))
-        if "out of memory" in message.lower() or "OutOfMemoryError" in trace:
-            code = "out-of-memory"
-            hints.insert(0, "take fewer images at a time: a smaller `--batch`, or a smaller `--imgsz`")
-        elif not causes:
-            causes = [line for line in trace.splitlines() if line.strip()][-SHOWN_LINES:]
+        trace = [line for line in str(details.get("traceback", "")).splitlines() if line.strip()]
+        causes = trace[-SHOWN_LINES:] or causes
     error = MimctlError(message, code=code, causes=causes, hints=hints, details=details, exit_code=outcome.exit_code)
     if event.get("origin"):
         from mimctl.errors import Origin

@@ -86,9 +86,10 @@ def prepare_experiment(
     if not imports_of(config) or not typed:
         tables = type_tables(place.working_plugins, import_roots(place.paths))
         check_config(config, tables)
-    derived = derive(config, options, report=report, load_from=load_from)
+    asked = (report, load_from, options.epochs, options.batch, options.imgsz, options.lr)
+    derived = derive(config, options, report=report, load_from=load_from) if asked != (None,) * len(asked) else {}
     if derived:
-        config.merge_from_dict(dict(derived))
+        config.merge_from_dict(dict(derived), origin="command line options")
         config.merge_from_dict(dict(typed))  # what a person typed wins over what follows from other options
         check_config(config, type_tables(place.working_plugins, import_roots(place.paths)))
     work_dir = work_dir_of(options, config, path, report.folder if report else None)
@@ -106,9 +107,9 @@ def derive(
     from mimctl.config import recipe
 
     derived: dict[str, Any] = {}
-    if report is not None:
-        derived.update(recipe.apply_dataset(config, report.facts))
-    changes = (
+    config = config.copy()
+    changes: tuple[tuple[Any, Callable[[Config, Any], dict[str, Any]]], ...] = (
+        (report.facts if report is not None else None, recipe.apply_dataset),
         (options.epochs, recipe.set_epochs),
         (options.batch, recipe.set_batch),
         (options.imgsz, recipe.set_image_size),
@@ -116,7 +117,9 @@ def derive(
     )
     for value, change in changes:
         if value is not None:
-            derived.update(change(config, value))
+            step = change(config, value)
+            config.merge_from_dict(step)  # what comes next starts from what is there now
+            derived.update(step)
     if load_from is not None:
         derived["load_from"] = load_from or None
     return derived

@@ -9,7 +9,7 @@ from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
 
 
-@verb("explain", examples=["mimctl explain no-compatible-wheel", "mimctl explain"])
+@verb("explain", examples=["mimctl explain no-compatible-wheel", "mimctl explain"], reads_files=False)
 @click.argument("code", required=False)
 def explain(context: Context, code: str | None) -> Result:
     """Print what an error code means, why it happens and what to type; all codes without one."""

@@ -79,6 +79,7 @@ def without_password(address: str) -> str:
         "mimctl settings set mirrors.download.openmmlab.com https://mirror.example.org/openmmlab",
         "mimctl settings set offline true",
     ],
+    reads_files=False,
 )
 @click.argument("name")
 @click.argument("values", nargs=-1, required=True)
@@ -88,7 +89,7 @@ def set_(context: Context, name: str, values: tuple[str, ...]) -> Result:
     return Result(data={"file": str(path), "name": name}, notes=[f"`{name}` is set in {path}"])
 
 
-@verb("unset", examples=["mimctl settings unset index"])
+@verb("unset", examples=["mimctl settings unset index"], reads_files=False)
 @click.argument("name")
 def unset(context: Context, name: str) -> Result:
     """Remove a value from the user's config.toml."""
