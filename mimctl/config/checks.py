@@ -16,16 +16,27 @@ from mimctl.config.schema import (
     FILLED,
     NEEDS_TYPE,
     NOT_TYPES,
-    OTHER_KEYS,
     PARAMWISE_KEYS,
     PLAIN_KEYS,
     RUNNER_KEYS,
+    TOOL_KEYS,
+    VARIABLE_KEYS,
     expected_kinds,
 )
 from mimctl.config.scopes import FALLBACK_SCOPES, canonical_scope
 from mimctl.config.values import ConfigDict, LazyReference
 from mimctl.errors import ConfigError, nearest
 
+_USED_PLACES = {
+    "train_pipeline": "override `train_dataloader.dataset.pipeline`",
+    "val_pipeline": "override `val_dataloader.dataset.pipeline`",
+    "test_pipeline": "override `test_dataloader.dataset.pipeline` and `val_dataloader.dataset.pipeline`",
+    "max_epochs": "use `--epochs`, or override `train_cfg.max_epochs`",
+    "base_lr": "use `--lr`, or override `optim_wrapper.optimizer.lr`",
+    "data_root": "use `--data`, or override `train_dataloader.dataset.data_root` and its kin",
+    "img_scale": "use `--imgsz`",
+    "vis_backends": "override `visualizer.vis_backends`",
+}
 _MARKS = frozenset({"type", "_scope_", "_delete_"})
 
 
@@ -108,8 +119,9 @@ class _Checker:
 
     def errors(self) -> Iterator[ConfigError]:
         yield from self._overrides()
+        yield from self._idle_overrides()
         yield from self._top_level()
-        for key in RUNNER_KEYS & set(self.config):
+        for key in [each for each in self.config if each in RUNNER_KEYS]:
             yield from self._value(self.config[key], key, self.config.get("default_scope"))
         yield from self._plain()
 
@@ -142,12 +154,26 @@ class _Checker:
                 accepts = self._accepts(holder, holder_path, key)
                 bad = accepts is False or (accepts is None and near is not None)
             else:
-                bad = key not in RUNNER_KEYS | OTHER_KEYS and not self.is_open
+                bad = key not in RUNNER_KEYS | TOOL_KEYS and not self.is_open
                 near = near or next(iter(nearest(key, RUNNER_KEYS)), None)
             if bad:
                 yield from self._error(
                     path, f"no file of this config has `{path}`", "unknown-override", near=[near] if near else []
                 )
+
+    def _idle_overrides(self) -> Iterator[ConfigError]:
+        """Report overrides of the config's own variables: what was made of them is there already."""
+        for path in () if self.is_open else self.config.overridden:
+            top = path.partition(".")[0]
+            if top in RUNNER_KEYS | TOOL_KEYS or path in self.config.created:
+                continue
+            yield from self._error(
+                path,
+                f"overriding `{path}` changes nothing in a run",
+                "override-without-effect",
+                causes=[f"`{top}` is a variable of the config, and a run reads only what was made of it"],
+                hints=[_USED_PLACES.get(top, "override the key that it is used in, e.g. `train_dataloader.dataset.…`")],
+            )
 
     def _accepts(self, holder: Any, path: str, key: str) -> bool | None:
         """Say whether a dict takes a key that no file gave it: True, False, or None where that is not known."""
@@ -171,7 +197,7 @@ class _Checker:
         return scope
 
     def _top_level(self) -> Iterator[ConfigError]:
-        known = RUNNER_KEYS | OTHER_KEYS
+        known = RUNNER_KEYS | TOOL_KEYS | VARIABLE_KEYS
         for key in self.config:
             if key in known or not isinstance(key, str):
                 continue
@@ -253,9 +279,17 @@ class _Checker:
     def _unknown(self, path: str, name: str, scope: str | None, kinds: tuple[str, ...] | None) -> Iterator[ConfigError]:
         near = nearest(name, self.tables.names(scope, kinds))
         what = " or ".join(kinds) if kinds else "type"
-        causes = [f"searched the scopes {', '.join(self.tables.order(scope))}"]
+        elsewhere = [
+            each for each in self.tables.kinds if any(name in held for held in self.tables.kinds[each].values())
+        ]
+        hints = [f"`{each}` has it: set `default_scope = '{each}'`, or write `{each}.{name}`" for each in elsewhere]
         yield from self._error(
-            f"{path}.type", f"unknown {what} `{name}` at `{path}`", "unknown-type", causes=causes, near=near
+            f"{path}.type",
+            f"unknown {what} `{name}` at `{path}`",
+            "unknown-type",
+            causes=[f"searched the scopes {', '.join(self.tables.order(scope))}"],
+            near=() if elsewhere else near,
+            hints=hints,
         )
 
     def _arguments(self, value: ConfigDict, path: str, found: _Type) -> Iterator[ConfigError]:

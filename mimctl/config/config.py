@@ -20,19 +20,22 @@ class Config(MutableMapping[str, Any]):
     """A whole config: items and attributes are its top-level keys, dicts inside are ConfigDicts.
 
     `filename` is the file it was read from (None for text and dicts). `created` are the dotted paths that an
-    override put where no file had a key. Only `fromfile` and `fromstring` evaluate anything, and only as data.
+    override put where no file had a key; `overridden` are all paths that `--cfg-options` set. Only `fromfile` and
+    `fromstring` evaluate anything, and only as data.
     """
 
-    __slots__ = ("_data", "_files", "created", "filename")
+    __slots__ = ("_data", "_files", "created", "filename", "overridden")
     _data: ConfigDict
     _files: tuple[str, ...]
     created: tuple[str, ...]
     filename: str | None
+    overridden: tuple[str, ...]
 
     def __init__(self, values: Mapping[str, Any] | None = None, *, filename: str | None = None) -> None:
         object.__setattr__(self, "_data", wrap(dict(values or {})))
         object.__setattr__(self, "_files", ())
         object.__setattr__(self, "created", ())
+        object.__setattr__(self, "overridden", ())
         object.__setattr__(self, "filename", filename)
 
     @classmethod
@@ -127,6 +130,7 @@ class Config(MutableMapping[str, Any]):
         """Return a deep copy."""
         made = self._adopt(copy_value(self._data), filename=self.filename)
         made.created = self.created
+        made.overridden = self.overridden
         made._files = self._files
         return made
 
@@ -146,6 +150,8 @@ class Config(MutableMapping[str, Any]):
         place: Place = (origin, 0)
         created = [apply_override(self._data, key, value, place) for key, value in overrides.items()]
         self.created = tuple(dict.fromkeys((*self.created, *(path for path in created if path))))
+        if place == CFG_OPTIONS:
+            self.overridden = tuple(dict.fromkeys((*self.overridden, *overrides)))
 
     def select(self, path: str, default: Any = None) -> Any:
         """Return the value at a dotted path, or `default`."""

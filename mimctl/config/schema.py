@@ -36,24 +36,13 @@ RUNNER_KEYS = frozenset(
 )
 """Top-level keys that a run reads; every other top-level name is a variable of the config."""
 
-OTHER_KEYS = frozenset(
-    [
-        "custom_imports",
-        "default_scope",
-        "runner_type",
-        "tta_model",
-        "tta_pipeline",
-        "vis_backends",
-        "evaluation",
-        "optimizer",
-        "train_pipeline",
-        "val_pipeline",
-        "test_pipeline",
-        "backend_args",
-        "find_unused_parameters",
-    ]
+TOOL_KEYS = frozenset({"custom_imports", "tta_model", "tta_pipeline"})
+"""Top-level keys that tools beside a run read."""
+
+VARIABLE_KEYS = frozenset(
+    {"vis_backends", "evaluation", "optimizer", "train_pipeline", "val_pipeline", "test_pipeline"}
 )
-"""Top-level names that tools read or that configs use as variables by custom, so that no misspelling is meant."""
+"""Names that configs use for variables by custom, so that no misspelling is meant."""
 
 _DATALOADER = frozenset(
     [

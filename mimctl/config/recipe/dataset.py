@@ -113,6 +113,7 @@ def _arguments(facts: DatasetFacts, split: str) -> Overrides:
 def _evaluator_changes(config: Config, key: str, facts: DatasetFacts, split: str) -> Overrides:
     held = config.get(key)
     changes: Overrides = {}
+    truth = _ann_file(facts, split)
     metrics = list(enumerate(held)) if isinstance(held, (list, tuple)) else [(None, held)]
     for index, metric in metrics:
         if not isinstance(metric, ConfigDict):
@@ -120,14 +121,9 @@ def _evaluator_changes(config: Config, key: str, facts: DatasetFacts, split: str
         path = key if index is None else f"{key}.{index}"
         name = str(metric.get("type")).rpartition(".")[2]
         if name.endswith("Metric") and name not in _OWN_METRICS:
-            changes[path] = {
-                "_delete_": True,
-                "type": "CocoMetric",
-                "metric": "bbox",
-                "ann_file": _ann_file(facts, split),
-            }
+            changes[path] = {"_delete_": True, "type": "CocoMetric", "metric": "bbox", "ann_file": truth}
         elif name == "CocoMetric" or "ann_file" in metric:
-            changes[f"{path}.ann_file"] = _ann_file(facts, split)
+            changes[f"{path}.ann_file"] = truth
     return changes
 
 
@@ -170,9 +166,8 @@ def _variables(config: Config, facts: DatasetFacts, changes: Overrides) -> Overr
     }
     for split in ("train", "val", "test"):
         path = f"{split}_dataloader.dataset"
-        for key in set(config) - RUNNER_KEYS:
+        moved = {each.removeprefix(path): value for each, value in changes.items() if each.startswith(path)}
+        for key in [each for each in config if each not in RUNNER_KEYS]:
             if isinstance(config[key], ConfigDict) and config[key] and config[key] == config.select(path):
-                found |= {
-                    key + each.removeprefix(path): value for each, value in changes.items() if each.startswith(path)
-                }
+                found |= {key + rest: value for rest, value in moved.items()}
     return found
