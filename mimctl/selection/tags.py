@@ -59,7 +59,7 @@ def platform_tags(platform: Platform, libc: Libc | None) -> list[str]:
     elif libc is not None:
         major, newest = libc.version
         tags = [f"musllinux_{major}_{minor}_{platform.machine}" for minor in range(newest, -1, -1)]
-    return [*tags, f"linux_{platform.machine}"]
+    return [f"linux_{platform.machine}", *tags]
 
 
 def wheel_platform(tag: str) -> WheelPlatform:
