@@ -3,7 +3,7 @@
 The only room that imports requests, and only while something is fetched.
 """
 
-from mimctl.transfer.address import is_remote, redact
+from mimctl.transfer.address import is_remote, local_path, redact
 from mimctl.transfer.fetch import download
 from mimctl.transfer.model import Note, Progress, Response, TransferSettings
 from mimctl.transfer.read import get_bytes
@@ -18,6 +18,7 @@ __all__ = [
     "download",
     "get_bytes",
     "is_remote",
+    "local_path",
     "locked",
     "redact",
     "sha256_of",

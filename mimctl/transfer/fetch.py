@@ -20,7 +20,7 @@ from mimctl.transfer.verify import Expected, wrong_length
 if TYPE_CHECKING:
     import requests
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15
 _HTML_NAMES = frozenset({".html", ".htm", ".xhtml", ".xml", ".svg"})
 _HTML_START = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|script|meta)\b", re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")

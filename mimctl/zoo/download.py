@@ -223,7 +223,9 @@ def _no_config(entry: ModelEntry, plugin: str) -> MimctlError:
     else:
         causes = [f"`{entry.config_source}` does not hold the config that its zoo names"]
         hints = ["choose another model of the zoo"]
-    return MimctlError(f"the config of `{entry.name}` cannot be found", code="model-config-missing", causes=causes, hints=hints)
+    return MimctlError(
+        f"the config of `{entry.name}` cannot be found", code="model-config-missing", causes=causes, hints=hints
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

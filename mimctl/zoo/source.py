@@ -56,6 +56,7 @@ class ZooModels:
             index=self._client(),
             settings=self.settings,
             configs_dir=plugin.configs_dir,
+            python=self.settings.python,
             progress=self.progress,
             note=self.note,
         )

@@ -12,7 +12,17 @@ from urllib.parse import quote, urlsplit
 
 from mimctl.errors import IntegrityError, MimctlError, UsageError
 from mimctl.settings import Settings
-from mimctl.transfer import Note, TransferSettings, download, is_remote, locked, redact, sha256_of, write_file
+from mimctl.transfer import (
+    Note,
+    TransferSettings,
+    download,
+    is_remote,
+    local_path,
+    locked,
+    redact,
+    sha256_of,
+    write_file,
+)
 from mimctl.zoo.model import WeightsSource, digits_in_name, is_safe_name
 
 Check: TypeAlias = Literal["sha256", "32-bit", "none"]
@@ -68,7 +78,7 @@ def obtain(
         kept = _kept(cache, record, source, digits)
         if kept is not None:
             return CachedWeights(path=kept, sha256=kept.parent.name, check=check, is_new=False)
-        pinned = source.sha256 or (_pinned(record, digits) if source.url else None)
+        pinned = source.sha256 or (_pinned(record, digits) if is_remote(source.url or "") else None)
         incoming = cache / "incoming" / record.stem / source.filename
         report = None if progress is None else lambda done, total: progress(source.filename, done, total)
         try:
@@ -98,12 +108,12 @@ def fetch_weights(
     """Return a local file with the weights that a config names by `url`, fetched into the cache where it is not there.
 
     The digits of the hash in the file's name are checked (32 bits); a whole `sha256` takes their place. A path is
-    returned as it is. Raises MimctlError[unknown-weights-address] for `torchvision://`, `open-mmlab://` and other
-    schemes, and what `transfer.download` raises.
+    returned as it is, a `file://` address as its path. Raises UsageError[bad-url], MimctlError
+    [unknown-weights-address] for `torchvision://`, `open-mmlab://` and other schemes, and what `download` raises.
     """
-    if "://" not in url:
-        return Path(url)
-    if not is_remote(url) and not url.lower().startswith("file://"):
+    if "://" not in url or url.lower().startswith("file://"):
+        return local_path(url)
+    if not is_remote(url):
         scheme = url.partition("://")[0]
         raise MimctlError(
             f"the weights `{redact(url)}` have no address that can be fetched",
@@ -152,8 +162,8 @@ def _kept(cache: Path, record: Path, source: WeightsSource, digits: str | None) 
     sha256 = source.sha256 or facts.get("sha256")
     if not isinstance(sha256, str) or not sha256.startswith(digits or ""):
         return None
-    if source.url is None and source.sha256 is None:
-        return None  # a file of an index without a hash: what lies there now counts
+    if source.sha256 is None and not is_remote(source.url or ""):
+        return None  # a local file or a file of an index, without a hash: what lies there now counts
     path = cache / sha256 / source.filename
     size = facts.get("size") if facts.get("sha256") == sha256 else source.size
     if not path.is_file() or (size is not None and path.stat().st_size != size):

@@ -323,6 +323,36 @@ def test_redirect_to_another_host_carries_no_credentials(
     assert "authorization" not in file_server.requests[1]
 
 
+def test_credentials_are_read_from_netrc(
+    file_server: Any, tmp_path: Path, quick: TransferSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password pa55\n", encoding="utf-8")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    download(url_of(file_server), tmp_path / "w.pth", sha256=SHA, settings=quick)
+    assert file_server.requests[0]["authorization"].startswith("Basic ")
+
+
+def test_proxy_of_the_environment_is_used(
+    file_server: Any, tmp_path: Path, quick: TransferSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", file_server.address)
+    file_server.files["http://127.0.0.2:9/w.pth"] = BODY
+    download("http://127.0.0.2:9/w.pth", tmp_path / "w.pth", sha256=SHA, settings=quick)
+    assert file_server.requests[0]["path"] == "http://127.0.0.2:9/w.pth"
+
+
+def test_server_that_speaks_no_tls_is_not_asked_again(
+    file_server: Any, tmp_path: Path, quick: TransferSettings
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(NetworkError) as caught:
+        download(url_of(file_server).replace("http:", "https:"), tmp_path / "w.pth", settings=quick)
+    assert "TLS" in render(caught.value)
+    assert time.monotonic() - began < 5
+
+
 def test_offline_asks_nobody(file_server: Any, tmp_path: Path) -> None:
     with pytest.raises(NetworkError) as caught:
         download(url_of(file_server), tmp_path / "w.pth", settings=TransferSettings(offline=True))

@@ -289,6 +289,11 @@ def test_weights_that_changed_at_their_address_are_refused(settings: Settings, m
     assert caught.value.code == "hash-mismatch"
 
 
+def test_local_weights_that_a_config_names_are_used_in_place(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "my weights.pth"
+    assert fetch_weights(path.as_uri(), settings=settings) == path
+
+
 @pytest.mark.parametrize("url", ["torchvision://resnet50", "open-mmlab://detectron2/resnet50_caffe", "s3://b/k.pth"])
 def test_short_names_of_other_libraries_are_a_clear_error(settings: Settings, url: str) -> None:
     with pytest.raises(MimctlError) as caught:

@@ -144,6 +144,30 @@ def test_committed_zoo_is_what_the_import_makes(test_reference: Path, tmp_path: 
     copy = tmp_path / "det.json"
     copy.write_bytes(committed.read_bytes())
     facts = test_reference / "zoo.json"
-    assert main([str(facts), "mmdet", str(copy), "--source", "mmdet==3.3.0"]) == 0
+    assert main(["import", str(copy), str(facts), "mmdet", "--source", "mmdet==3.3.0"]) == 0
     made, old = (parse_zoo(json.loads(path.read_text(encoding="utf-8"))) for path in (copy, committed))
     assert {entry.name: entry.weights for entry in made.models} == {entry.name: entry.weights for entry in old.models}
+
+
+def test_model_of_our_own_is_added_with_hash_and_length(tmp_path: Path) -> None:
+    zoo, weights = tmp_path / "det.json", tmp_path / "files" / "nano.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    options = [
+        "--config",
+        "x/nano.py",
+        "--weights",
+        str(weights),
+        "--result",
+        "Object Detection",
+        "digits",
+        "AP50",
+        "0.9",
+    ]
+    for _ in range(2):
+        assert main(["add", str(zoo), "nano", *options]) == 0
+    (entry,) = parse_zoo(json.loads(zoo.read_text(encoding="utf-8"))).models
+    assert entry.weights is not None
+    assert (entry.weights.file, entry.weights.size) == ("zoo/files/nano.safetensors", 7)
+    assert entry.weights.sha256 is not None
+    assert entry.results == ({"task": "Object Detection", "dataset": "digits", "metrics": {"AP50": 0.9}},)
