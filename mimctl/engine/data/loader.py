@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from mimctl.engine.data.collate import pseudo_collate
+from mimctl.engine.data.dataset import BaseDataset
+from mimctl.engine.data.randomness import seeded
+from mimctl.engine.data.wrappers import DatasetWrapper
 from mimctl.engine.distributed import get_rank, get_world_size
 from mimctl.engine.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
 from mimctl.errors import ConfigError, MimctlError
@@ -35,7 +38,7 @@ def build_dataloader(
     limit = options.pop("num_batch_per_epoch", None)
     if limit is not None:
         size = min(len(dataset), limit * options.get("batch_size", 1) * get_world_size())
-        dataset = _FirstSamples(dataset, size)
+        dataset = _SeededSamples(dataset, size)
     _require_samples(dataset)
     sampler = _build_sampler(options.pop("sampler", None), dataset, seed)
     batch_sampler = _build_batch_sampler(options.pop("batch_sampler", None), sampler, options)
@@ -82,22 +85,24 @@ def worker_init_fn(
         warnings.simplefilter("ignore")
 
 
-class _FirstSamples(Subset[Any]):
-    """The first samples of a dataset; everything else is asked of the dataset itself."""
+class _SeededSamples(Dataset[Any]):
+    """A dataset of another family with each sample seeded; everything else is asked of the dataset itself."""
 
-    def __init__(self, dataset: Any, size: int) -> None:
-        super().__init__(dataset, range(size))
+    def __init__(self, dataset: Any, size: int | None = None) -> None:
+        self.dataset = dataset
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.dataset) if self.size is None else self.size
 
     def __getattr__(self, name: str) -> Any:
-        if name == "dataset":
+        if name.startswith("__") or name == "dataset":
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
-    def __getitem__(self, idx: Any) -> Any:
-        return self.dataset[idx]
-
-    def __getitems__(self, indices: list[int]) -> list[Any]:
-        return [self.dataset[each] for each in indices]
+    def __getitem__(self, idx: int) -> Any:
+        with seeded(idx):
+            return self.dataset[idx]
 
 
 def _build_dataset(cfg: Any) -> Any:
@@ -106,11 +111,13 @@ def _build_dataset(cfg: Any) -> Any:
     dataset = DATASETS.build(cfg)
     if hasattr(dataset, "full_init"):
         dataset.full_init()
-    return dataset
+    is_ours = isinstance(dataset, BaseDataset | DatasetWrapper)
+    return dataset if is_ours or not hasattr(dataset, "__getitem__") else _SeededSamples(dataset)
 
 
 def _require_samples(dataset: Dataset[Any] | Sized) -> None:
     if isinstance(dataset, Sized) and len(dataset) == 0:
+        dataset = dataset.dataset if isinstance(dataset, _SeededSamples) else dataset
         source = getattr(dataset, "ann_file", "") or getattr(dataset, "data_root", "")
         raise MimctlError(
             f"no sample is left in {type(dataset).__name__}" + (f" of {source}" if source else ""),

@@ -52,10 +52,12 @@ def current_epoch() -> int | None:
 def seeded(index: int) -> Iterator[None]:
     """Seed `random`, numpy and torch for one sample where `index` is a SampleIndex; else do nothing.
 
+    Inside another seeded sample nothing happens either: the outermost dataset counts.
+
     In the main process (no worker) the generators' states are put back afterwards, so that dropout and whatever else
     the training draws is not tied to the data.
     """
-    if not isinstance(index, SampleIndex):
+    if not isinstance(index, SampleIndex) or _EPOCH.get() is not None:
         yield
         return
     kept = generator_states() if get_worker_info() is None else None
