@@ -83,6 +83,8 @@ class IndexClient:
             if not isinstance(data, dict) or not isinstance(data.get("models"), list):
                 raise bad_index(redact(address), f"`zoo/{plugin}.json` holds no models")
             models.extend({**model, "address": address} for model in data["models"] if isinstance(model, dict))
+        if not models:
+            self.load()  # says so where an address holds no index at all
         return {"schema_version": 1, "plugin": plugin, "models": models}
 
     def fetch(self, file: IndexFile, *, progress: Progress | None = None) -> Path:

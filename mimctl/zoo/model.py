@@ -14,6 +14,7 @@ from mimctl.errors import IntegrityError, MimctlError, nearest
 SCHEMA_VERSION = 1
 _DIGITS_IN_NAME = re.compile(r"[-_]([0-9a-f]{7,8})(?:[-_]20\d{6})?\.(?:pth|safetensors)$")
 _DATE = re.compile(r"20\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_SCHEDULE = re.compile(r"[_-]\d+x(?:b\d+)?[_-]")
 _SAFE_NAME = re.compile(r"[\w][\w .+(),=@-]*")
 
 
@@ -221,6 +222,7 @@ def _ambiguous(text: str, hits: Sequence[ModelEntry]) -> MimctlError:
 
 def _unknown(text: str, folded: str, entries: Iterable[ModelEntry]) -> MimctlError:
     names = {entry.name for entry in entries} | {alias for entry in entries for alias in entry.aliases}
+    names |= {_SCHEDULE.split(entry.name)[0] for entry in entries}
     inside = sorted(name for name in names if folded and folded in _fold(name))
     near = list(dict.fromkeys([*nearest(text, names), *inside]))[:3]
     hint = f"did you mean {', '.join(f'`{name}`' for name in near)}?" if near else "give a name of the toolbox's zoo"

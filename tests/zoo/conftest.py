@@ -108,6 +108,9 @@ def index_dir(tmp_path: Path) -> Path:
     ]
     text = json.dumps({"schema_version": 1, "plugin": "det", "models": models})
     (folder / "zoo" / "det.json").write_text(text, encoding="utf-8")
+    (folder / "index.json").write_text(
+        '{"schema_version": 1, "generator": "test", "files": [], "torch": {"verified": "2.13.0"}}', encoding="utf-8"
+    )
     (folder / "toolboxes.json").write_text('{"schema_version": 1, "toolboxes": {}}', encoding="utf-8")
     return folder
 

@@ -67,7 +67,10 @@ def test_offline_without_a_cache_is_rc_4(mimctl: Any) -> None:
     assert "error[offline]" in done.stderr
 
 
-def test_no_index_says_how_to_name_one(mimctl: Any) -> None:
+def test_index_without_models_or_without_anything_is_an_error(mimctl: Any, tmp_path: Path) -> None:
     done = mimctl("pose", "x")
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")
     assert "error[no-zoo]" in done.stderr
+    done = mimctl("det", "x", "--index", str(tmp_path / "nowhere"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error[not-an-index]" in done.stderr

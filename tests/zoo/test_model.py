@@ -60,7 +60,7 @@ def test_unknown_name_is_an_error_without_control_characters(det: Zoo, text: str
 def test_unknown_name_suggests_the_nearest(det: Zoo) -> None:
     with pytest.raises(MimctlError) as caught:
         resolve_name(det.models, "rtmdett-s")
-    assert "`rtmdet-s`" in caught.value.hints[0]
+    assert "`rtmdet_s`" in caught.value.hints[0]
 
 
 @pytest.mark.parametrize(
