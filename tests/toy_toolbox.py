@@ -38,8 +38,9 @@ root = "configs"
 """
 
 TYPES = """\
-{"schema_version": 1, "package": "mimctl_toy", "scope": "toy", "kinds": {"model": {
- "ToyNet": {"module": "mimctl_toy.entries", "params": {"width": {"required": true}, "depth": {"required": false}},
+{"schema_version": 1, "package": "mimctl_toy", "scope": "toy", "kinds": {"dataset": {
+ "ToySet": {"module": "mimctl_toy.entries", "params": {}, "extra": true}}, "model": {
+ "ToyNet": {"module": "mimctl_toy.entries", "params": {"width": {"required": true}, "mode": {"required": false}},
             "extra": false}}}}
 """
 
@@ -68,7 +69,7 @@ def train(spec):
     from mimctl.errors import MimctlError
 
     config = Config.fromfile(spec.config, overrides=spec.overrides)
-    behaviour = config.get("behaviour", "good")
+    behaviour = config.model.get("mode", "good")
     events = open_events(spec)
     events.emit("phase", phase="train", epoch=1, max_epochs=2)
     for step in range(1, 4):
@@ -138,9 +139,7 @@ def install_toolbox(site: Path, name: str, *, entry: str | None = None, manifest
     package = site / f"mimctl_{name}"
     configs = package / "configs" / "nets"
     configs.mkdir(parents=True)
-    (package / "__init__.py").write_text(
-        "import sys\nassert 'click' not in sys.modules, 'no imports!'\n"
-    )
+    (package / "__init__.py").write_text("import sys\nassert 'click' not in sys.modules, 'no imports!'\n")
     (package / "plugin.toml").write_text(manifest.format(name=name))
     (package / "entries.py").write_text(ENTRIES)
     (package / "types.json").write_text(TYPES.replace("toy", name))

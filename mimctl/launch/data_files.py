@@ -22,7 +22,7 @@ def require_data(config: Config, action: str) -> None:
     for split in SPLITS.get(action, ()):
         loader = config.get(f"{split}_dataloader")
         if isinstance(loader, Mapping):
-            for key, path in data_paths(loader.get("dataset"), f"{split}_dataloader.dataset"):
+            for path, key in data_paths(loader.get("dataset"), f"{split}_dataloader.dataset"):
                 if not Path(path).expanduser().exists():
                     missing.setdefault(path, key)
     if not missing:

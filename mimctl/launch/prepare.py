@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mimctl.config.beside import is_downloaded
 from mimctl.errors import MimctlError
 from mimctl.launch.data_files import require_data
 from mimctl.launch.dataset import DatasetReport
@@ -82,7 +83,7 @@ def prepare_experiment(
     path = find_config(options.config, plugin)
     typed = parse_overrides(options.cfg_options)
     config = load_config(path, typed, place.working_plugins)
-    require_trust(config, path, is_downloaded=_came_with_weights(path), is_trusted=options.trust_config)
+    require_trust(config, path, is_downloaded=is_downloaded(path), is_trusted=options.trust_config)
     if not imports_of(config) or not typed:
         tables = type_tables(place.working_plugins, import_roots(place.paths))
         check_config(config, tables)
@@ -136,13 +137,6 @@ def work_dir_of(options: ConfigOptions, config: Config | None, path: Path, data:
 
 def _word(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text) or "data"
-
-
-def _came_with_weights(path: Path) -> bool:
-    # `mimctl download` writes a config beside the weights that it belongs to.
-    return any(each.stem.startswith(path.stem) for each in path.parent.glob("*.pth")) or any(
-        each.stem.startswith(path.stem) for each in path.parent.glob("*.safetensors")
-    )
 
 
 def weights_of(experiment: Experiment, fetch: FetchWeights) -> Mapping[str, str]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mimctl.config.beside import is_downloaded
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.dataset import DatasetReport, describe_folder
 from mimctl.launch.experiment import load_config, require_trust
 from mimctl.launch.failure import error_of
-from mimctl.launch.find_checkpoint import config_beside, find_checkpoint
+from mimctl.launch.find_checkpoint import config_beside, find_checkpoint, is_of_run
 from mimctl.launch.local import run
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
 from mimctl.launch.plan import choose_launcher, make_plan
@@ -156,8 +157,8 @@ def infer(
     config, checkpoint = _model_files(plugin, model, options.config, models)
     if config is not None:
         evaluated = load_config(config, {}, place.working_plugins)
-        is_downloaded = options.config is None
-        require_trust(evaluated, config, is_downloaded=is_downloaded, is_trusted=options.trust_config)
+        is_foreign = is_downloaded(config) or (options.config is None and not is_of_run(checkpoint))
+        require_trust(evaluated, config, is_downloaded=is_foreign, is_trusted=options.trust_config)
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
     facts = choose_launcher(kind="none", gpus=launch.gpus, visible_gpus=place.visible_gpus)
     from mimctl.launch.experiment import parse_overrides

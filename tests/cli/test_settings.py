@@ -38,7 +38,7 @@ def test_several_indexes_stand_in_one_variable_and_paths_are_made_whole(tmp_path
 @pytest.mark.parametrize("name", ["mimctl.toml", "pyproject.toml"])
 def test_an_unknown_key_names_the_file_and_the_line(tmp_path, name):
     head = "[tool.mimctl]\n" if name == "pyproject.toml" else "\n"
-    (tmp_path / name).write_text(f'{head}ofline = true\n')
+    (tmp_path / name).write_text(f"{head}ofline = true\n")
     with pytest.raises(ConfigError) as caught:
         load(environ=environ(tmp_path), folder=tmp_path)
     assert str(caught.value.origin) == f"{tmp_path / name}:2"
