@@ -1,0 +1,272 @@
+"""The plan is pure: requests, facts and an index in, changes and refusals out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mimctl.environment import detect
+from mimctl.environment.model import Accelerator, Distribution, Fact, Torch
+from mimctl.errors import MimctlError, NoCompatibleBuildError, UsageError
+from mimctl.index.model import Build, Index, IndexFile, Toolbox
+from mimctl.installer.model import InstalledOwn, InstallOptions
+from mimctl.installer.plan import make_plan
+
+ADDRESS = "https://index.example"
+CORE = ("click>=8.1", "torch>=2.6 ; extra == 'engine'", "numpy>=1.24 ; extra == 'engine'")
+DET = ("mimctl[engine]==0.1.0", "mimctl-ops==0.1.0", "faster-coco-eval>=1.6", "tomli ; python_version < '3.11'")
+
+
+def wheel(project, version="0.1.0", *, requires=(), build=None, sha="a"):
+    name = project.replace("-", "_")
+    backend = f"-{build.backend}" if build else ""
+    return IndexFile(
+        project=project,
+        filename=f"{name}-{version}-py3-none-any{backend}.whl",
+        url=f"{ADDRESS}/files/{name}.whl",
+        sha256=sha * 64,
+        size=10,
+        version=version,
+        tags=("py3-none-any",),
+        requires_dist=tuple(requires),
+        build=build,
+        address=ADDRESS,
+    )
+
+
+OPS = (
+    wheel("mimctl-ops", build=Build(backend="cpu", min_torch="2.10"), sha="c"),
+    wheel("mimctl-ops", build=Build(backend="cu13", min_torch="2.10", min_driver="580"), sha="d"),
+)
+FILES = (wheel("mimctl", requires=CORE), wheel("mimctl-det", requires=DET, sha="b"), *OPS)
+BOXES = {"det": Toolbox(name="det", distribution="mimctl-det", aliases=("mmdet", "mmdetection"))}
+INDEX = Index(addresses=(ADDRESS,), files=FILES, torch_verified="2.13.0", toolboxes=BOXES)
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return detect(environ={"MIMCTL_DRIVER": "none"})
+
+
+@pytest.fixture
+def env(facts):
+    """Make an environment of `name==version` words; torch stands among them with its label."""
+
+    def make(*pins, driver=None, cv2=True):
+        there = {
+            name: Distribution(name=name, version=version, path=Path(f"/site/{name}.dist-info"))
+            for name, _, version in (pin.partition("==") for pin in pins)
+        }
+        version = there["torch"].version if "torch" in there else None
+        torch = (
+            Torch(version=version, cuda="13.0" if "+cu130" in version else None, hip=None, path=None)
+            if version
+            else None
+        )
+        found = Accelerator(kind="cuda", driver=driver) if driver else Accelerator(kind="none")
+        return replace(
+            facts,
+            distributions=there,
+            torch=Fact(value=torch, source="a test"),
+            accelerator=Fact(value=found, source="a test"),
+            cv2=Fact(value=Path("/site/cv2") if cv2 else None, source="a test"),
+        )
+
+    return make
+
+
+def own(project, version="0.1.0", *, requires=(), sha=None, backend=None, source=False):
+    return InstalledOwn(
+        name=project, version=version, requires_dist=tuple(requires), sha256=sha, backend=backend, is_from_source=source
+    )
+
+
+def plan(env, *names, index=INDEX, installed=(), **options):
+    known = {each.name: each for each in installed}
+    return make_plan(names, env=env, index=index, installed=known, options=InstallOptions(**options))
+
+
+def words(made):
+    return [f"{change.action} {change.name} {change.version or change.requirement}" for change in made.changes]
+
+
+def test_bare_environment_gets_everything(env):
+    made = plan(env(cv2=False), "det")
+    assert words(made) == [
+        "install mimctl-det 0.1.0",
+        "install mimctl 0.1.0",
+        "install mimctl-ops 0.1.0",
+        "install torch 2.13.0+cpu",
+        "install click click>=8.1",
+        "install faster-coco-eval faster-coco-eval>=1.6",
+        "install numpy numpy>=1.24",
+        "install opencv-python-headless opencv-python-headless",
+    ]
+    assert made.torch.reason == "no NVIDIA driver was found"
+
+
+def test_a_driver_decides_torch_and_ops_together(env):
+    made = plan(env(driver="580.65"), "det")
+    assert made.torch.requirement == "torch==2.13.0+cu130"
+    assert [file.build.backend for file in made.wheels if file.build] == ["cu13"]
+
+
+def test_what_is_there_is_pinned(env):
+    made = plan(env("torch==2.12.0+cpu", "numpy==1.26.0", "scipy==1.0", "torchvision==0.27.0+cpu"), "det")
+    assert made.torch is None
+    assert set(made.constraints) == {"torch==2.12.0+cpu", "numpy==1.26.0", "scipy==1.0", "torchvision==0.27.0+cpu"}
+
+
+def test_what_must_be_upgraded_is_said_and_not_pinned(env):
+    made = plan(env("torch==2.12.0+cpu", "numpy==1.20.0", "click==8.1"), "det")
+    assert "upgrade numpy numpy>=1.24" in words(made)
+    assert set(made.constraints) == {"torch==2.12.0+cpu", "click==8.1"}
+
+
+INSTALLED = (
+    own("mimctl", requires=CORE, source=True),
+    own("mimctl-det", requires=DET, sha="b" * 64),
+    own("mimctl-ops", sha="c" * 64, backend="cpu"),
+)
+SATISFIED = ("torch==2.13.0+cpu", "numpy==2.0", "click==8.2", "faster-coco-eval==1.7")
+
+
+def test_nothing_to_do(env):
+    assert plan(env(*SATISFIED), "det", installed=INSTALLED).nothing_to_do
+
+
+def test_a_missing_requirement_of_what_is_there_is_added(env):
+    made = plan(env("torch==2.13.0+cpu", "click==8.2", "faster-coco-eval==1.7"), "det", installed=INSTALLED)
+    assert words(made) == ["install numpy numpy>=1.24"]
+
+
+def test_the_same_version_with_another_hash_is_replaced(env):
+    other = (*INSTALLED[:1], own("mimctl-det", requires=DET, sha="f" * 64), INSTALLED[2])
+    assert words(plan(env(*SATISFIED), "det", installed=other)) == ["replace mimctl-det 0.1.0"]
+
+
+def test_a_plugin_installed_from_source_is_left_alone(env):
+    other = (*INSTALLED[:1], own("mimctl-det", requires=DET, source=True), INSTALLED[2])
+    assert plan(env(*SATISFIED), "det", installed=other).nothing_to_do
+
+
+def test_an_op_package_without_recorded_hash_is_known_by_its_build(env):
+    same = (*INSTALLED[:2], own("mimctl-ops", backend="cpu"))
+    other = (*INSTALLED[:2], own("mimctl-ops", backend="python"))
+    assert plan(env(*SATISFIED), "det", installed=same).nothing_to_do
+    assert words(plan(env(*SATISFIED), "det", installed=other)) == ["replace mimctl-ops 0.1.0"]
+
+
+def test_ops_of_a_torch_that_was_changed_are_replaced(env):
+    there = env("torch==2.13.0+cu130", *SATISFIED[1:], driver="580.65")
+    assert words(plan(there, "det", installed=INSTALLED)) == ["replace mimctl-ops 0.1.0"]
+
+
+NEWER = Index(
+    addresses=(ADDRESS,),
+    files=(*FILES, wheel("mimctl-det", "0.2.0", requires=("mimctl[engine]>=0.1.0", "mimctl-ops==0.1.0"), sha="e")),
+    torch_verified="2.13.0",
+    toolboxes=BOXES,
+)
+
+
+def test_a_newer_version_is_told_and_taken_only_with_upgrade(env):
+    made = plan(env(*SATISFIED), "det", index=NEWER, installed=INSTALLED)
+    assert made.nothing_to_do
+    assert made.notes == ("mimctl-det 0.2.0 is in the index, 0.1.0 is installed",)
+    assert words(plan(env(*SATISFIED), "det", index=NEWER, installed=INSTALLED, upgrade=True)) == [
+        "upgrade mimctl-det 0.2.0"
+    ]
+
+
+@pytest.mark.parametrize("name", ["det", "DET", "mmdet", "mmdetection", "mimctl-det", "mimctl_det", "det==0.1.0"])
+def test_names_that_mean_the_plugin(env, name):
+    assert plan(env(), name).requested == ("mimctl-det",)
+
+
+def test_an_alias_with_a_version_is_that_other_distribution(env):
+    made = plan(env("torch==2.13.0+cpu"), "mmdet==3.3.0")
+    assert made.third_party == ("mmdet==3.3.0",)
+    assert made.wheels == ()
+
+
+@pytest.mark.parametrize(("name", "near"), [("dett", "det"), ("mmdte", "mmdet"), ("mimctl-dat", "mimctl-det")])
+def test_unknown_names_get_the_nearest(env, name, near):
+    with pytest.raises(MimctlError) as caught:
+        plan(env(), name)
+    assert (caught.value.code, caught.value.exit_code) == ("unknown-plugin", 1)
+    assert caught.value.hints[0] == f"did you mean `{near}`?"
+
+
+@pytest.mark.parametrize("name", ["", "det @ https://evil.example/x.whl", "--pre", "../det"])
+def test_what_is_no_name_is_refused(env, name):
+    with pytest.raises(UsageError):
+        plan(env(), name)
+
+
+def test_a_requirement_of_ours_that_no_index_has_is_refused(env):
+    index = replace(INDEX, files=tuple(file for file in FILES if file.project != "mimctl-ops"))
+    with pytest.raises(MimctlError) as caught:
+        plan(env(), "det", index=index)
+    assert caught.value.code == "not-in-index"
+    assert caught.value.causes[0] == "wanted: mimctl-ops==0.1.0 (for mimctl-det)"
+
+
+def test_a_version_that_the_index_lacks_is_refused_with_those_it_has(env):
+    with pytest.raises(MimctlError) as caught:
+        plan(env(), "det>=7")
+    assert caught.value.code == "not-in-index"
+    assert "the index has 0.1.0" in caught.value.causes
+
+
+def test_requirements_that_meet_later_are_honoured(env):
+    files = (
+        wheel("mimctl-a", requires=("mimctl-c", "mimctl-b")),
+        wheel("mimctl-b", requires=("mimctl-c<2",)),
+        wheel("mimctl-c", "1"),
+        wheel("mimctl-c", "2"),
+    )
+    made = plan(env(), "mimctl-a", index=replace(INDEX, files=files))
+    assert "install mimctl-c 1" in words(made)
+
+
+def test_extras_of_ours_are_followed_and_markers_hold(env):
+    made = plan(env(), "mimctl", torch="none")
+    assert made.third_party == ("click>=8.1",)
+    made = plan(env(), "mimctl[engine]", torch="none")
+    assert made.third_party == ("click>=8.1", "numpy>=1.24")
+    assert "tomli" not in str(plan(env(), "det").third_party)
+
+
+def test_torch_none_leaves_torch_out(env):
+    made = plan(env(), "det", torch="none")
+    assert "torch" not in {change.name for change in made.changes}
+    assert "mimctl-ops" in {change.name for change in made.changes}
+
+
+def test_another_torch_than_the_one_there_is_refused(env):
+    with pytest.raises(MimctlError) as caught:
+        plan(env("torch==2.13.0+cpu"), "det", torch="cu130")
+    assert caught.value.code == "torch-present"
+    for same in ("auto", "cpu", "2.13.0", "2.13.0+cpu"):
+        plan(env("torch==2.13.0+cpu"), "det", torch=same)
+
+
+def test_a_torch_too_old_for_anything_is_refused(env):
+    index = replace(INDEX, files=(wheel("mimctl-det", requires=("torch>=2.6",)),))
+    with pytest.raises(NoCompatibleBuildError) as caught:
+        plan(env("torch==2.5.0"), "det", index=index)
+    assert caught.value.code == "torch-too-old"
+
+
+def test_torch_is_not_wanted_where_nothing_needs_it(env):
+    assert plan(env(), "mimctl").torch is None
+
+
+def test_an_index_without_a_verified_torch_says_what_to_type(env):
+    with pytest.raises(MimctlError) as caught:
+        plan(env(), "det", index=replace(INDEX, torch_verified=None))
+    assert any("--torch" in hint for hint in caught.value.hints)
+    assert plan(env(), "det", index=replace(INDEX, torch_verified=None), torch="2.12.0").torch is not None
