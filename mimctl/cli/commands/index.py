@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -61,7 +62,7 @@ def build(
         },
         lines=[f"{len(report.files)} wheels, {len(report.toolboxes)} toolboxes, {models} models in {report.out}"],
         quiet=[str(report.out)],
-        notes=[f"use it: `mimctl settings set index {report.out}`"],
+        notes=[f"use it: `mimctl settings set index {shlex.quote(str(report.out))}`"],
     )
 
 
