@@ -67,6 +67,17 @@ def test_offline_without_a_cache_is_rc_4(mimctl: Any) -> None:
     assert "error[offline]" in done.stderr
 
 
+def test_two_at_once_fetch_the_file_once(mimctl: Any, mirror: Any, facts: Any) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as pool:
+        arguments = ("det", "rtmdet_s", "--dest", ".", "--mirror", mirror.address)
+        outcomes = list(pool.map(lambda _: mimctl(*arguments), range(2)))
+    assert [done.returncode for done in outcomes] == [0, 0], [done.stderr for done in outcomes]
+    assert mirror.requests == [f"/{facts.path}"]
+    assert sorted(path.name for path in mimctl.work.iterdir()) == [f"{facts.stem}.py", facts.filename]
+
+
 def test_index_without_models_or_without_anything_is_an_error(mimctl: Any, tmp_path: Path) -> None:
     done = mimctl("pose", "x")
     assert (done.returncode, done.stdout) == (1, "")
