@@ -136,8 +136,9 @@ def load(
     """Collect the settings of one invocation.
 
     `flags` are values given on the command line (None = not given); `folder` is where the search for a project's
-    `mimctl.toml` or `[tool.mimctl]` starts; without `reads_files` no file is looked at. Raises ConfigError[settings] for an unknown key or a value of the wrong
-    kind, naming file and line, UsageError where a flag or an environment variable is wrong.
+    `mimctl.toml` or `[tool.mimctl]` starts; without `reads_files` no file is looked at. Raises ConfigError[settings]
+    for an unknown key or a value of the wrong kind, naming file and line, UsageError where a flag or an environment
+    variable is wrong.
     """
     environ = os.environ if environ is None else environ
     folder = folder or Path.cwd()

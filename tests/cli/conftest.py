@@ -22,12 +22,20 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A target environment of its own: what is installed beside the tests must not show up in them."""
+    folder = tmp_path_factory.mktemp("target")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    return folder / "bin" / "python"
+
+
 @pytest.fixture
-def environment(home: Path, tmp_path: Path) -> dict[str, str]:
+def environment(home: Path, tmp_path: Path, interpreter: Path) -> dict[str, str]:
     """An environment in which the toolboxes of `site` are installed and nothing else is set."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     site = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
-    return {**kept, "HOME": str(home), "PYTHONPATH": site, "MIMCTL_PYTHON": sys.executable, "COLUMNS": "80"}
+    return {**kept, "HOME": str(home), "PYTHONPATH": site, "MIMCTL_PYTHON": str(interpreter), "COLUMNS": "80"}
 
 
 @pytest.fixture

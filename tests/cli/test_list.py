@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 
 from toy_toolbox import MANIFEST, install_toolbox
 
 
-def test_list_names_each_toolbox_sorted_with_its_version(mimctl, site):
+def test_list_names_each_toolbox_sorted_with_its_version(mimctl, site, interpreter):
     install_toolbox(site, "toy")
     install_toolbox(site, "art")
     said = mimctl("list")
     assert said.code == 0
-    assert said.err == f"target: {sys.executable} (MIMCTL_PYTHON)\n"
+    assert said.err == f"target: {interpreter} (MIMCTL_PYTHON)\n"
     assert said.out == (
         "toolbox  version  what it is for\n"
         "art      0.1.0    a toolbox for tests\n"

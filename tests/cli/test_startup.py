@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from toy_toolbox import install_toolbox, loaded_modules
+
+
+@pytest.fixture
+def own(environment):
+    """The usual case: mimctl lives in the environment that it works on."""
+    return {**environment, "MIMCTL_PYTHON": sys.executable}
 
 
 @pytest.mark.parametrize(
@@ -25,11 +33,11 @@ from toy_toolbox import install_toolbox, loaded_modules
     ],
     ids=lambda value: " ".join(value) or "alone" if isinstance(value, list) else str(value),
 )
-def test_start_up_stays_within_its_budget_of_modules(environment, site, tmp_path, arguments, most):
+def test_start_up_stays_within_its_budget_of_modules(own, site, tmp_path, arguments, most):
     install_toolbox(site, "toy")
-    assert loaded_modules(arguments, environment, tmp_path) <= most
+    assert loaded_modules(arguments, own, tmp_path) <= most
 
 
-def test_completion_stays_within_its_budget_of_modules(environment, site, tmp_path):
+def test_completion_stays_within_its_budget_of_modules(own, tmp_path):
     words = {"_MIMCTL_COMPLETE": "bash_complete", "COMP_WORDS": "mimctl tr", "COMP_CWORD": "1"}
-    assert loaded_modules([], {**environment, **words}, tmp_path) <= 135
+    assert loaded_modules([], {**own, **words}, tmp_path) <= 135

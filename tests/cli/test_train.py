@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -53,13 +52,13 @@ def test_an_alias_of_the_toolbox_works(mimctl, toy):
     assert mimctl("train", "oldtoy", "toy_small", "--gpus", "0").code == 0
 
 
-def test_dry_run_prints_argv_and_environment_and_leaves_nothing(mimctl, toy, here):
+def test_dry_run_prints_argv_and_environment_and_leaves_nothing(mimctl, toy, here, interpreter):
     said = train(mimctl, "--dry-run")
     lines = said.out.splitlines()
     assert said.code == 0
     assert lines[0].startswith("unset RANK ")
     assert lines[1] == "export CUDA_VISIBLE_DEVICES=''"
-    assert lines[2].startswith(f"{sys.executable} -P -m mimctl.engine.child {here}/work_dirs/toy_small/")
+    assert lines[2].startswith(f"{interpreter} -P -m mimctl.engine.child {here}/work_dirs/toy_small/")
     assert list(here.iterdir()) == []
     document = json.loads(train(mimctl, "--dry-run", "--json").out)
     assert document["argv"][1:4] == ["-P", "-m", "mimctl.engine.child"]
@@ -248,14 +247,15 @@ def test_a_work_dir_without_write_permission_is_one_clear_error(mimctl, toy, her
 
 def test_missing_data_files_are_named_before_the_start(mimctl, toy, here):
     (here / "mine.py").write_text(
-        "default_scope = 'toy'\nmodel = dict(type='ToyNet', width=1)\ntrain_dataloader = dict(dataset=dict(\n    type='ToySet',\n"
+        "default_scope = 'toy'\nmodel = dict(type='ToyNet', width=1)\n"
+        "train_dataloader = dict(dataset=dict(type='ToySet',\n"
         "    data_root='nowhere/', ann_file='a.json', data_prefix=dict(img='pictures/')))\n"
     )
     said = mimctl("train", "toy", "mine.py", "--gpus", "0")
     assert said.code == 1
     assert said.err.startswith("error[data-not-found]: ")
     assert "`nowhere/a.json` (train_dataloader.dataset.ann_file, " in said.err
-    assert "`nowhere/pictures/`" in said.err
+    assert "`nowhere/pictures`" in said.err
     assert not (here / "work_dirs").exists()
 
 
