@@ -71,6 +71,13 @@ def test_operator_equals_its_reference(count: int, span: float, dtype: torch.dty
         assert torch.equal(kept, reference.nms(boxes, scores, threshold))
 
 
+def test_indices_beyond_16_bits_are_right_in_a_crowd() -> None:
+    boxes, scores = random_boxes(120_000, 50)
+    kept = mimctl_ops.nms(boxes, scores, 0.3)
+    assert torch.equal(kept, reference.nms(boxes, scores, 0.3))
+    assert kept.max() > 65_536
+
+
 def test_no_boxes_give_no_indices() -> None:
     kept = mimctl_ops.nms(torch.empty(0, 4), torch.empty(0), 0.5)
     assert kept.shape == (0,)
