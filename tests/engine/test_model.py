@@ -91,14 +91,17 @@ def test_prior_probability_sets_the_bias():
     ("cfg", "deviation"),
     [
         ({"type": "Kaiming", "mode": "fan_in"}, math.sqrt(2 / 576)),
-        ({"type": "Kaiming", "mode": "fan_in", "a": math.sqrt(5), "distribution": "uniform", "nonlinearity": "leaky_relu"}, math.sqrt(1 / 3 / 576)),
+        (
+            {"type": "Kaiming", "mode": "fan_in", "a": 5**0.5, "distribution": "uniform", "nonlinearity": "leaky_relu"},
+            1728**-0.5,
+        ),
         ({"type": "Xavier"}, math.sqrt(2 / (576 + 576))),
         ({"type": "Caffe2Xavier"}, math.sqrt(1 / 576)),
         ({"type": "Normal", "std": 0.3}, 0.3),
         ({"type": "TruncNormal", "std": 0.02}, 0.02),
         ({"type": "Uniform", "a": -1.0, "b": 1.0}, math.sqrt(1 / 3)),
     ],
-)  # fmt: skip
+)
 def test_initialisers_have_their_spread(cfg, deviation):
     torch.manual_seed(0)
     conv = nn.Conv2d(64, 64, 3)

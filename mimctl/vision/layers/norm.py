@@ -59,19 +59,19 @@ def build_norm_layer(cfg: Mapping[str, Any], num_features: int, postfix: int | s
 
     `eps` defaults to 1e-5. ConfigError where `cfg` names no normalisation.
     """
-    arguments = dict(cfg)
+    kind = MODELS.get(cfg["type"]) if isinstance(cfg.get("type"), str) else cfg.get("type")
+    short = next((name for base, name in _SHORT_NAMES if isinstance(kind, type) and issubclass(kind, base)), None)
+    if kind is not None and short is None:
+        raise ConfigError(f"`{cfg['type']}` is no normalisation layer", code="unknown-type")
+    arguments = {"eps": 1e-5, **cfg}
     requires_grad = arguments.pop("requires_grad", True)
-    arguments.setdefault("eps", 1e-5)
-    if arguments.get("type") == "GN":
-        layer = MODELS.build(arguments, num_channels=num_features)
+    if short == "gn":
+        layer: nn.Module = MODELS.build(arguments, num_channels=num_features)
     else:
         layer = MODELS.build(arguments, num_features)
-    for kind, short in _SHORT_NAMES:
-        if isinstance(layer, kind):
-            for parameter in layer.parameters():
-                parameter.requires_grad = requires_grad
-            return f"{short}{postfix}", layer
-    raise ConfigError(f"`{cfg.get('type')}` is no normalisation layer", code="unknown-type")
+    for parameter in layer.parameters():
+        parameter.requires_grad = requires_grad
+    return f"{short}{postfix}", layer
 
 
 def is_norm(layer: nn.Module, exclude: type | tuple[type, ...] = ()) -> bool:

@@ -1,0 +1,135 @@
+"""Operators: suppression by class, the plain tier, and a broken library that does not stay silent."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mimctl.errors import ConfigError
+from mimctl.vision import ops
+from mimctl.vision.structures import bbox_overlaps
+
+NMS = {"type": "nms", "iou_threshold": 0.5}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _scene(number, classes=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    low = torch.rand(number, 2, generator=generator) * 50
+    boxes = torch.cat((low, low + 5 + torch.rand(number, 2, generator=generator) * 30), dim=1)
+    scores = torch.rand(number, generator=generator).mul(100).round() / 100  # with ties
+    return boxes, scores, torch.randint(0, classes, (number,), generator=generator)
+
+
+def _greedy(boxes, scores, threshold):
+    kept = []
+    for row in sorted(range(len(boxes)), key=lambda each: (-float(scores[each]), each)):
+        if all(float(bbox_overlaps(boxes[[row]], boxes[[held]])) <= threshold for held in kept):
+            kept.append(row)
+    return kept
+
+
+def test_boxes_are_suppressed_within_their_class():
+    boxes, scores, labels = _scene(60)
+    detections, keep = ops.batched_nms(boxes, scores, labels, NMS)
+    expected = []
+    for label in range(3):
+        rows = (labels == label).nonzero().squeeze(1)
+        expected += [int(rows[each]) for each in _greedy(boxes[rows], scores[rows], 0.5)]
+    expected.sort(key=lambda each: (-float(scores[each]), each))
+    assert keep.tolist() == expected
+    assert torch.equal(detections, torch.cat((boxes[keep], scores[keep, None]), dim=1))
+
+
+def test_all_classes_at_once_keep_the_same_boxes():
+    boxes, scores, labels = _scene(200, classes=7)
+    assert torch.equal(
+        ops._all_classes_at_once(boxes, scores, labels, 0.5), ops._class_by_class(boxes, scores, labels, 0.5)
+    )
+
+
+def test_classes_can_be_ignored():
+    boxes, scores, labels = _scene(60)
+    _, keep = ops.batched_nms(boxes, scores, labels, {**NMS, "class_agnostic": True})
+    assert keep.tolist() == _greedy(boxes, scores, 0.5)
+    assert torch.equal(keep, ops.batched_nms(boxes, scores, labels, NMS, class_agnostic=True)[1])
+
+
+def test_score_threshold_and_number_limit_the_result():
+    boxes, scores, labels = _scene(60)
+    whole = ops.batched_nms(boxes, scores, labels, NMS)[1]
+    assert torch.equal(ops.batched_nms(boxes, scores, labels, {**NMS, "max_num": 4})[1], whole[:4])
+    above = ops.batched_nms(boxes, scores, labels, {**NMS, "score_threshold": 0.4})[1]
+    assert torch.equal(above, whole[scores[whole] > 0.4])
+
+
+def test_without_a_config_boxes_are_only_sorted():
+    boxes, scores, labels = _scene(20)
+    detections, keep = ops.batched_nms(boxes, scores, labels, None)
+    assert torch.equal(keep, scores.sort(descending=True, stable=True).indices)
+    assert len(detections) == 20
+
+
+def test_nothing_in_gives_nothing_out():
+    empty = torch.zeros(0, dtype=torch.long)
+    for agnostic in (False, True):
+        detections, keep = ops.batched_nms(torch.zeros(0, 4), torch.zeros(0), empty, NMS, class_agnostic=agnostic)
+        assert (detections.shape, keep.shape) == ((0, 5), (0,))
+    assert ops._all_classes_at_once(torch.zeros(0, 4), torch.zeros(0), empty, 0.5).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "code"),
+    [
+        ({"type": "hard_nms", "iou_threshold": 0.5}, "unknown-type"),
+        ({"type": "nms", "iou_treshold": 0.5}, "bad-argument"),
+        ({"type": "nms"}, "missing-argument"),
+    ],
+)
+def test_wrong_suppression_config_is_refused(cfg, code):
+    with pytest.raises(ConfigError) as caught:
+        ops.batched_nms(*_scene(3), cfg)
+    assert caught.value.code == code
+
+
+def test_plain_tier_equals_the_operator():
+    boxes, scores, _ = _scene(80)
+    assert ops._plain_nms(boxes, scores, 0.5).tolist() == _greedy(boxes, scores, 0.5)
+    if importlib.util.find_spec("mimctl_ops") is not None:
+        assert torch.equal(ops.nms(boxes, scores, 0.5), ops._plain_nms(boxes, scores, 0.5))
+
+
+def _run(code, folder):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+
+
+CALL = "import torch; from mimctl.vision.ops import nms; print(nms(torch.eye(4), torch.rand(4), 0.5).shape)"
+
+
+def test_missing_package_is_served_by_the_plain_tier(tmp_path):
+    hide = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mimctl_ops":
+            raise ModuleNotFoundError("hidden", name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+    found = _run(hide + CALL, tmp_path)
+    assert (found.returncode, found.stdout) == (0, "torch.Size([4])\n"), found.stderr
+
+
+def test_package_that_cannot_be_imported_is_not_silent(tmp_path):
+    package = tmp_path / "mimctl_ops"
+    package.mkdir()
+    (package / "__init__.py").write_text("import no_such_module_of_a_broken_install\n")
+    found = _run(CALL, tmp_path)
+    assert found.returncode == 1
+    assert "no_such_module_of_a_broken_install" in found.stderr
