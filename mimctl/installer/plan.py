@@ -316,9 +316,14 @@ def _satisfies_quietly(version: str, wanted: Sequence[Wanted]) -> bool:
 
 
 def _constraints(env: Environment, changes: Iterable[Change]) -> tuple[str, ...]:
-    """Return pins for everything that is there and not in `changes`: an installation changes nothing else."""
+    """Return pins for everything that is there and not in `changes`: an installation changes nothing else.
+
+    Without torch there is one exception: a new environment of Python 3.11 holds a setuptools that torch is too new for.
+    """
     changing = {change.name for change in changes}
     torch = env.torch.value
+    if torch is None:
+        changing.add("setuptools")
     pins = {each.name: each.version for each in env.distributions.values() if each.name not in changing}
     if torch is not None:
         pins["torch"] = torch.version
