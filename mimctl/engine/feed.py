@@ -41,8 +41,9 @@ class Feed:
     def endless(self) -> Iterator[tuple[int, Any]]:
         """Yield (index, batch) pass after pass; each pass but the first tells the sampler its number."""
         while True:
+            if self.epoch > 0:
+                tell_epoch(self.dataloader, self.epoch)
             yield from self.batches()
-            tell_epoch(self.dataloader, self.epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position as plain data; inside a pass also the random state at its start."""
@@ -82,10 +83,21 @@ class Feed:
 
 def tell_epoch(dataloader: Any, epoch: int) -> None:
     """Tell the sampler (or the batch sampler's) which epoch its next iteration is, if it wants to know."""
-    for sampler in (dataloader.sampler, getattr(dataloader.batch_sampler, "sampler", None)):
+    for sampler in _samplers(dataloader):
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
             return
+
+
+def set_sampler_seed(dataloader: Any, seed: int) -> None:
+    """Let the samplers that have a seed order the data by this one (a resumed run keeps the order it began with)."""
+    for sampler in _samplers(dataloader):
+        if hasattr(sampler, "seed"):
+            sampler.seed = seed
+
+
+def _samplers(dataloader: Any) -> tuple[Any, ...]:
+    return dataloader.sampler, getattr(dataloader.batch_sampler, "sampler", None)
 
 
 def _can_skip(dataloader: Any) -> bool:

@@ -9,6 +9,7 @@ from mimctl import __version__
 from mimctl.engine import distributed
 from mimctl.engine.checkpoint import load_state_dict
 from mimctl.engine.events import plain
+from mimctl.engine.feed import set_sampler_seed
 from mimctl.engine.log import get_logger
 from mimctl.engine.random import rng_state, set_rng_state
 from mimctl.engine.schedule.build import flat
@@ -45,13 +46,19 @@ def collect_state(
 def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
     """Set a training to the state of a checkpoint whose weights are loaded already."""
     meta = checkpoint["meta"]
+    # A scheduler sets the learning rate when it is built: that must come before the optimizer's state.
+    schedulers = flat(runner.param_schedulers)
     progress: dict[str, Any] = {"epoch": meta.get("epoch", 0), "iter": meta.get("iter", 0)}
     if "sampler" in checkpoint:
         progress["feed"] = _scaled(checkpoint["sampler"], meta)
+    if isinstance(meta.get("seed"), int):
+        runner.seed = meta["seed"]
+        for loop in (runner.train_loop, *([runner.val_loop] if runner.has_validation else [])):
+            set_sampler_seed(loop.dataloader, runner.seed)
     runner.train_loop.load_state_dict(progress, is_validated=bool(meta.get("is_validated", False)))
     if "optimizer" in checkpoint:
         runner.optim_wrapper.load_state_dict(checkpoint["optimizer"])
-    for scheduler, state in zip(flat(runner.param_schedulers), _scheduler_states(checkpoint), strict=False):
+    for scheduler, state in zip(schedulers, _scheduler_states(checkpoint), strict=False):
         scheduler.load_state_dict(state)
     runner.message_hub.load_state_dict(checkpoint.get("message_hub", {}))
     states = checkpoint.get("rng", [])

@@ -25,7 +25,7 @@ class ConstantParamScheduler(ParamScheduler):
         if not 0 <= factor <= 1:
             raise ConfigError(f"`factor` must be between 0 and 1, got {factor}")
         self.factor = factor
-        self.total_iters = kwargs.get("end", INF) - kwargs.get("begin", 0) - 1
+        self.total_iters: int = kwargs.get("end", INF) - kwargs.get("begin", 0) - 1
         super().__init__(optimizer, param_name, **kwargs)
 
     def next_value(self, value: float, base: float) -> float:
@@ -52,14 +52,14 @@ class LinearParamScheduler(ParamScheduler):
             )
         self.start_factor = start_factor
         self.end_factor = end_factor
-        self.total_iters = kwargs.get("end", INF) - kwargs.get("begin", 0) - 1
+        self.total_iters: int = kwargs.get("end", INF) - kwargs.get("begin", 0) - 1
         super().__init__(optimizer, param_name, **kwargs)
 
     def next_value(self, value: float, base: float) -> float:
         if self.last_step == 0:
             return value * self.start_factor
         slope = self.end_factor - self.start_factor
-        before = self.total_iters * self.start_factor + (self.last_step - 1) * slope
+        before: float = self.total_iters * self.start_factor + (self.last_step - 1) * slope
         return value * (1 + slope / before)
 
 

@@ -1,0 +1,195 @@
+"""An interrupted and resumed run is the uninterrupted one, bit for bit on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mimctl.engine.data.randomness import seeded
+from mimctl.engine.hooks import Hook
+from mimctl.engine.runner import Runner
+
+MakeRunner = Callable[..., Runner]
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a run."""
+
+
+class Recorder(Hook):
+    """Record every loss and metric, and end the run before its `stop`-th iteration."""
+
+    priority = "LOWEST"
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+        self.losses: dict[int, float] = {}
+        self.metrics: dict[int, dict[str, float]] = {}
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter == self.stop:
+            raise Interrupted
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.losses[runner.iter] = outputs["loss"].item()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics[runner.iter] = dict(metrics or {})
+
+
+def run(make_runner: MakeRunner, work_dir: Path, *, stop: int | None = None, **options: Any) -> tuple[Runner, Recorder]:
+    recorder = Recorder(stop)
+    ema = {"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.1, "update_buffers": True, "priority": 49}
+    runner = make_runner(work_dir=work_dir, custom_hooks=[ema, recorder], **options)
+    if stop is None:
+        runner.train()
+    else:
+        with pytest.raises(Interrupted):
+            runner.train()
+    return runner, recorder
+
+
+def assert_same_run(whole: tuple[Runner, Recorder], first: Recorder, second: tuple[Runner, Recorder]) -> None:
+    assert {**first.losses, **second[1].losses} == whole[1].losses
+    assert {**first.metrics, **second[1].metrics} == whole[1].metrics
+    for key, value in whole[0].bare_model.state_dict().items():
+        assert torch.equal(value, second[0].bare_model.state_dict()[key]), key
+    expected, found = whole[0].optim_wrapper.state_dict(), second[0].optim_wrapper.state_dict()
+    assert_equal(expected, found)
+    averaged = [next(hook for hook in each.hooks if hasattr(hook, "ema_model")) for each in (whole[0], second[0])]
+    assert_equal(averaged[0].ema_model.state_dict(), averaged[1].ema_model.state_dict())
+
+
+def assert_equal(expected: Any, found: Any) -> None:
+    if isinstance(expected, Tensor):
+        assert torch.equal(expected, found)
+    elif isinstance(expected, dict):
+        assert expected.keys() == found.keys()
+        for key in expected:
+            assert_equal(expected[key], found[key])
+    elif isinstance(expected, (list, tuple)):
+        assert len(expected) == len(found)
+        for one, other in zip(expected, found, strict=True):
+            assert_equal(one, other)
+    else:
+        assert expected == found
+
+
+def saving_at(iteration: int) -> dict[str, Any]:
+    """Return default hooks that save one checkpoint, after `iteration` iterations."""
+    return {
+        "checkpoint": {"type": "CheckpointHook", "interval": iteration, "by_epoch": False, "save_last": False},
+        "logger": {"type": "LoggerHook", "interval": 2},
+    }
+
+
+BY_ITERATION = {"train_cfg": {"by_epoch": False, "max_iters": 11, "val_interval": 4}}
+ACCUMULATING = {
+    "optim_wrapper": {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "AdamW", "lr": 0.05},
+        "accumulative_counts": 2,
+        "clip_grad": {"max_norm": 1.0},
+    }
+}
+ON_PLATEAU = {"param_scheduler": [{"type": "ReduceOnPlateauLR", "monitor": "toy/accuracy", "patience": 0}]}
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 6, 8], ids=lambda stop: f"after-{stop}")
+@pytest.mark.parametrize("loop", [{}, BY_ITERATION], ids=["by-epoch", "by-iteration"])
+def test_resumed_run_equals_uninterrupted_run(
+    make_runner: MakeRunner, tmp_path: Path, loop: dict[str, Any], stop: int
+) -> None:
+    options = {"default_hooks": saving_at(stop), **loop}
+    whole = run(make_runner, tmp_path / "whole", **options)
+    _, first = run(make_runner, tmp_path / "parts", stop=stop, **options)
+    second = run(make_runner, tmp_path / "parts", resume=True, randomness={"seed": 99}, **options)
+    assert min(second[1].losses) == stop
+    assert_same_run(whole, first, second)
+
+
+@pytest.mark.parametrize("change", [ACCUMULATING, ON_PLATEAU], ids=["accumulation", "plateau"])
+@pytest.mark.parametrize("stop", [5, 6])
+def test_resume_keeps_optimizer_and_scheduler_state(
+    make_runner: MakeRunner, tmp_path: Path, change: dict[str, Any], stop: int
+) -> None:
+    options = {"default_hooks": saving_at(stop), **change}
+    whole = run(make_runner, tmp_path / "whole", **options)
+    _, first = run(make_runner, tmp_path / "parts", stop=stop, **options)
+    second = run(make_runner, tmp_path / "parts", resume=True, **options)
+    assert_same_run(whole, first, second)
+
+
+def test_epoch_checkpoints_resume_the_same_run(make_runner: MakeRunner, tmp_path: Path) -> None:
+    whole = run(make_runner, tmp_path / "whole")
+    run(make_runner, tmp_path / "parts", stop=4)
+    second = run(make_runner, tmp_path / "parts", resume=True)
+    assert sorted(second[1].losses) == list(range(3, 9))
+    assert {key: whole[1].losses[key] for key in second[1].losses} == second[1].losses
+    assert whole[1].metrics == second[1].metrics, "the validation that was due after the checkpoint is made up for"
+
+
+class SeededData(torch.utils.data.Dataset[Any]):
+    """Samples whose noise comes from the seed that the sampler hands out."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        with seeded(index):
+            value = torch.rand(2)
+        return {"inputs": value, "target": value.sum()}
+
+
+def test_resume_is_exact_with_data_workers(make_runner: MakeRunner, tmp_path: Path) -> None:
+    data = {
+        "dataset": SeededData(),
+        "sampler": {"type": "DefaultSampler", "shuffle": True},
+        "batch_size": 4,
+        "num_workers": 2,
+        "persistent_workers": True,
+    }
+    options = {"default_hooks": saving_at(4), "train_dataloader": data}
+    whole = run(make_runner, tmp_path / "whole", **options)
+    _, first = run(make_runner, tmp_path / "parts", stop=4, **options)
+    second = run(make_runner, tmp_path / "parts", resume=True, **options)
+    assert_same_run(whole, first, second)
+
+
+def test_resume_is_exact_with_a_plain_dataloader(make_runner: MakeRunner, tmp_path: Path) -> None:
+    def options() -> dict[str, Any]:
+        plain = DataLoader(SeededData(), batch_size=4, shuffle=True, collate_fn=lambda batch: _joined(batch))
+        return {"default_hooks": saving_at(4), "train_dataloader": plain}
+
+    whole = run(make_runner, tmp_path / "whole", **options())
+    _, first = run(make_runner, tmp_path / "parts", stop=4, **options())
+    second = run(make_runner, tmp_path / "parts", resume=True, **options())
+    assert_same_run(whole, first, second)
+
+
+def _joined(batch: list[dict[str, Tensor]]) -> dict[str, list[Tensor]]:
+    return {key: [each[key] for each in batch] for key in batch[0]}
+
+
+def test_resume_takes_the_newest_whole_checkpoint(make_runner: MakeRunner, tmp_path: Path) -> None:
+    run(make_runner, tmp_path, stop=7)
+    (tmp_path / "epoch_2.pth").write_bytes((tmp_path / "epoch_2.pth").read_bytes()[:1000])
+    _, second = run(make_runner, tmp_path, resume=True)
+    assert min(second.losses) == 3
+
+
+def test_resume_without_a_checkpoint_starts_anew(make_runner: MakeRunner, tmp_path: Path) -> None:
+    _, recorder = run(make_runner, tmp_path, resume=True)
+    assert len(recorder.losses) == 9
+
+
+def test_validation_does_not_change_what_training_draws(make_runner: MakeRunner, tmp_path: Path) -> None:
+    _, every = run(make_runner, tmp_path / "every")
+    _, never = run(make_runner, tmp_path / "never", train_cfg={"by_epoch": True, "max_epochs": 3, "val_begin": 9})
+    assert every.losses == never.losses
