@@ -58,7 +58,7 @@ def _is_name(key: Any) -> bool:
 def _import_names(config: dict[str, Any]) -> dict[LazyReference, str]:
     """Choose a name for every imported class: its own, or with a number where that is taken."""
     found: dict[LazyReference, str] = {}
-    taken = set(config)
+    taken = {*config, "dict", "range"}
     for reference in _references(config):
         own = name = (reference.name or reference.module).rpartition(".")[2]
         number = 2
@@ -132,9 +132,9 @@ class _Writer:
         if isinstance(value, tuple):
             return "(" + ", ".join(map(self.flat, value)) + (",)" if len(value) == 1 else ")")
         if isinstance(value, (set, frozenset)):
-            return "{" + ", ".join(sorted(map(self.flat, value))) + "}" if value else "set()"
+            return "{" + ", ".join(sorted(map(self.flat, value))) + "}" if value else "{*()}"
         if isinstance(value, float) and not math.isfinite(value):
-            return f"float({str(value)!r})"
+            return "(1e999 - 1e999)" if math.isnan(value) else "1e999" if value > 0 else "-1e999"
         if isinstance(value, LazyReference):
             return self.names[value]
         if isinstance(value, str) and is_template(value):

@@ -162,6 +162,7 @@ class Interpreter(Evaluator):
             holder, key = self._slot(target)
             if type(holder) not in (ConfigDict, list):
                 raise self.refuse(target, f"`del` in a {type(holder).__name__} is refused")
+            self.charge(1 + (len(holder) >> 6))
             del holder[key]
 
     def _expression(self, node: ast.Expr) -> None:

@@ -75,6 +75,11 @@ def _list_insert(meter: Meter, held: list[Any], index: int, value: Any) -> None:
     held.insert(index, value)
 
 
+def _list_pop(meter: Meter, held: list[Any], index: int = -1) -> Any:
+    meter.charge(1 if index == -1 else 1 + (len(held) >> 6))
+    return held.pop(index)
+
+
 def _list_sort(meter: Meter, held: list[Any], *, reverse: bool = False) -> None:
     meter.weigh(held)
     held.sort(reverse=reverse)
@@ -151,7 +156,7 @@ _LIST: dict[str, Method] = {
     "extend": _list_extend,
     "index": _list_find("index"),
     "insert": _list_insert,
-    "pop": lambda meter, held, index=-1: held.pop(index),
+    "pop": _list_pop,
     "remove": _list_find("remove"),
     "reverse": _counted(lambda held: held.reverse()),
     "sort": _list_sort,

@@ -114,10 +114,9 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 def compare(meter: Meter, kind: type[ast.cmpop], left: Any, right: Any) -> Any:
     """Compare two values after charging for what has to be looked at."""
-    if type(left) not in SCALARS:
-        meter.weigh(left)
-    if type(right) not in SCALARS:
-        meter.weigh(right)
+    for side in (left, right):
+        if type(side) is str or type(side) not in SCALARS:
+            meter.weigh(side)
     return COMPARE[kind](left, right)
 
 

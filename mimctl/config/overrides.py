@@ -137,7 +137,8 @@ def _put(holder: Any, path: list[str], depth: int, value: Any, place: Place) -> 
             code="bad-override",
             origin=origin_of(place),
         )
-    return created or _put(inner, path, depth + 1, value, place)
+    created_inside = _put(inner, path, depth + 1, value, place)
+    return created or created_inside
 
 
 def _set(holder: Any, key: Any, value: Any, place: Place) -> None:

@@ -86,6 +86,9 @@ def parse_yaml(text: str, file: str) -> ConfigDict:
         loader.dispose()
 
 
+_YAML_TAGS = frozenset({"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
+
+
 class _YamlReader:
     """Turns YAML nodes into values, charging for every element so that aliases cannot explode."""
 
@@ -98,6 +101,8 @@ class _YamlReader:
         self.meter.charge(1)
         if depth > MAX_DEPTH:
             raise self.meter.fail(f"values are nested deeper than {MAX_DEPTH}", code="config-limits")
+        if node.id != "scalar" and node.tag not in _YAML_TAGS:
+            raise self.meter.fail(f"the tag {node.tag} is refused", code="config-not-data")
         if node.id == "sequence":
             return [self.read(item, depth + 1) for item in node.value]
         if node.id == "mapping":
