@@ -105,8 +105,8 @@ def test(spec):
 
 
 def infer(spec):
-    instances = [{"label": "cat", "score": 0.9, "bbox": [1, 2, 30, 40]}]
-    return {"results": [{"image": image, "instances": instances, "picture": None} for image in spec.inputs]}
+    boxes = [{"label": "cat", "score": 0.9, "box": [1, 2, 30, 40]}]
+    return {"classes": ["cat"], "images": [{"path": path, "boxes": boxes, "picture": None} for path in spec.inputs]}
 
 
 def data(spec):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 10.0
 """Seconds between two step lines where there is no live bar."""
 
+_SAID_BY_EVENTS = ("Epoch(", "Iter(")
+"""How the engine's log lines on steps and metrics begin; the events say the same."""
+
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 
 
@@ -213,6 +216,8 @@ def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:
         if level == "debug" and not debug:
             return None
         text = str(event.get("message", ""))
+        if text.startswith(_SAID_BY_EVENTS):
+            return None
         return Styled(text, _LEVELS[level]) if level in _LEVELS else text
     return None
 

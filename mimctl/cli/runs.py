@@ -55,6 +55,14 @@ def started(
     return Result(data=data, lines=lines, quiet=quiet, notes=notes)
 
 
+def shortest(path: str | None) -> str:
+    """Return a path as it is typed from the current folder, quoted where the shell wants it."""
+    if path is None:
+        return ""
+    here = Path.cwd()
+    return shlex.quote(str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path)
+
+
 def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
     """Return what would be started: the batch script, or argv and environment."""
     plan = outcome.plan
@@ -65,6 +73,7 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
         "spec_path": str(plan.spec_path),
         "spec": asdict(plan.spec),
         "script": plan.script,
+        "files": {str(path): content for path, content in plan.files.items()},
     }
     if outcome.report is not None:
         data["data"] = dict(outcome.report.raw)
@@ -79,7 +88,8 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
         text += [f"export {name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         text.append(shlex.join(plan.argv))
     if is_verbose:
-        text += ["", f"# {plan.spec_path}", *plan.spec.to_json().rstrip("\n").split("\n")]
+        for path, content in {plan.spec_path: plan.spec.to_json(), **plan.files}.items():
+            text += ["", f"# {path}", *content.rstrip("\n").split("\n")]
     return Result(data=data, lines=text, quiet=text, notes=["dry run: nothing was started or written"])
 
 

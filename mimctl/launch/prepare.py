@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -87,11 +88,9 @@ def prepare_experiment(
     if not imports_of(config) or not typed:
         tables = type_tables(place.working_plugins, import_roots(place.paths))
         check_config(config, tables)
-    asked = (report, load_from, options.epochs, options.batch, options.imgsz, options.lr)
-    derived = derive(config, options, report=report, load_from=load_from) if asked != (None,) * len(asked) else {}
+    derived = apply_wishes(config, options, report=report, load_from=load_from)
     if derived:
-        config.merge_from_dict(dict(derived), origin="command line options")
-        config.merge_from_dict(dict(typed))  # what a person typed wins over what follows from other options
+        config.merge_from_dict(typed)  # what a person typed wins over what follows from other options
         check_config(config, type_tables(place.working_plugins, import_roots(place.paths)))
     work_dir = work_dir_of(options, config, path, report.folder if report else None)
     if report is None:
@@ -101,29 +100,55 @@ def prepare_experiment(
     return Experiment(plugin=plugin, path=target, config=config, work_dir=work_dir, text=config.pretty_text)
 
 
-def derive(
+def apply_wishes(
     config: Config, options: ConfigOptions, *, report: DatasetReport | None, load_from: str | None
 ) -> dict[str, Any]:
-    """Return the overrides that `--data`, `--epochs`, `--batch`, `--imgsz`, `--lr` and `--weights` come to (pure)."""
+    """Change `config` as `--data`, `--epochs`, `--batch`, `--imgsz`, `--lr` and `--weights` ask; return the overrides.
+
+    Each recipe reads what the ones before it left.
+    """
+    wishes = _wishes(options, report, load_from)
+    derived: dict[str, Any] = {}
+    for option, recipe in wishes:
+        overrides = recipe(config)
+        config.merge_from_dict(overrides, origin=option)
+        derived.update(overrides)
+    return derived
+
+
+def _wishes(
+    options: ConfigOptions, report: DatasetReport | None, load_from: str | None
+) -> list[tuple[str, Callable[[Config], Mapping[str, Any]]]]:
     from mimctl.config import recipe
 
-    derived: dict[str, Any] = {}
-    config = config.copy()
-    changes: tuple[tuple[Any, Callable[[Config, Any], dict[str, Any]]], ...] = (
-        (report.facts if report is not None else None, recipe.apply_dataset),
-        (options.epochs, recipe.set_epochs),
-        (options.batch, recipe.set_batch),
-        (options.imgsz, recipe.set_image_size),
-        (options.lr, recipe.set_lr),
+    wishes: list[tuple[str, Callable[[Config], Mapping[str, Any]]]] = []
+    if report is not None:
+        facts = report.facts
+        wishes.append(("--data", lambda config: recipe.apply_dataset(config, facts)))
+    changes: tuple[tuple[str, Any, Callable[[Config, Any], Mapping[str, Any]]], ...] = (
+        ("--epochs", options.epochs, recipe.set_epochs),
+        ("--batch", options.batch, recipe.set_batch),
+        ("--imgsz", options.imgsz, recipe.set_image_size),
+        ("--lr", options.lr, recipe.set_lr),
     )
-    for value, change in changes:
+    for option, value, change in changes:
         if value is not None:
-            step = change(config, value)
-            config.merge_from_dict(step)  # what comes next starts from what is there now
-            derived.update(step)
+            wishes.append((option, functools.partial(_changed, change, value)))
+    if report is not None:
+        images = report.raw["splits"].get("train", {}).get("images", 0)
+        wishes.append(("--data", lambda config: recipe.limit_warmup(config, steps_per_epoch=_steps(config, images))))
     if load_from is not None:
-        derived["load_from"] = load_from or None
-    return derived
+        wishes.append(("--weights", lambda config: {"load_from": load_from or None}))
+    return wishes
+
+
+def _changed(change: Callable[[Config, Any], Mapping[str, Any]], value: Any, config: Config) -> Mapping[str, Any]:
+    return change(config, value)
+
+
+def _steps(config: Config, images: int) -> int:
+    batch = config.select("train_dataloader.batch_size")
+    return max(1, images // batch) if isinstance(batch, int) and batch > 0 else max(1, images)
 
 
 def work_dir_of(options: ConfigOptions, config: Config | None, path: Path, data: Path | None) -> Path:

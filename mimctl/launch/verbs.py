@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -266,11 +266,12 @@ def _start(
     report: DatasetReport | None = None,
 ) -> RunResult:
     plan = make_plan(request)
+    plan = replace(plan, files={**texts, **plan.files})
     if dry_run:
         return RunResult(plan=plan, result=None, report=report)
     if request.work_dir is not None:
         request.work_dir.mkdir(parents=True, exist_ok=True)
-    for path, text in {**texts, **plan.files}.items():
+    for path, text in plan.files.items():
         write_whole(path, text)
     if plan.script is not None:
         plan.spec.write(plan.spec_path)

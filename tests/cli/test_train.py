@@ -282,7 +282,7 @@ def test_infer_prints_what_was_found_in_each_image(mimctl, toy, here):
     assert said.code == 0, said.err
     assert said.out == f"{here}/a.jpg\n  cat 0.90  [1, 2, 30, 40]\n"
     document = json.loads(mimctl("infer", "toy", "w.pth", "a.jpg", "--gpus", "0", "--json").out)
-    assert document["results"][0]["instances"][0]["label"] == "cat"
+    assert document["images"][0]["boxes"][0]["label"] == "cat"
 
 
 @pytest.mark.parametrize("arguments", [("gone.pth", "a.jpg"), ("w.pth", "gone.jpg")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -56,23 +56,25 @@ def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **
         )
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
-    return started(outcome, lines=_lines(outcome.result), quiet=_pictures(outcome.result))
+    return started(outcome, lines=image_lines(outcome.result), quiet=pictures(outcome.result))
 
 
-def _lines(result: Any) -> list[Line]:
+def image_lines(result: Mapping[str, Any]) -> list[Line]:
+    """Return what was found in each image, the best first, and where the picture is."""
     lines: list[Line] = []
-    for each in result.get("results", ()):
-        lines.append(str(each.get("image", "")))
-        for found in each.get("instances", ()):
-            box = ", ".join(f"{edge:.0f}" for edge in found.get("bbox", ()))
-            lines.append(f"  {found.get('label', '?')} {found.get('score', 0):.2f}" + (f"  [{box}]" if box else ""))
-        if each.get("picture"):
-            lines.append(f"  -> {each['picture']}")
+    for image in result.get("images", ()):
+        lines.append(str(image.get("path", "")))
+        for found in image.get("boxes", ()):
+            edges = ", ".join(f"{edge:.0f}" for edge in found.get("box", ()))
+            lines.append(f"  {found.get('label', '?')} {found.get('score', 0):.2f}" + (f"  [{edges}]" if edges else ""))
+        if image.get("picture"):
+            lines.append(f"  -> {image['picture']}")
     return lines
 
 
-def _pictures(result: Any) -> list[Line]:
-    return [str(Path(each["picture"])) for each in result.get("results", ()) if each.get("picture")]
+def pictures(result: Mapping[str, Any]) -> list[Line]:
+    """Return the paths of the pictures that were drawn."""
+    return [str(image["picture"]) for image in result.get("images", ()) if image.get("picture")]
 
 
 COMMANDS = {"infer": infer}

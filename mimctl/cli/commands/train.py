@@ -10,7 +10,7 @@ import click
 from mimctl import api
 from mimctl.cli.options import PATH, Context, config_options, launch_options, verb
 from mimctl.cli.result import Result
-from mimctl.cli.runs import config_of, explain_plan, launch_of, started
+from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, started
 
 
 @verb(
@@ -68,13 +68,16 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
         )
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
-    result = outcome.result
-    paths = [str(result[key]) for key in ("checkpoint",) if result.get(key)]
-    work_dir = Path(str(outcome.plan.spec.work_dir))
+    spec = outcome.plan.spec
+    checkpoint = str(outcome.result.get("checkpoint") or "")
+    word = "best" if Path(checkpoint).name.startswith("best_") else "last"
     return started(
         outcome,
-        lines=paths,
-        notes=[f"work dir: {work_dir}", f"test it: `mimctl test {plugin} {outcome.plan.spec.config} -C last`"],
+        lines=[checkpoint] if checkpoint else [],
+        notes=[
+            f"work dir: {spec.work_dir}",
+            f"test it: `mimctl test {plugin} {shortest(spec.config)} -C {word}`",
+        ],
     )
 
 
