@@ -14,6 +14,7 @@ import torch
 from mimctl.config import Config
 from mimctl.engine.checkpoint import load_checkpoint, load_state_dict
 from mimctl.engine.data import Compose, pseudo_collate
+from mimctl.engine.parallel import wrap_model
 from mimctl.engine.registry import MODELS, use_scope
 from mimctl.errors import ConfigError, MimctlError, nearest
 
@@ -52,8 +53,7 @@ def init_model(
             model.init_weights()
     model.cfg = cfg
     model.dataset_meta = {key.lower(): value for key, value in meta.items()} or _dataset_meta(cfg)
-    built: torch.nn.Module = model.to(device).eval()
-    return built
+    return wrap_model(model, torch.device(device)).eval()
 
 
 def inference_model(model: Any, images: Image | Sequence[Image], *, batch_size: int = 1) -> Any:
