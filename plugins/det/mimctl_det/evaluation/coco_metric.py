@@ -178,6 +178,7 @@ def coco_rows(
 ) -> list[dict[str, Any]]:
     """Return predictions in COCO's result format; those of a class that the truth does not know are left out."""
     rows: list[dict[str, Any]] = []
+    blind = next((each for each in cat_ids if each is not None), None)  # proposals have no class: any known id will do
     for record in results:
         image_id = image_ids[record["img_id"]] if image_ids is not None else record["img_id"]
         boxes = record["boxes"].copy()
@@ -186,7 +187,9 @@ def coco_rows(
         for number, (box, score, label) in enumerate(
             zip(boxes.tolist(), scores.tolist(), record["labels"].tolist(), strict=True)
         ):
-            category = 1 if kind == "proposal" else cat_ids[label] if label < len(cat_ids) else None
+            category = cat_ids[label] if label < len(cat_ids) else None
+            if category is None and kind == "proposal":
+                category = blind
             if category is None:
                 continue
             row = {"image_id": image_id, "category_id": category, "score": score}
