@@ -146,26 +146,28 @@ class _Checker:
     # keys and overrides
 
     def _overrides(self) -> Iterator[ConfigError]:
+        known = RUNNER_KEYS | TOOL_KEYS
         for path in self.config.created:
             holder_path, _, key = path.rpartition(".")
-            holder = self.config.select(holder_path) if holder_path else None
-            near = nearest_path(_without(self.config, path), path)
+            if holder_path and holder_path.partition(".")[0] not in known:
+                continue  # a part of a variable
+            typed = next((each for each in self.config.overridden if each == path or each.startswith(f"{path}.")), path)
+            near = nearest_path(_without(self.config, path), typed)
             if holder_path:
-                accepts = self._accepts(holder, holder_path, key)
-                bad = accepts is False or (accepts is None and near is not None)
+                accepts = self._accepts(self.config.select(holder_path), holder_path, key)
+                is_bad = accepts is False or (accepts is None and near is not None)
             else:
-                bad = key not in RUNNER_KEYS | TOOL_KEYS and not self.is_open
-                near = near or next(iter(nearest(key, RUNNER_KEYS)), None)
-            if bad:
-                yield from self._error(
-                    path, f"no file of this config has `{path}`", "unknown-override", near=[near] if near else []
-                )
+                is_bad = key not in known and not self.is_open
+                near = near or next(iter(nearest(key, known, most=1)), None)
+            if is_bad:
+                message = f"no file of this config has `{path}`"
+                yield from self._error(path, message, "unknown-override", near=[near] if near else [])
 
     def _idle_overrides(self) -> Iterator[ConfigError]:
         """Report overrides of the config's own variables: what was made of them is there already."""
         for path in () if self.is_open else self.config.overridden:
             top = path.partition(".")[0]
-            if top in RUNNER_KEYS | TOOL_KEYS or path in self.config.created:
+            if top in RUNNER_KEYS | TOOL_KEYS or top in self.config.created:
                 continue
             yield from self._error(
                 path,

@@ -1,0 +1,129 @@
+"""Every published config evaluates to what OpenMMLab's own loader makes of it.
+
+`MIMCTL_TEST_CONFIGS` names the wheels (mmdet 3.3.0, mmpretrain 1.2.0) or their folders, separated as in PATH:
+`pip download --no-deps mmdet==3.3.0 mmpretrain==1.2.0`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mimctl.config import Config, LazyReference, recipe
+
+PACKAGES = ("mmdet", "mmpretrain")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return package → folder of its configs, unpacked from the wheels that the environment names."""
+    given = os.environ.get("MIMCTL_TEST_CONFIGS")
+    if not given:
+        pytest.skip("MIMCTL_TEST_CONFIGS names no wheels of mmdet 3.3.0 and mmpretrain 1.2.0")
+    found: dict[str, Path] = {}
+    for each in map(Path, given.split(os.pathsep)):
+        for wheel in sorted(each.glob("*.whl")) if each.is_dir() else [each]:
+            package = wheel.name.partition("-")[0]
+            target = tmp_path_factory.mktemp(package)
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(target, [name for name in archive.namelist() if "/.mim/configs/" in name])
+            found[package] = target / package / ".mim" / "configs"
+    return found
+
+
+def canonical(value: Any) -> Any:
+    """Return a value as the reference writes it."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else f"${type(key).__name__}:{key}": canonical(value[key]) for key in value}
+    if isinstance(value, tuple):
+        return {"$tuple": [canonical(item) for item in value]}
+    if isinstance(value, list):
+        return [canonical(item) for item in value]
+    return {"$lazy": str(value)} if isinstance(value, LazyReference) else value
+
+
+def expected(archive: Path) -> dict[str, dict[str, Any]]:
+    """Return config path → its values; names that are imports or functions are no values."""
+    found = {}
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            stream = opened.extractfile(member)
+            if stream is not None:
+                values = json.load(stream)
+                found[member.name.removesuffix(".json")] = {
+                    key: value for key, value in values.items() if is_value(value)
+                }
+    return found
+
+
+def is_value(value: Any) -> bool:
+    return not (isinstance(value, dict) and value and set(value) <= {"$lazy", "$object"})
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_published_config_equals_the_reference(
+    package: str, sources: dict[str, Path], test_reference: Path
+) -> None:
+    def search(name: str) -> Path:
+        toolbox, _, inner = name.partition("::")
+        return sources[toolbox] / inner
+
+    wanted = expected(test_reference / "configs" / f"{package}.tar.gz")
+    assert len(wanted) > 800
+    different, spent = [], 0.0
+    for path, values in wanted.items():
+        start = time.process_time()
+        config = Config.fromfile(sources[package] / path, search=search)
+        spent += time.process_time() - start
+        if canonical(config.to_dict()) != values:
+            different.append(path)
+    assert different == []
+    assert spent / len(wanted) < 0.0055, "half of what the reference takes on an idle core is far too slow"
+
+
+def test_dumped_published_configs_load_back_equal(sources: dict[str, Path]) -> None:
+    paths = sorted((sources["mmdet"]).glob("*/*_coco.py"))[::7]
+    assert len(paths) > 50
+    for path in paths:
+        config = Config.fromfile(path)
+        assert Config.fromstring(config.pretty_text) == config, path
+
+
+@pytest.mark.parametrize(
+    ("path", "num_heads"),
+    [
+        ("rtmdet/rtmdet_s_8xb32-300e_coco.py", 1),
+        ("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", 1),
+        ("cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py", 3),
+        ("yolox/yolox_s_8xb8-300e_coco.py", 1),
+        ("pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py", 1),
+    ],
+)
+def test_recipes_fit_published_configs(path: str, num_heads: int, sources: dict[str, Path]) -> None:
+    config = Config.fromfile(sources["mmdet"] / path)
+    old_epochs = config.train_cfg.max_epochs
+    split = {"dataset_type": "CocoDataset", "data_root": "/d", "ann_file": "a.json", "data_prefix": {"img": ""}}
+    facts = recipe.DatasetFacts(layout="coco", classes=("a", "b"), splits={"train": split, "val": split})
+    for change, value in (
+        (recipe.apply_dataset, facts),
+        (recipe.set_epochs, 30),
+        (recipe.set_batch, 2),
+        (recipe.set_image_size, 320),
+        (recipe.set_lr, 0.001),
+    ):
+        config.merge_from_dict(change(config, value))
+    text = config.pretty_text
+    assert text.count("num_classes=2") == num_heads
+    assert "num_classes=80" not in text
+    assert "data/coco" not in text
+    assert "640, 640" not in text.replace("scale=(640, 640)", "")
+    assert "1333" not in text
+    assert f"epochs={old_epochs}" not in text
+    assert "switch_epoch=280" not in text
