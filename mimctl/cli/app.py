@@ -87,11 +87,16 @@ def from_click(error: click.UsageError) -> UsageError:
         options = [each for param in error.ctx.command.params for each in param.opts] if error.ctx else []
         near = nearest(error.option_name, [*options, "--help"], most=2)
         near = near or [option for option in options if _letters(option) == _letters(error.option_name)]
-        if near:
+        if path == "mimctl" and error.option_name in _EVERYWHERE:
+            hints.insert(0, f"options stand after the command: `mimctl list {error.option_name}`")
+        elif near:
             hints.insert(0, f"did you mean {' or '.join(f'`{each}`' for each in near)}?")
         return UsageError(f"`{path}` has no option `{error.option_name}`", code="unknown-option", hints=hints)
     message = error.format_message().rstrip(".")
     return UsageError(f"`{path}`: {message[:1].lower()}{message[1:]}", hints=hints)
+
+
+_EVERYWHERE = ("--json", "-q", "--quiet", "-v", "--verbose", "--color", "--debug", "--python", "--offline")
 
 
 def _letters(option: str) -> str:

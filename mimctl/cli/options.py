@@ -142,6 +142,10 @@ _TARGET: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+COMMON_NAMES = ("as_json", "quiet", "verbose", "color", "debug")
+TARGET_NAMES = ("python", "offline")
+
+
 def index_option(command: _Decorated) -> _Decorated:
     """Add `-i/--index`, repeatable."""
     option = click.option(
@@ -177,13 +181,25 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "-l", "--launcher", type=click.Choice(["none", "pytorch", "slurm"]), help="How processes are started."
     ),
-    click.option("-G", "--gpus", type=click.IntRange(min=0), help="GPUs in all; 0 is the CPU.  [default: 1 if seen]"),
-    click.option("--procs", type=click.IntRange(min=1), help="Processes on the CPU.  [default: 1]"),
-    click.option("-g", "--gpus-per-node", type=click.IntRange(min=0), help="GPUs of one node (slurm)."),
-    click.option("-c", "--cpus-per-task", type=click.IntRange(min=1), default=2, show_default=True, help="(slurm)"),
-    click.option("-p", "--partition", help="Partition of the cluster (slurm)."),
+    click.option(
+        "-G", "--gpus", type=click.IntRange(min=0), metavar="N", help="GPUs in all; 0 is the CPU.  [default: 1 if seen]"
+    ),
+    click.option("--procs", type=click.IntRange(min=1), metavar="N", help="Processes on the CPU.  [default: 1]"),
+    click.option("-g", "--gpus-per-node", type=click.IntRange(min=0), metavar="N", help="GPUs of one node (slurm)."),
+    click.option(
+        "-c",
+        "--cpus-per-task",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=2,
+        show_default=True,
+        help="CPUs of one process (slurm).",
+    ),
+    click.option("-p", "--partition", metavar="NAME", help="Partition of the cluster (slurm)."),
     click.option("--srun-args", metavar="ARGS", help="More arguments for srun, quoted as one (slurm)."),
-    click.option("--port", type=click.IntRange(0, 65535), help="Rendezvous port; a free one is found by itself."),
+    click.option(
+        "--port", type=click.IntRange(0, 65535), metavar="N", help="Rendezvous port; a free one is found by itself."
+    ),
     click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing."),
     click.option("-y", "--yes", is_flag=True, help="Ask nothing."),
 )

@@ -26,8 +26,10 @@ from mimctl.cli.runs import explain_plan, started
 @click.argument("images", nargs=-1, required=True)
 @click.option("--config", type=PATH, metavar="FILE", help="The model's config.  [default: beside the checkpoint]")
 @click.option("--out-dir", type=PATH, metavar="DIR", help="Where pictures go.  [default: outputs/<checkpoint>]")
-@click.option("--score-thr", type=click.FloatRange(0, 1), help="Drop results below this score.  [default: 0.3]")
-@click.option("-G", "--gpus", type=click.IntRange(0, 1), help="0 is the CPU.  [default: 1 if seen]")
+@click.option(
+    "--score-thr", type=click.FloatRange(0, 1), metavar="N", help="Drop results below this score.  [default: 0.3]"
+)
+@click.option("-G", "--gpus", type=click.IntRange(0, 1), metavar="N", help="0 is the CPU.  [default: 1 if seen]")
 @click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing.")
 @config_options
 def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:

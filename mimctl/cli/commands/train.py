@@ -27,19 +27,23 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, starte
 @click.argument("plugin")
 @click.argument("config")
 @click.option("--data", type=PATH, metavar="DIR", help="A folder in COCO, VOC or YOLO layout to train on.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Train this long; schedules follow.")
-@click.option("--batch", type=click.IntRange(min=1), help="Images a step and process.")
-@click.option("--imgsz", type=click.IntRange(min=32), help="Side of the input image in pixels; pipelines follow.")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Train this long; schedules follow.")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images a step and process.")
+@click.option(
+    "--imgsz", type=click.IntRange(min=32), metavar="N", help="Side of the input image in pixels; pipelines follow."
+)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Learning rate.")
 @click.option("--weights", metavar="auto|none|PATH", help="What to start from.  [default: auto with --data]")
-@click.option("--split-seed", type=int, default=0, show_default=True, help="Seed of a split that has to be made.")
+@click.option(
+    "--split-seed", type=int, metavar="N", default=0, show_default=True, help="Seed of a split that has to be made."
+)
 @click.option("--work-dir", type=PATH, metavar="DIR", help="Where the run goes.  [default: work_dirs/<config>]")
 @click.option("--amp", is_flag=True, help="Train in mixed precision.")
 @click.option("--auto-scale-lr", is_flag=True, help="Scale the learning rate to the batch size.")
 @click.option(
     "--resume", is_flag=False, flag_value="auto", metavar="[PATH]", help="Go on from the newest checkpoint, or PATH."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random.")
 @config_options
 @launch_options
 def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
