@@ -52,6 +52,8 @@ def render_script(request: RunRequest, *, spec_path: Path, resume_path: Path) ->
     srun = [
         "srun",
         "--kill-on-bad-exit=1",
+        # From Slurm 22.05 on srun no longer takes it over from sbatch.
+        f"--cpus-per-task={request.slurm.cpus_per_task}",
         *request.slurm.srun_args,
         str(request.python),
         "-u",

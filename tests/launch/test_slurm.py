@@ -1,0 +1,170 @@
+"""The batch script, read as text and run by a real bash with stand-ins for Slurm's own commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from mimctl.launch import RunRequest, SlurmOptions, make_plan
+from mimctl.spec import LauncherFacts, RunSpec
+
+SRUN = """\
+#!/bin/bash
+echo "srun $*" >> "$LOG"
+echo "meet $MASTER_ADDR:$MASTER_PORT" >> "$LOG"
+for word in "$@"; do last=$word; done
+[ -e "$last" ] || exit 9
+case "$SRUN_DOES" in
+  fail) exit 7 ;;
+  unfinished) touch "$RUN_DIR/unfinished"; exit 0 ;;
+  slow) trap 'touch "$RUN_DIR/unfinished"; exit 0' TERM; touch "$RUN_DIR/started"; sleep 30 >/dev/null 2>&1 & wait ;;
+esac
+"""
+SCONTROL = """\
+#!/bin/bash
+case "$1" in
+  show) printf 'node7\\nnode8\\n' ;;
+  requeue) echo "requeue $2" >> "$LOG" ;;
+esac
+"""
+
+
+def plan_of(tmp_path: Path, **changes):
+    values = {
+        "action": "train",
+        "plugin": "det",
+        "package": "mimctl_det",
+        "entry": "mimctl.engine.actions:train",
+        "python": Path("/my env/bin/python"),
+        "run_dir": tmp_path / "work dir" / "20260101_000000",
+        "config": tmp_path / "net.py",
+        "work_dir": tmp_path / "work dir",
+        "launcher": LauncherFacts(kind="slurm", device="cuda", num_procs=8, num_nodes=2),
+        "slurm": SlurmOptions(gpus=16, partition="gpu", srun_args=("--mem", "4 G"), job_name="net_train"),
+        **changes,
+    }
+    return make_plan(RunRequest(**values))
+
+
+def test_the_directives_say_what_was_asked(tmp_path):
+    lines = [line for line in plan_of(tmp_path).script.splitlines() if line.startswith("#SBATCH")]
+    assert lines == [
+        "#SBATCH --job-name=net_train",
+        "#SBATCH --nodes=2",
+        "#SBATCH --ntasks-per-node=8",
+        "#SBATCH --cpus-per-task=2",
+        "#SBATCH --gres=gpu:8",
+        "#SBATCH --partition=gpu",
+        f"#SBATCH --output='{tmp_path}/work dir/20260101_000000/slurm-%j.out'",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --requeue",
+    ]
+
+
+def test_a_cpu_job_asks_for_no_gres_and_no_partition(tmp_path):
+    facts = LauncherFacts(kind="slurm", device="cpu", num_procs=4, num_nodes=1)
+    script = plan_of(tmp_path, launcher=facts, slurm=SlurmOptions()).script
+    assert "gres" not in script
+    assert "partition" not in script
+    assert "--ntasks-per-node=4" in script
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Run the script of a plan as a batch job; return the process and its log."""
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+        (bin_dir / name).write_text(text)
+        (bin_dir / name).chmod(0o755)
+
+    def run(plan, **variables) -> tuple[subprocess.Popen[str], Path]:
+        run_dir = plan.spec_path.parent
+        run_dir.mkdir(parents=True, exist_ok=True)
+        plan.spec.write(plan.spec_path)
+        for path, text in plan.files.items():
+            path.write_text(text)
+        environment = {
+            "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}",
+            "LOG": str(tmp_path / "log"),
+            "RUN_DIR": str(run_dir),
+            "SLURM_JOB_ID": "20105",
+            "SLURM_JOB_NODELIST": "node[7-8]",
+            **variables,
+        }
+        process = subprocess.Popen(
+            ["bash", plan.argv[-1]], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        return process, tmp_path / "log"
+
+    return run
+
+
+def test_the_job_runs_one_child_per_rank_and_meets_at_the_first_node(tmp_path, job):
+    plan = plan_of(tmp_path)
+    process, log = job(plan)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "ranks meet at node7:20105" in out
+    assert log.read_text().splitlines() == [
+        f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --mem 4 G /my env/bin/python -u -P -m mimctl.engine.child {plan.spec_path}",
+        "meet node7:20105",
+    ]
+
+
+def test_the_users_master_addr_wins(tmp_path, job):
+    process, log = job(plan_of(tmp_path), MASTER_ADDR="fabric7")
+    process.communicate(timeout=30)
+    assert "meet fabric7:20105" in log.read_text()
+
+
+def test_a_failing_step_gives_the_job_its_code(tmp_path, job):
+    process, log = job(plan_of(tmp_path), SRUN_DOES="fail")
+    process.communicate(timeout=30)
+    assert process.returncode == 7
+    assert "requeue" not in log.read_text()
+
+
+def test_an_unfinished_run_is_requeued_and_goes_on_from_its_checkpoint(tmp_path, job):
+    plan = plan_of(tmp_path)
+    process, log = job(plan, SRUN_DOES="unfinished")
+    process.communicate(timeout=30)
+    assert log.read_text().splitlines()[-1] == "requeue 20105"
+    process, log = job(plan, SLURM_RESTART_COUNT="1")
+    process.communicate(timeout=30)
+    assert log.read_text().splitlines()[-2].endswith("/resume.json")
+    assert RunSpec.read(plan.spec_path.parent / "resume.json").resume == "auto"
+    assert not (plan.spec_path.parent / "unfinished").exists()
+
+
+def test_an_array_task_requeues_itself_alone(tmp_path, job):
+    variables = {"SLURM_ARRAY_JOB_ID": "90", "SLURM_ARRAY_TASK_ID": "3"}
+    process, log = job(plan_of(tmp_path), SRUN_DOES="unfinished", **variables)
+    process.communicate(timeout=30)
+    assert log.read_text().splitlines()[-1] == "requeue 90_3"
+
+
+def test_requeueing_ends_after_many_restarts(tmp_path, job):
+    process, log = job(plan_of(tmp_path), SRUN_DOES="unfinished", SLURM_RESTART_COUNT="20")
+    process.communicate(timeout=30)
+    assert "\nrequeue" not in log.read_text()
+
+
+def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_path, job):
+    plan = plan_of(tmp_path)
+    process, log = job(plan, SRUN_DOES="slow")
+    deadline = time.monotonic() + 20
+    while not (plan.spec_path.parent / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    step = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    process.send_signal(signal.SIGTERM)
+    os.kill(step, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "requeue" not in log.read_text()
