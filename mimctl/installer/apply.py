@@ -15,7 +15,8 @@ from mimctl.index.client import IndexClient
 from mimctl.installer.backend import Backend
 from mimctl.installer.model import Change, InstallPlan, InstallResult
 from mimctl.installer.names import is_own
-from mimctl.installer.process import Note
+from mimctl.installer.plan import TORCH_FAMILY, firm_constraints
+from mimctl.installer.process import Note, is_conflict
 from mimctl.installer.transaction import undone_on_failure
 from mimctl.installer.verify import check_complete
 from mimctl.transfer import Progress
@@ -46,20 +47,40 @@ def apply(
     for file in plan.wheels:
         say(f"fetching {file.filename}")
         wheels.append(client.fetch(file, progress=progress))
-    replaced = [change.name for change in plan.changes if change.previous is not None]
-    with tempfile.TemporaryDirectory(prefix="mimctl-") as folder, undone_on_failure(plan.environment, replaced):
-        constraints = Path(folder) / "constraints.txt"
-        pins = (*plan.constraints, *([plan.torch.requirement] if plan.torch else []))
-        constraints.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
+    with undone_on_failure(plan.environment, kept=TORCH_FAMILY):
         for requirements, extra_index in _calls(plan):
             say(f"installing {', '.join(requirements)}")
-            backend.install_requirements(requirements, constraints=constraints, extra_index=extra_index, note=note)
+            _install(requirements, plan, extra_index=extra_index, backend=backend, say=say, note=note)
         if wheels:
             say(f"installing {', '.join(wheel.name for wheel in wheels)}")
             backend.install_wheels(wheels, note=note)
         after = describe(plan.target, environ=os.environ)
         _check(plan, after)
     return InstallResult(plan=plan, changes=_found(plan, after), installer=backend.label)
+
+
+def _install(
+    requirements: tuple[str, ...],
+    plan: InstallPlan,
+    *,
+    extra_index: str | None,
+    backend: Backend,
+    say: Step,
+    note: Note | None,
+) -> None:
+    """Install requirements so that nothing else changes; where that cannot be, so that torch does not."""
+    firm = firm_constraints(plan)
+    with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("\n".join({*plan.constraints, *firm}), encoding="utf-8")
+        try:
+            backend.install_requirements(requirements, constraints=constraints, extra_index=extra_index, note=note)
+        except MimctlError as err:
+            if not is_conflict(err):
+                raise
+            say("something that is there is too old for this: letting the installer upgrade what it must, torch stays")
+            constraints.write_text("\n".join(firm), encoding="utf-8")
+            backend.install_requirements(requirements, constraints=constraints, extra_index=extra_index, note=note)
 
 
 def _calls(plan: InstallPlan) -> list[tuple[tuple[str, ...], str | None]]:

@@ -92,7 +92,8 @@ class InstallPlan:
     """Requirements for the installer, which the user's own pip configuration serves."""
     torch: TorchChange | None = None
     constraints: tuple[str, ...] = ()
-    """`name==version` of all that is there and stays as it is, torch among them."""
+    """`name==version` of all that is there and stays as it is, torch among them; only torch's hold where a new
+    requirement needs something newer than what is there."""
     notes: tuple[str, ...] = ()
     options: InstallOptions = field(default_factory=InstallOptions)
 

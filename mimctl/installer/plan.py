@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 OPENCV = "opencv-python-headless"
 PIP_CONFIGURATION = "pip's configuration"
+TORCH_FAMILY = frozenset({"torch", "torchvision", "torchaudio"})
+"""What no installation changes, whatever needs it."""
+_TOOLS = frozenset({"pip", "setuptools", "wheel"})
+"""What a new environment is seeded with; a setuptools too old for torch among them. Not pinned."""
 CV2_NAMES = frozenset({OPENCV, "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"})
 
 
@@ -76,6 +80,12 @@ def make_plan(
         notes=tuple(planner.notes),
         options=options,
     )
+
+
+def firm_constraints(plan: InstallPlan) -> tuple[str, ...]:
+    """Return the pins that hold even where a requirement needs something newer than what is there: torch's."""
+    pins = [pin for pin in plan.constraints if pin.partition("==")[0] in TORCH_FAMILY]
+    return (*pins, *([plan.torch.requirement] if plan.torch else []))
 
 
 def located(plan: InstallPlan, torch: TorchChange) -> InstallPlan:
@@ -316,14 +326,9 @@ def _satisfies_quietly(version: str, wanted: Sequence[Wanted]) -> bool:
 
 
 def _constraints(env: Environment, changes: Iterable[Change]) -> tuple[str, ...]:
-    """Return pins for everything that is there and not in `changes`: an installation changes nothing else.
-
-    Without torch there is one exception: a new environment of Python 3.11 holds a setuptools that torch is too new for.
-    """
-    changing = {change.name for change in changes}
+    """Return pins for what is there and not in `changes`."""
+    changing = {change.name for change in changes} | _TOOLS
     torch = env.torch.value
-    if torch is None:
-        changing.add("setuptools")
     pins = {each.name: each.version for each in env.distributions.values() if each.name not in changing}
     if torch is not None:
         pins["torch"] = torch.version

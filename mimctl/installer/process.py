@@ -15,6 +15,7 @@ Note = Callable[[str], None]
 
 _KEPT_LINES = 12
 _STOP_TIMEOUT_S = 20
+_CONFLICT_WORDS = ("ResolutionImpossible", "conflicting dependencies", "No solution found")
 _NETWORK_WORDS = (
     "NewConnectionError",
     "ConnectTimeoutError",
@@ -68,6 +69,12 @@ def run_installer(
     return tuple(lines)
 
 
+def is_conflict(error: MimctlError) -> bool:
+    """Return whether an installer failed because requirements and constraints contradict each other."""
+    text = "\n".join(error.causes)
+    return error.code == "install-failed" and any(word in text for word in _CONFLICT_WORDS)
+
+
 def _stop(child: subprocess.Popen[str]) -> None:
     """End the child as Ctrl-C would, so that it can undo what it has begun, and wait for it."""
     if child.poll() is None:
@@ -78,9 +85,14 @@ def _stop(child: subprocess.Popen[str]) -> None:
         child.kill()
 
 
+def _says_something(line: str) -> bool:
+    """Return whether a line is worth repeating: no progress bar, no note on an index that lacks a project."""
+    return bool(line.strip()) and "━" not in line and not line.startswith("WARNING: Location")
+
+
 def _failed(what: str, code: int, lines: Sequence[str]) -> MimctlError:
     text = "\n".join(lines)
-    said = deque((line for line in lines if line.strip()), maxlen=_KEPT_LINES)
+    said = deque((line for line in lines if _says_something(line)), maxlen=_KEPT_LINES)
     causes = [f"the installer exited {code}; its last lines:", *(f"  {line}" for line in said)]
     if any(word in text for word in _NETWORK_WORDS):
         return NetworkError(

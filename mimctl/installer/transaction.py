@@ -1,4 +1,4 @@
-"""Undo for one change of an environment: what was there before is known, and what gets replaced is copied first."""
+"""Undo for one change of an environment: what was there before is known, and kept as long as the change lasts."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from mimctl.environment.model import Distribution, Environment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The files and folders that were there, and copies of those that the change will replace."""
+    """The files and folders that were there, and copies of those that a change may replace."""
 
     roots: tuple[Path, ...]
     files: frozenset[str]
     folders: frozenset[str]
     copies: tuple[tuple[Path, Path], ...]
-    """(place, copy) of each file of the distributions to be replaced."""
+    """(place, copy) of each file of the distributions."""
 
 
 @contextlib.contextmanager
-def undone_on_failure(env: Environment, replaced: Iterable[str]) -> Iterator[None]:
+def undone_on_failure(env: Environment, *, kept: frozenset[str] = frozenset()) -> Iterator[None]:
     """Run the body; where it raises (Ctrl-C too), bring the environment back to what it was.
 
-    `replaced` names the distributions that will be upgraded, replaced or removed.
+    `kept` names distributions that the body cannot change: no copies of them are made.
     """
-    with tempfile.TemporaryDirectory(prefix="mimctl-undo-") as folder:
-        there = [each for name in replaced if (each := env.distributions.get(name)) is not None]
+    place = env.paths.purelib.parent
+    with tempfile.TemporaryDirectory(prefix=".mimctl-undo-", dir=place if place.is_dir() else None) as folder:
+        there = [each for name, each in env.distributions.items() if name not in kept and _is_inside(each, env)]
         snapshot = take_snapshot(env, there, Path(folder))
         try:
             yield
@@ -44,9 +45,18 @@ def undone_on_failure(env: Environment, replaced: Iterable[str]) -> Iterator[Non
             raise
 
 
-def take_snapshot(env: Environment, replaced: Iterable[Distribution], folder: Path) -> Snapshot:
-    """Note what is there, and copy the files of `replaced` into `folder`."""
-    roots = _roots(env)
+def take_snapshot(env: Environment, distributions: Iterable[Distribution], folder: Path) -> Snapshot:
+    """Note what is there, and keep the files of `distributions` in `folder`.
+
+    Installers never write into an existing file, they put another in its place; so a hard link is as good as a copy,
+    and thousands of them take a fraction of a second.
+    """
+    copies = []
+    for number, place in enumerate(_recorded(distributions)):
+        copy = folder / str(number)
+        _keep(place, copy)
+        copies.append((place, copy))
+    roots = _roots(env)  # walked after that: what is kept lies within, and is not to be taken for new
     files: set[str] = set()
     folders: set[str] = set()
     for root in roots:
@@ -54,12 +64,19 @@ def take_snapshot(env: Environment, replaced: Iterable[Distribution], folder: Pa
             folders.add(folder_name)
             folders.update(os.path.join(folder_name, name) for name in inner)  # noqa: PTH118
             files.update(os.path.join(folder_name, name) for name in names)  # noqa: PTH118
-    copies = []
-    for number, place in enumerate(_recorded(replaced)):
-        copy = folder / str(number)
-        shutil.copy2(place, copy, follow_symlinks=False)
-        copies.append((place, copy))
     return Snapshot(roots=roots, files=frozenset(files), folders=frozenset(folders), copies=tuple(copies))
+
+
+def _keep(place: Path, copy: Path) -> None:
+    try:
+        os.link(place, copy, follow_symlinks=False)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(place, copy, follow_symlinks=False)
+
+
+def _is_inside(distribution: Distribution, env: Environment) -> bool:
+    """Return whether a distribution lies where an installer changes things (not in the system's own Python, say)."""
+    return any(distribution.path.is_relative_to(root) for root in _roots(env))
 
 
 def restore(snapshot: Snapshot) -> None:
@@ -75,10 +92,23 @@ def restore(snapshot: Snapshot) -> None:
                 if path not in snapshot.folders:
                     _remove_folder(Path(path))
     for place, copy in snapshot.copies:
+        if _is_same(place, copy):
+            continue
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = place.with_name(f".{place.name}.mimctl")
-        shutil.copy2(copy, temporary, follow_symlinks=False)
+        temporary.unlink(missing_ok=True)
+        _keep(copy, temporary)
         temporary.replace(place)
+
+
+def _is_same(place: Path, copy: Path) -> bool:
+    """Return whether a file is still the one that was kept."""
+    try:
+        now, then = place.lstat(), copy.lstat()
+    except OSError:
+        return False
+    same_link = (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+    return same_link or (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
 
 
 def _remove_folder(path: Path) -> None:

@@ -14,11 +14,10 @@ from mimctl.installer.backend import Backend
 from mimctl.installer.closure import marker_environment, requirements_of
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
 from mimctl.installer.names import distribution_of, is_own
+from mimctl.installer.plan import TORCH_FAMILY
 from mimctl.installer.prepare import check_writable
 from mimctl.installer.process import Note
 from mimctl.installer.transaction import undone_on_failure
-
-KEPT = frozenset({"torch", "torchvision", "torchaudio"})
 
 
 def plan_uninstall(names: Sequence[str], *, env: Environment, toolboxes: Mapping[str, Toolbox]) -> UninstallPlan:
@@ -27,7 +26,7 @@ def plan_uninstall(names: Sequence[str], *, env: Environment, toolboxes: Mapping
     Raises MimctlError[torch-kept] for torch, [still-needed] where another of our distributions that stays requires one.
     """
     found = tuple(dict.fromkeys(_distribution(name, env, toolboxes) for name in names))
-    if kept := sorted(KEPT.intersection(found)):
+    if kept := sorted(TORCH_FAMILY.intersection(found)):
         raise MimctlError(
             f"mimctl never removes {', '.join(kept)}",
             code="torch-kept",
@@ -52,7 +51,7 @@ def apply_uninstall(plan: UninstallPlan, *, backend: Backend, note: Note | None 
         return UninstallResult(plan=plan, changes=(), installer="")
     check_writable(plan.environment)
     names = [change.name for change in plan.changes]
-    with undone_on_failure(plan.environment, names):
+    with undone_on_failure(plan.environment, kept=TORCH_FAMILY):
         backend.uninstall(names, note=note)
         left = sorted(set(names) & set(describe(plan.target, environ=os.environ).distributions))
         if left:

@@ -220,6 +220,12 @@ class Shelf:
         """Put something that looks like torch from outside onto the shelf."""
         publish(self.folder / "simple", torch_wheel(self.wheels, version))
 
+    def remove_version(self, name: str, version: str) -> None:
+        """Take one version off the shelf."""
+        for wheel in (self.folder / "simple" / name).glob(f"*-{version}-*.whl"):
+            wheel.unlink()
+        write_page(self.folder / "simple" / name)
+
     def remove(self, name: str) -> None:
         """Take a project off the shelf."""
         shutil.rmtree(self.folder / "simple" / name)
@@ -230,6 +236,11 @@ def publish(place: Path, wheel: Path) -> None:
     project = place / wheel.name.partition("-")[0].replace("_", "-")
     project.mkdir(parents=True, exist_ok=True)
     shutil.copy(wheel, project / wheel.name)
+    write_page(project)
+
+
+def write_page(project: Path) -> None:
+    """Write the page of a project."""
     links = "".join(
         f'<a href="{each.name.replace("+", "%2B")}">{each.name}</a><br>\n' for each in sorted(project.glob("*.whl"))
     )
@@ -316,3 +327,9 @@ def bench(request: pytest.FixtureRequest, venv: Path, site: Site, public: Shelf,
 def pip_bench(venv: Path, site: Site, public: Shelf, tmp_path: Path) -> Bench:
     """Return a bench for pip, where the installer makes no difference."""
     return Bench(venv=venv, site=site, public=public, cache=tmp_path / "cache", choice="pip")
+
+
+@pytest.fixture
+def uv_bench(venv: Path, site: Site, public: Shelf, tmp_path: Path) -> Bench:
+    """Return a bench for uv, where the installer makes no difference and time does."""
+    return Bench(venv=venv, site=site, public=public, cache=tmp_path / "cache", choice="uv")

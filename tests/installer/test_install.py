@@ -56,6 +56,39 @@ def test_install_leaves_torch_and_everything_else_alone(bench):
     assert bench.env.torch.value.version == "2.12.0+cpu"
 
 
+def test_what_is_too_old_for_a_new_requirement_is_upgraded_and_told(bench):
+    bench.put_torch("2.12.0+cpu")
+    bench.put(bench.public.add("shared", "1.0"))
+    bench.put(bench.public.add("other", "1.0"))
+    bench.public.add("shared", "2.0")
+    bench.public.add("other", "2.0")
+    bench.public.add_torch("2.14.0")
+    bench.public.add("numpy", "2.2.0", requires=["shared>=2", "torch"])
+    bench.public.remove_version("numpy", "2.1.0")
+    result = bench.install("det")
+    changed = {change.name: (change.action, change.previous, change.version) for change in result.changes}
+    assert changed["shared"] == ("upgrade", "1.0", "2.0")
+    assert not {"torch", "other"} & changed.keys()
+
+
+def test_undo_brings_back_what_only_the_installer_upgraded(uv_bench):
+    uv_bench.put_torch("2.12.0+cpu")
+    uv_bench.put(uv_bench.public.add("shared", "1.0", {"shared.py": "version = 1\n"}))
+    uv_bench.public.add("shared", "2.0", {"shared.py": "version = 2\n", "shared_new.py": ""})
+    uv_bench.public.add("numpy", "2.2.0", requires=["shared>=2"])
+    uv_bench.public.remove_version("numpy", "2.1.0")
+    before = uv_bench.files()
+
+    def press_ctrl_c(line):
+        if line.startswith("installing mimctl"):
+            assert (uv_bench.env.paths.purelib / "shared_new.py").exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(uv_bench.plan("det"), client=uv_bench.client(), backend=uv_bench.backend(), step=press_ctrl_c)
+    assert uv_bench.files() == before
+
+
 def test_failing_install_is_undone(bench):
     bench.public.remove("pillow")
     before = bench.files()
@@ -66,30 +99,32 @@ def test_failing_install_is_undone(bench):
     assert bench.files() == before
 
 
-def test_install_that_leaves_a_requirement_out_is_undone_with_what_it_replaced(bench):
-    bench.install("det")
-    before = bench.files()
-    bench.site.add_core("0.2.0")
-    bench.site.add_ops("cpu", "0.2.0")
-    bench.site.add_det("0.2.0", requires=["mimctl[engine]==0.2.0", "mimctl-ops==0.2.0", "numpy"], declared=["ghost>=1"])
+def test_install_that_leaves_a_requirement_out_is_undone_with_what_it_replaced(uv_bench):
+    uv_bench.install("det")
+    before = uv_bench.files()
+    uv_bench.site.add_core("0.2.0")
+    uv_bench.site.add_ops("cpu", "0.2.0")
+    uv_bench.site.add_det(
+        "0.2.0", requires=["mimctl[engine]==0.2.0", "mimctl-ops==0.2.0", "numpy"], declared=["ghost>=1"]
+    )
     with pytest.raises(MimctlError) as caught:
-        bench.install("det", upgrade=True)
+        uv_bench.install("det", upgrade=True)
     assert caught.value.code == "incomplete-install"
     assert caught.value.causes == ("ghost>=1 (for mimctl-det): not installed",)
-    assert bench.files() == before
+    assert uv_bench.files() == before
 
 
-def test_wrong_hash_installs_nothing_and_shows_both_hashes(pip_bench):
-    entry = next(each for each in pip_bench.site.entries if each["project"] == "mimctl-det")
+def test_wrong_hash_installs_nothing_and_shows_both_hashes(uv_bench):
+    entry = next(each for each in uv_bench.site.entries if each["project"] == "mimctl-det")
     real, entry["sha256"] = entry["sha256"], "0" * 64
-    pip_bench.site.write()
-    before = pip_bench.files()
+    uv_bench.site.write()
+    before = uv_bench.files()
     with pytest.raises(IntegrityError) as caught:
-        pip_bench.install("det")
+        uv_bench.install("det")
     assert caught.value.code == "hash-mismatch"
     assert real in render(caught.value)
     assert "0" * 64 in render(caught.value)
-    assert pip_bench.files() == before
+    assert uv_bench.files() == before
 
 
 def test_own_names_never_come_from_the_public_index(bench):
@@ -119,31 +154,31 @@ def test_plan_downloads_no_wheel_and_changes_nothing(bench):
     assert bench.files() == before
 
 
-def test_another_build_of_the_same_version_is_replaced(bench):
-    bench.install("det", variant="python")
-    assert bench.plan("det", variant="python").nothing_to_do
-    plan = bench.plan("det")
+def test_another_build_of_the_same_version_is_replaced(uv_bench):
+    uv_bench.install("det", variant="python")
+    assert uv_bench.plan("det", variant="python").nothing_to_do
+    plan = uv_bench.plan("det")
     assert [(change.action, change.name) for change in plan.changes] == [("replace", "mimctl-ops")]
-    apply(plan, client=bench.client(), backend=bench.backend())
-    assert (bench.env.paths.purelib / "mimctl_ops/build.json").read_text() == '{"backend": "cpu"}'
+    apply(plan, client=uv_bench.client(), backend=uv_bench.backend())
+    assert (uv_bench.env.paths.purelib / "mimctl_ops/build.json").read_text() == '{"backend": "cpu"}'
 
 
-def test_opencv_is_added_only_where_no_cv2_is(bench):
-    bench.put(bench.public.add("opencv-python", "4.9", {"cv2/__init__.py": "full = True\n"}))
-    result = bench.install("det")
+def test_opencv_is_added_only_where_no_cv2_is(uv_bench):
+    uv_bench.put(uv_bench.public.add("opencv-python", "4.9", {"cv2/__init__.py": "full = True\n"}))
+    result = uv_bench.install("det")
     assert not [change for change in result.changes if "opencv" in change.name]
 
 
-def test_interrupt_between_steps_leaves_the_environment_as_before(bench):
-    before = bench.files()
+def test_interrupt_between_steps_leaves_the_environment_as_before(uv_bench):
+    before = uv_bench.files()
 
     def press_ctrl_c(line):
         if line.startswith("installing mimctl"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(bench.plan("det"), client=bench.client(), backend=bench.backend(), step=press_ctrl_c)
-    assert bench.files() == before
+        apply(uv_bench.plan("det"), client=uv_bench.client(), backend=uv_bench.backend(), step=press_ctrl_c)
+    assert uv_bench.files() == before
 
 
 def test_ctrl_c_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path):
@@ -234,12 +269,12 @@ def test_environment_without_pip_is_served_by_uv(pip_bench, tmp_path):
     assert "mimctl-det" in pip_bench.env.distributions
 
 
-def test_no_fitting_build_is_refused_before_anything_changes(pip_bench):
-    pip_bench.put_torch("2.9.1+cpu")
-    before = pip_bench.files()
+def test_no_fitting_build_is_refused_before_anything_changes(uv_bench):
+    uv_bench.put_torch("2.9.1+cpu")
+    before = uv_bench.files()
     with pytest.raises(NoCompatibleBuildError) as caught:
-        pip_bench.plan("det")
+        uv_bench.plan("det")
     text = render(caught.value)
     assert "needs torch >= 2.10, found 2.9.1+cpu" in text
     assert "`mimctl install det --variant python`" in text
-    assert pip_bench.files() == before
+    assert uv_bench.files() == before
