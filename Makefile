@@ -26,7 +26,7 @@ $(TEST_VENV)/.done: pyproject.toml plugins/det/pyproject.toml
 	$(TEST_BIN)/pip install --quiet $(TORCH) opencv-python-headless
 	$(TEST_BIN)/pip install --quiet --editable '.[engine]' --group dev
 	$(TEST_BIN)/python -m mimctl wheels build --out $(TEST_VENV)/wheels mimctl-ops
-	$(TEST_BIN)/pip install --quiet --no-deps --force-reinstall $(TEST_VENV)/wheels/mimctl_ops-*linux*.whl
+	$(TEST_BIN)/pip install --quiet --no-deps --no-index --force-reinstall --find-links $(TEST_VENV)/wheels mimctl-ops
 	$(TEST_BIN)/pip install --quiet --editable plugins/det
 	touch $@
 
