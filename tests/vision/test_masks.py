@@ -12,6 +12,7 @@ import torch
 from mimctl.vision.structures.masks import BitmapMasks, PolygonMasks, polygons_to_bitmap, rle_to_bitmap
 
 coder = pytest.importorskip("pycocotools.mask", reason="the peer of the comparison")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:pycocotools")
 
 
 def test_polygons_are_rasterised_pixel_for_pixel_like_coco() -> None:

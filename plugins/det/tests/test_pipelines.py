@@ -13,8 +13,9 @@ import torch
 from mimctl.config import Config
 from mimctl.engine.data import build_dataloader
 from mimctl.engine.registry import use_scope
+from mimctl.vision.transforms import Resize
 from mimctl_det.datasets import CocoDataset, MultiImageMixDataset, VOCDataset
-from mimctl_det.transforms import PackDetInputs
+from mimctl_det.transforms import FixScaleResize, PackDetInputs
 
 
 def blood_cells(test_data: Path, split: str) -> dict[str, Any]:
@@ -109,6 +110,25 @@ def test_a_mixing_dataset_gives_transforms_the_samples_they_ask_for(test_data: P
         assert mixed[0]["inputs"].shape == (3, 320, 320)
         mixed.update_skip_type_keys(["Mosaic"])
         assert mixed[0]["inputs"].shape == (3, 480, 640)
+
+
+def test_yoloxs_training_pipeline_runs_unmodified(test_data: Path, upstream: Callable[[str], Config]) -> None:
+    loader_cfg = upstream("yolox/yolox_s_8xb8-300e_coco.py").to_dict()["train_dataloader"]
+    inner = loader_cfg["dataset"]["dataset"]
+    loader_cfg["dataset"]["dataset"] = {**blood_cells(test_data, "train"), "pipeline": inner["pipeline"]}
+    with use_scope("mmdet"):
+        loader = build_dataloader({**loader_cfg, "num_workers": 0}, seed=0)
+        batch = next(iter(loader))
+    assert len(batch["inputs"]) == 8
+    assert all(image.shape == (3, 640, 640) and image.dtype == torch.uint8 for image in batch["inputs"])
+    assert sum(len(sample.gt_instances.bboxes) for sample in batch["data_samples"]) > 0
+
+
+def test_fix_scale_resize_cuts_off() -> None:
+    sample = {"img": np.zeros((333, 500, 3), np.uint8)}
+    options = {"scale": (99, 99), "keep_ratio": True}
+    assert FixScaleResize(**options)(dict(sample))["img_shape"] == (65, 99)
+    assert Resize(**options)(dict(sample))["img_shape"] == (66, 99)
 
 
 def test_masks_travel_through_the_training_pipeline(test_data: Path) -> None:

@@ -1,5 +1,6 @@
-"""Transforms that only detection needs: packing of a sample for a detector."""
+"""Transforms that only detection needs: packing of a sample for a detector, and a resize of some detectors."""
 
 from mimctl_det.transforms.pack import PackDetInputs
+from mimctl_det.transforms.resize import FixScaleResize
 
-__all__ = ["PackDetInputs"]
+__all__ = ["FixScaleResize", "PackDetInputs"]
