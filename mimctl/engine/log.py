@@ -13,6 +13,9 @@ LOGGER_NAME = "mimctl"
 _LINE = "%(asctime)s - %(levelname)s - %(message)s"
 _TIME = "%Y/%m/%d %H:%M:%S"
 
+TOLD_BY_EVENT = {"is_told_by_event": True}
+"""`extra=` of a line whose facts travel as an event of their own: it is not sent a second time as a `log` event."""
+
 
 class _EventHandler(logging.Handler):
     """Turn log records into `log` events."""
@@ -22,7 +25,8 @@ class _EventHandler(logging.Handler):
         self.events = events
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.events.emit("log", level=record.levelname.lower(), message=record.getMessage())
+        if not getattr(record, "is_told_by_event", False):
+            self.events.emit("log", level=record.levelname.lower(), message=record.getMessage())
 
 
 def get_logger() -> logging.Logger:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl.engine.finite import check_losses
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
+from mimctl.engine.log import TOLD_BY_EVENT, get_logger
 from mimctl.engine.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class LoggerHook(Hook):
             return
         check_losses(runner)
         scalars, text = runner.log_processor.get_log_after_iter(runner, batch_idx, "train")
-        get_logger().info(text)
+        get_logger().info(text, extra=TOLD_BY_EVENT)
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
         runner.events.emit(
             "step",
@@ -96,7 +96,7 @@ class LoggerHook(Hook):
             return
         loop = runner.val_loop if mode == "val" else runner.test_loop
         scalars, text = runner.log_processor.get_log_after_iter(runner, batch_idx, mode)
-        get_logger().info(text)
+        get_logger().info(text, extra=TOLD_BY_EVENT)
         steps = len(loop.dataloader)
         eta = scalars.get("time", 0.0) * (steps - batch_idx - 1)
         runner.events.emit(
@@ -105,7 +105,7 @@ class LoggerHook(Hook):
 
     def _metrics(self, runner: Runner, mode: str, metrics: dict[str, float]) -> None:
         scalars, text = runner.log_processor.get_log_after_epoch(runner, metrics, mode)
-        get_logger().info(text)
+        get_logger().info(text, extra=TOLD_BY_EVENT)
         by_epoch = self.log_metric_by_epoch and runner.is_by_epoch
         runner.visualizer.add_scalars(scalars, step=runner.epoch if by_epoch else runner.iter)
         runner.events.emit("metrics", phase=mode, epoch=runner.epoch, iter=runner.iter, metrics=metrics)

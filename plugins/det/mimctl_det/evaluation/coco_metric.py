@@ -10,7 +10,7 @@ import numpy as np
 
 from mimctl.engine import fileio
 from mimctl.engine.evaluation import BaseMetric
-from mimctl.engine.log import get_logger
+from mimctl.engine.log import TOLD_BY_EVENT, get_logger
 from mimctl.engine.registry import METRICS
 from mimctl.errors import ConfigError, MimctlError
 from mimctl_det.datasets.coco import load_coco
@@ -159,7 +159,8 @@ class CocoMetric(BaseMetric):
         evaluation.evaluate()
         evaluation.accumulate()
         measured = figures(evaluation.eval, evaluation.params, items)
-        get_logger().info("%s: %s", kind, "  ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+        text = "  ".join(f"{name} {value:.3f}" for name, value in measured.items())
+        get_logger().info("%s: %s", kind, text, extra=TOLD_BY_EVENT)
         found = {name if kind == "proposal" else f"{kind}_{name}": value for name, value in measured.items()}
         if self.classwise and kind != "proposal":
             by_id = {each: name for each, name in zip(cat_ids, classes, strict=True) if each is not None}
