@@ -206,7 +206,7 @@ def test_batches_change_their_size_together(samples):
 
 
 def test_nano_overfits_a_handful_of_scenes(nano):
-    """Bright rectangles on noise, two classes by colour: after some steps three of four at least are found where they are."""
+    """Bright rectangles on noise, two classes by colour: after some steps most are found where they are."""
     generator = torch.Generator().manual_seed(1)
     images, boxes, labels = [], [], []
     for number in range(8):
