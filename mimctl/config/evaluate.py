@@ -132,7 +132,9 @@ class Interpreter(Evaluator):
 
     def _slot(self, target: ast.expr) -> tuple[Any, Any]:
         if isinstance(target, ast.Subscript):
-            return self.evaluate(target.value), self.evaluate(target.slice)
+            holder, key = self.evaluate(target.value), self.evaluate(target.slice)
+            self.weigh_key(key)
+            return holder, key
         if isinstance(target, ast.Attribute):
             return self.evaluate(target.value), target.attr
         raise self.refuse(target, "this cannot be assigned to")

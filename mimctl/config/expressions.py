@@ -60,6 +60,8 @@ class Evaluator(Meter):
         value = node.value
         kind = type(value)
         if isinstance(value, str):
+            if len(value) > 256:
+                self.charge_text(len(value))
             return self.templates.fill(value) if "{{" in value else value
         if kind not in _PLAIN:
             raise self.refuse(node, f"a {kind.__name__} is no config value")
@@ -94,7 +96,12 @@ class Evaluator(Meter):
         inner = node.elts[0]
         if len(node.elts) == 1 and type(inner) is ast.Set and len(inner.elts) == 1:
             return self._template(inner.elts[0])
-        return set(self._elements(node.elts))
+        return self._to_set(self._elements(node.elts))
+
+    def _to_set(self, items: list[Any]) -> set[Any]:
+        for item in items:
+            self.weigh_key(item)
+        return set(items)
 
     def _template(self, node: ast.expr) -> Any:
         """Evaluate `{{ _base_.x }}`, `{{ fileDirname }}` and `{{ '$NAME:default' }}` written outside strings."""
@@ -113,6 +120,7 @@ class Evaluator(Meter):
                 self._spread(self.evaluate(value_node), value_node, made, places)
                 continue
             key = self.evaluate(key_node)
+            self.weigh_key(key)
             made[key] = self.evaluate(value_node)
             places[key] = (self.file, key_node.lineno)
         return new_dict(made, places)
@@ -198,6 +206,8 @@ class Evaluator(Meter):
             raise self.refuse(node, f"`[…]` of a {type(held).__name__} is refused")
         if type(key) is slice:
             self.charge(len(held))
+        elif type(held) is ConfigDict:
+            self.weigh_key(key)
         return held[key]
 
     def _slice(self, node: ast.Slice) -> slice:
@@ -287,12 +297,14 @@ class Evaluator(Meter):
         return [self.evaluate(node.elt) for _ in self._generate(node.generators)]
 
     def _set_comprehension(self, node: ast.SetComp) -> set[Any]:
-        return set(self._comprehend(node))
+        return self._to_set(self._comprehend(node))
 
     def _dict_comprehension(self, node: ast.DictComp) -> ConfigDict:
         made, place = {}, (self.file, node.lineno)
         for _ in self._generate(node.generators):
-            made[self.evaluate(node.key)] = self.evaluate(node.value)
+            key = self.evaluate(node.key)
+            self.weigh_key(key)
+            made[key] = self.evaluate(node.value)
         return new_dict(made, dict.fromkeys(made, place))
 
     def _generate(self, generators: list[ast.comprehension]) -> Iterator[None]:

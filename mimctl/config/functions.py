@@ -69,11 +69,26 @@ def _dict(meter: Meter, *args: Any, **kwargs: Any) -> ConfigDict:
     for source in (*args, kwargs):
         meter.charge(len(source))
         pairs = source if isinstance(source, dict) else [(key, value) for key, value in source]
+        for key in dict.keys(source) if isinstance(source, dict) else [key for key, _ in pairs]:
+            meter.weigh_key(key)
         made.update(pairs)
     place = (meter.file, meter.line)
     for key in made:
         made._places.setdefault(key, place)
     return made
+
+
+def _round(meter: Meter, value: float, digits: int | None = None) -> float:
+    if digits is not None and abs(digits) > 300:
+        raise ValueError("round() takes at most 300 digits")
+    return round(value, digits)
+
+
+def _set(meter: Meter, values: Any = ()) -> set[Any]:
+    found = _items(meter, values)
+    for each in found:
+        meter.weigh_key(each)
+    return set(found)
 
 
 def _zip(meter: Meter, *columns: Any) -> list[Any]:
@@ -107,8 +122,8 @@ FUNCTIONS: dict[str, Function] = {
     "print": lambda meter, *values: None,
     "range": _range,
     "reversed": lambda meter, values: _items(meter, values)[::-1],
-    "round": lambda meter, value, digits=None: round(value, digits),
-    "set": lambda meter, values=(): set(_items(meter, values)),
+    "round": _round,
+    "set": _set,
     "sorted": _sorted,
     "str": _text,
     "sum": _sum,

@@ -7,7 +7,7 @@ from typing import Any
 from mimctl.config.values import ConfigDict, LazyReference
 from mimctl.errors import ConfigError, Origin
 
-MAX_SOURCE_BYTES = 4_000_000
+MAX_SOURCE_BYTES = 400_000
 MAX_UNITS = 1_000_000
 """One unit is one evaluated node, one element made, or 16 characters made."""
 MAX_DEPTH = 100
@@ -47,12 +47,19 @@ class Meter:
         elif type(value) not in SCALARS:
             self._weigh(value, 1)
 
+    def weigh_key(self, key: Any) -> None:
+        """Charge for hashing `key`, which goes through the whole of a tuple."""
+        if type(key) is tuple:
+            self._weigh(key, 1)
+        elif type(key) is str and len(key) > 256:
+            self.charge_text(len(key))
+
     def _weigh(self, value: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise self.fail(f"values are nested deeper than {MAX_DEPTH}", code="config-limits")
+        self.charge(1 + len(value))
         if isinstance(value, range):
             return
-        self.charge(1 + len(value))
         for item in value.values() if isinstance(value, dict) else value:
             kind = type(item)
             if kind is str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.config.evaluate import BASE, Interpreter
-from mimctl.config.limits import MAX_BASES, Meter, origin_of
+from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
 from mimctl.config.parse import SUFFIXES, parse_json, parse_python, parse_yaml, read_source
 from mimctl.config.templates import Templates
@@ -24,6 +24,7 @@ Search = Callable[[str], Path]
 Stamp = tuple[str, int, int]
 
 _MAX_CHAIN = 40
+_MAX_TOTAL_UNITS = 3 * MAX_UNITS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class Loader:
         self.search = search
         self.cache = cache
         self.num_files = 0
+        self.num_units = 0
         self.chain: list[str] = []
 
     def load_file(self, path: str) -> Loaded:
@@ -113,6 +115,8 @@ class Loader:
 
     def load_text(self, text: str, suffix: str, file: str) -> Loaded:
         """Evaluate source text that stands, or is said to stand, in `file`."""
+        if len(text) > MAX_SOURCE_BYTES:
+            raise ConfigError("this config is larger than 400 kB", code="config-limits", origin=origin_of((file, 0)))
         if suffix == ".py":
             return self._load_python(text, file)
         parsed = parse_json(text, file) if suffix == ".json" else parse_yaml(text, file)
@@ -135,10 +139,17 @@ class Loader:
             read_base=lambda module, level: self._read_base(module, level, file, interpreter.line, loaded),
         )
         found = copy_value(interpreter.run_file(body))
+        self._count(MAX_UNITS - interpreter.left, file)
         loaded.data = found if base is None else merge(found, base)
         loaded.references = interpreter.references()
         loaded.environment.update(templates.environment)
         return loaded
+
+    def _count(self, units: int, file: str) -> None:
+        self.num_units += units
+        if self.num_units > _MAX_TOTAL_UNITS:
+            message = "this config and its bases take too many operations or too much memory"
+            raise ConfigError(message, code="config-limits", origin=origin_of((file, 0)))
 
     def _bases_of(self, statement: ast.Assign, file: str, loaded: Loaded) -> ConfigDict:
         evaluator = Interpreter(
@@ -212,6 +223,9 @@ class Loader:
             except ConfigError as err:
                 err.origin = err.origin or origin_of(place)
                 raise
+        if not self.chain:
+            message = f"text that lies in no file has no base `{name}`"
+            raise ConfigError(message, code="config-base", origin=origin_of(place))
         path = os.path.normpath(os.path.join(os.path.dirname(place[0]), name))  # noqa: PTH118, PTH120
         if not os.path.isfile(path):  # noqa: PTH113
             raise _no_such_base(name, path, place)
@@ -229,7 +243,7 @@ class Loader:
         """Return the file of a base that is named as a module: relative, or inside the package that holds this file."""
         folder = os.path.dirname(place[0])  # noqa: PTH120
         parts = module.split(".")
-        if level:
+        if level and self.chain:
             path = os.path.normpath(os.path.join(folder, *[".."] * (level - 1), *parts)) + ".py"  # noqa: PTH118
             if os.path.isfile(path):  # noqa: PTH113
                 return path

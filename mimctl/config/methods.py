@@ -16,8 +16,10 @@ _ABSENT: Any = object()
 def _dict_update(meter: Meter, held: ConfigDict, *args: Any, **kwargs: Any) -> None:
     place = (meter.file, meter.line)
     for source in (*args, kwargs):
+        meter.charge(1 + len(source))
+        if not isinstance(source, dict):
+            meter.weigh(source)
         pairs = dict(source)
-        meter.charge(1 + len(pairs))
         places = source._places if isinstance(source, ConfigDict) else {}
         for key, value in pairs.items():
             dict.__setitem__(held, key, value)
@@ -33,14 +35,21 @@ def _dict_merge(meter: Meter, held: ConfigDict, other: ConfigDict) -> None:
 
 
 def _dict_pop(meter: Meter, held: ConfigDict, key: Any, default: Any = _ABSENT) -> Any:
+    meter.weigh_key(key)
     held._places.pop(key, None)
     return held.pop(key) if default is _ABSENT else held.pop(key, default)
 
 
 def _dict_setdefault(meter: Meter, held: ConfigDict, key: Any, default: Any = None) -> Any:
+    meter.weigh_key(key)
     if key not in held:
         _dict_update(meter, held, {key: default})
     return held[key]
+
+
+def _dict_get(meter: Meter, held: ConfigDict, key: Any, default: Any = None) -> Any:
+    meter.weigh_key(key)
+    return held.get(key, default)
 
 
 def _dict_copy(meter: Meter, held: ConfigDict) -> ConfigDict:
@@ -131,15 +140,22 @@ def _format(meter: Meter, held: str, *args: Any, **kwargs: Any) -> str:
     return format_text(meter, held, args, kwargs)
 
 
-def _set_union(meter: Meter, held: set[Any], *others: Any) -> set[Any]:
-    meter.charge(len(held) + sum(map(len, others)))
-    return held.union(*others)
+def _set_method(name: str) -> Method:
+    function = getattr(set, name)
+
+    def method(meter: Meter, held: set[Any], *args: Any) -> Any:
+        meter.charge(1 + len(held))
+        for each in args:
+            meter.weigh(each)
+        return function(held, *args)
+
+    return method
 
 
 _DICT: dict[str, Method] = {
     "clear": lambda meter, held: held.clear(),
     "copy": _dict_copy,
-    "get": lambda meter, held, key, default=None: held.get(key, default),
+    "get": _dict_get,
     "items": _counted(lambda held: list(held.items())),
     "keys": _counted(list),
     "merge": _dict_merge,
@@ -163,11 +179,11 @@ _LIST: dict[str, Method] = {
 }
 _TUPLE: dict[str, Method] = {"count": _list_find("count"), "index": _list_find("index")}
 _SET: dict[str, Method] = {
-    "add": lambda meter, held, value: held.add(value),
+    "add": _set_method("add"),
     "copy": _counted(set),
-    "discard": lambda meter, held, value: held.discard(value),
-    "union": _set_union,
-    "update": lambda meter, held, values: (meter.charge(len(values)), held.update(list(values)))[1],
+    "discard": _set_method("discard"),
+    "union": _set_method("union"),
+    "update": _set_method("update"),
 }
 _STR: dict[str, Method] = {
     **{

@@ -13,7 +13,8 @@ from mimctl.config.limits import MAX_INT_BITS, SCALARS, Meter
 from mimctl.config.values import ConfigDict
 
 _WIDE = re.compile(r"\d{4,}")
-_WIDE_PERCENT = re.compile(r"%(?:\([^)]*\))?[-+ #.\d]*(?:\*|\d{4,})")
+_WIDE_PERCENT = re.compile(r"%(?:\(\w*\))?[^A-Za-z%(]*?(?:\*|\d{4})")
+_ODD_PERCENT = re.compile(r"%\((?!\w*\))")
 _FIELD = re.compile(r"\w*")
 _SIZED = (str, list, tuple)
 
@@ -58,10 +59,10 @@ def _shift_left(meter: Meter, left: Any, right: Any) -> Any:
 
 def _modulo(meter: Meter, left: Any, right: Any) -> Any:
     if isinstance(left, str):
-        if _WIDE_PERCENT.search(left):
+        meter.charge_text(len(left))
+        if _WIDE_PERCENT.search(left) or _ODD_PERCENT.search(left):
             raise meter.fail("a format this wide is refused", code="config-limits")
         meter.weigh(right)
-        meter.charge_text(len(left))
     return left % right
 
 
@@ -71,8 +72,9 @@ def _union(meter: Meter, left: Any, right: Any) -> Any:
         made = left.copy()
         made.update(right)
         return made
-    if isinstance(left, set):
-        meter.charge(len(left) + len(right))
+    if isinstance(left, set) and isinstance(right, set):
+        meter.weigh(left)
+        meter.weigh(right)
     return left | right
 
 
@@ -114,7 +116,11 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 def compare(meter: Meter, kind: type[ast.cmpop], left: Any, right: Any) -> Any:
     """Compare two values after charging for what has to be looked at."""
+    if type(right) is range and type(left) is not int:
+        meter.charge(len(right))  # only an integer is found without going through it
     for side in (left, right):
+        if type(side) is range:
+            continue
         if type(side) is str or type(side) not in SCALARS:
             meter.weigh(side)
     return COMPARE[kind](left, right)
@@ -133,6 +139,7 @@ def format_value(meter: Meter, value: Any, spec: str, conversion: str = "") -> s
 
 def format_text(meter: Meter, template: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Do `template.format(*args, **kwargs)` for plain fields: no attributes, no items, no nested fields."""
+    meter.charge_text(len(template))
     parts: list[str] = []
     position = 0
     for literal, field, spec, conversion in string.Formatter().parse(template):

@@ -27,7 +27,7 @@ def read_source(path: str) -> str:
     except OSError as err:
         raise ConfigError(f"cannot read the config {path}: {err.strerror}", code="config-not-found") from err
     if len(data) > MAX_SOURCE_BYTES:
-        raise ConfigError("this config is larger than 4 MB", code="config-limits", origin=origin_of((path, 0)))
+        raise ConfigError("this config is larger than 400 kB", code="config-limits", origin=origin_of((path, 0)))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as err:

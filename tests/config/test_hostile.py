@@ -93,6 +93,27 @@ BOMBS = {
     "inserts": "x = [0] * 500000\nfor i in range(400000):\n    x.insert(0, i)",
     "pops": "x = [0] * 500000\nfor i in range(400000):\n    x.pop(0)",
     "finds": "x = 'a' * 10 ** 7\nfor i in range(100000):\n    y = 'b' in x",
+    "shared tuples as a key": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {t: 1}",
+    "shared tuples set": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {t}",
+    "shared tuples to set": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = set([t])",
+    "shared tuples looked up": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\nx = d.get(t)",
+    "shared tuples subscript": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\nd[t] = 1",
+    "shared tuples deleted": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\ndel d[t]",
+    "shared tuples updated": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\nd.update([(t, 1)])",
+    "shared tuples paired": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nd = dict([(t, 1)])",
+    "shared tuples added": "t = (1,)\ns = {1}\nfor i in range(60):\n    t = (t, t)\ns.add(t)",
+    "shared tuples comprehended": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {k: 1 for k in [t]}",
+    "fraction in a range": "x = 1.5 in range(10 ** 15)",
+    "large range as a value": "x = range(10 ** 15)",
+    "round": "x = round(5, -10 ** 9)",
+    "open percent keys": "x = ('%(' * 10 ** 5) % dict(a=1)",
+    "long percent flags": "x = ('%' + ' ' * 100 + '999999999d') % 1",
+    "percent key hides a width": "x = '%(a%b)999999999d' % {'a%b': 1}",
+    "long constant in a loop": f"for i in range(10 ** 6):\n    x = '{'a' * 390000}'",
+    "long template in a loop": f"for i in range(10 ** 6):\n    x = '{'{{ ' * 130000}'",
+    "long format in a loop": f"t = '{'a{}' * 100000}'\nfor i in range(10 ** 6):\n    x = t.format()",
+    "source too long": "#" * 400_001,
+    "wide source": "x = [" + "[]," * 300000 + "]",
     "long digits": "x = int('9' * 10 ** 6)",
 }
 
@@ -182,14 +203,24 @@ def test_hostile_json_is_refused() -> None:
 
 def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
     large = tmp_path / "large.py"
-    large.write_bytes(b"#" * 5_000_000)
-    with pytest.raises(ConfigError, match="larger than 4 MB"):
+    large.write_bytes(b"#" * 400_001)
+    with pytest.raises(ConfigError, match="larger than 400 kB"):
         Config.fromfile(large)
     binary = tmp_path / "binary.py"
     binary.write_bytes(b"x = 1\ny = '\xff\xfe'\n")
     with pytest.raises(ConfigError) as caught:
         Config.fromfile(binary)
     assert str(caught.value.origin) == f"{binary}:2"
+
+
+@pytest.mark.parametrize("base", ["base.py", "/etc/base.py", "../base.py"])
+def test_text_reaches_no_file(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.py").write_text("secret = 1")
+    for text in (f"_base_ = '{base}'", "from x import read_base\nwith read_base():\n    from .base import *"):
+        with pytest.raises(ConfigError) as caught:
+            Config.fromstring(text)
+        assert caught.value.code == "config-base"
 
 
 def test_evaluating_configs_imports_neither_torch_nor_numpy() -> None:
