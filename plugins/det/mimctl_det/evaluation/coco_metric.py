@@ -195,7 +195,7 @@ def coco_rows(
                 continue
             row = {"image_id": image_id, "category_id": category, "score": score}
             if kind == "segm":
-                row["segmentation"] = _text_code(record["masks"][number])  # no box: COCO would take its area
+                row["segmentation"] = record["masks"][number]  # no box: COCO would take its area
             else:
                 row["bbox"] = box
             rows.append(row)
@@ -230,8 +230,3 @@ def _annotation(image_id: Any, instance: Mapping[str, Any], height: int, width: 
         code = coder.merge(codes) if isinstance(codes, list) else codes
         found["segmentation"], found["area"] = code, float(coder.area(code))
     return found
-
-
-def _text_code(code: Mapping[str, Any]) -> dict[str, Any]:
-    counts = code["counts"]
-    return {"size": list(code["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}

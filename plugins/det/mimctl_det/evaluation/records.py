@@ -59,13 +59,21 @@ def has_truth(sample: Sample) -> bool:
 
 
 def encode_masks(masks: Any) -> list[dict[str, Any]]:
-    """Return COCO's run-length codes of masks (N, H, W); codes stay as they are."""
+    """Return COCO's run-length codes of masks (N, H, W), `counts` as text; codes are taken as they are."""
     from faster_coco_eval.core import mask as coder
 
-    if isinstance(masks, list):
-        return masks
-    stacked = np.asarray(to_array(masks), np.uint8)
-    return [coder.encode(np.asfortranarray(each)) for each in stacked]
+    if not isinstance(masks, list):
+        stacked = np.asarray(to_array(masks), np.uint8)
+        masks = [coder.encode(np.asfortranarray(each)) for each in stacked]
+    return [_plain_code(each) for each in masks]
+
+
+def _plain_code(code: Mapping[str, Any]) -> dict[str, Any]:
+    counts = code["counts"]
+    return {
+        "size": [int(each) for each in code["size"]],
+        "counts": counts.decode() if isinstance(counts, bytes) else counts,
+    }
 
 
 def to_array(value: Any) -> np.ndarray[Any, Any]:
