@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 from mimctl.config import Config
 from mimctl.engine import distributed
+from mimctl.engine.bases import find_base
 from mimctl.engine.checkpoint import use_weights
 from mimctl.engine.events import open_events, plain
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import configure_logging, get_logger
-from mimctl.engine.registry import canonical_scope, package_of_scope
 from mimctl.engine.runner import Runner
 from mimctl.engine.work_dir import locked, put_earlier_run_away
 from mimctl.errors import ConfigError
@@ -74,7 +73,7 @@ def load_config(spec: RunSpec) -> Config:
     """Read the spec's config with its overrides, import what it names in `custom_imports`."""
     if spec.config is None:
         raise ConfigError("the run has no config", code="missing-argument")
-    cfg = Config.fromfile(spec.config, overrides=spec.overrides, search=_base_in_package)
+    cfg = Config.fromfile(spec.config, overrides=spec.overrides, search=find_base)
     imports = cfg.get("custom_imports")
     if imports:
         for name in [imports["imports"]] if isinstance(imports["imports"], str) else imports["imports"]:
@@ -114,7 +113,7 @@ def make_runner(cfg: Config, spec: RunSpec) -> Runner:
     configure_logging(events=runner.events)
     own = run_dir_of(spec)
     if own is not None:
-        runner.set_log_dir(own)
+        runner.log_dir, runner.timestamp = own, own.name
     return runner
 
 
@@ -160,21 +159,6 @@ def _work_dir_in_use(work_dir: Path, cfg: Config, spec: RunSpec) -> Iterator[Non
                 get_logger().info("the earlier run's files were moved to %s", moved)
         cfg.dump(config_file)
         yield
-
-
-def _base_in_package(reference: str) -> Path:
-    """Return the file of `toolbox::folder/name.py` among the configs of an installed toolbox."""
-    name, _, inner = reference.partition("::")
-    package = name if name.startswith("mimctl_") else package_of_scope(canonical_scope(name))
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "configs" / inner
-        if path.is_file():
-            return path
-        found = sorted((Path(folder) / "configs").rglob(Path(inner).name))
-        if len(found) == 1:
-            return found[0]
-    raise ConfigError(f"`{reference}` names no config of an installed toolbox", code="config-base")
 
 
 def _import_custom(name: str, *, is_optional: bool) -> None:

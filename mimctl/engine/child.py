@@ -22,6 +22,7 @@ from mimctl.engine.events import EventWriter, open_events, plain
 from mimctl.errors import ExitCode, MimctlError, render
 from mimctl.spec import RunSpec
 
+SLURM_VARIABLES = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
 TERMINATED = 128 + signal.SIGTERM
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -63,7 +64,14 @@ def run(spec: RunSpec) -> int:
 
 
 def prepare_process(spec: RunSpec) -> None:
-    """Hide GPUs from a run on the CPU; let modules of the current folder be imported if the config asks for them."""
+    """Hide GPUs from a run on the CPU; let modules of the current folder be imported if the config asks for them.
+
+    Under Slurm srun's variables are translated to torch's; what the job script has set is left alone.
+    """
+    if spec.launcher.kind == "slurm":
+        for ours, theirs in SLURM_VARIABLES.items():
+            if theirs in os.environ:
+                os.environ.setdefault(ours, os.environ[theirs])
     if spec.launcher.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if spec.config is not None and _has_custom_imports(spec):
@@ -173,9 +181,10 @@ def _has_custom_imports(spec: RunSpec) -> bool:
     if any(key.split(".")[0] == "custom_imports" for key in spec.overrides):
         return True
     from mimctl.config import Config
+    from mimctl.engine.bases import find_base
 
     try:
-        return bool(Config.fromfile(spec.config or "", search=lambda _: Path(os.devnull)).get("custom_imports"))
+        return bool(Config.fromfile(spec.config or "", search=find_base).get("custom_imports"))
     except MimctlError:
         return False
 

@@ -45,14 +45,12 @@ def get_device() -> torch.device:
 
 
 def init(launcher: str = "none", *, backend: str | None = None, timeout_s: float | None = None) -> None:
-    """Join the process group that the launcher has put into the environment; `none` and one rank need none.
+    """Join the process group that the launcher has put into the environment; `none` needs no group.
 
     CPU tensors travel over gloo in any case; CUDA tensors over `backend` (default nccl) where a GPU is visible.
     """
     if launcher == "none" or is_distributed():
         return
-    if launcher == "slurm":
-        _take_slurm_environment()
     kind = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(get_local_rank() % torch.cuda.device_count())
@@ -150,11 +148,3 @@ def _decode(body: Tensor) -> Any:
 
     with torch.serialization.safe_globals(numpy_globals()):
         return torch.load(io.BytesIO(body.numpy().tobytes()), map_location="cpu", weights_only=True)
-
-
-def _take_slurm_environment() -> None:
-    """Translate srun's variables into torch's; what the job script has set is left alone."""
-    pairs = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
-    for ours, theirs in pairs.items():
-        if theirs in os.environ:
-            os.environ.setdefault(ours, os.environ[theirs])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mimctl.engine import distributed
-from mimctl.engine.registry import MODEL_WRAPPERS
+from mimctl.engine.registry import MODEL_WRAPPERS, MODELS
 
 # Newer torch warns about the old name of the same option.
 _DDP_OPTIONS = inspect.signature(DistributedDataParallel.__init__).parameters
@@ -45,6 +45,28 @@ class DistributedModel(DistributedDataParallel):
         """Return the model's predictions; no exchange is needed."""
         module: Any = self.module
         return module.test_step(data)
+
+
+def build_model(
+    cfg: nn.Module | Mapping[str, Any], data_preprocessor: Any, device: torch.device, options: Mapping[str, Any]
+) -> nn.Module:
+    """Build a model from its config and wrap it for `device` and the ranks.
+
+    `data_preprocessor` is taken where the model's config has none. `options` are a config's top-level keys, of which
+    `model_wrapper_cfg`, `find_unused_parameters` and `sync_bn` count.
+    """
+    if isinstance(cfg, nn.Module):
+        model = cfg
+    else:
+        preprocessing = {} if data_preprocessor is None else {"data_preprocessor": data_preprocessor}
+        model = MODELS.build({**preprocessing, **cfg})
+    return wrap_model(
+        model,
+        device,
+        wrapper_cfg=options.get("model_wrapper_cfg"),
+        find_unused_parameters=bool(options.get("find_unused_parameters", False)),
+        sync_bn=options.get("sync_bn"),
+    )
 
 
 def wrap_model(

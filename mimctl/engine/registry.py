@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import importlib
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,26 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mimctl.config.scopes import FALLBACK_SCOPES, canonical_scope
+from mimctl.config.values import LazyReference
 from mimctl.errors import ConfigError, nearest
 
 _SCOPE: contextvars.ContextVar[str | None] = contextvars.ContextVar("mimctl_registry_scope", default=None)
-
-FALLBACK_SCOPES = ("vision", "engine")
-SCOPE_ALIASES = {
-    "mmengine": "engine",
-    "mmcv": "vision",
-    "mmdet": "det",
-    "mmcls": "cls",
-    "mmpretrain": "cls",
-    "mmseg": "seg",
-    "mmpose": "pose",
-    "mmocr": "ocr",
-}
-
-
-def canonical_scope(scope: str) -> str:
-    """Return our name of a scope: OpenMMLab's names are aliases."""
-    return SCOPE_ALIASES.get(scope, scope)
 
 
 @contextlib.contextmanager
@@ -62,6 +48,20 @@ def scope_of_module(module: str) -> str:
     if parts[0].startswith("mimctl_"):
         return parts[0].removeprefix("mimctl_")
     return "user"
+
+
+def name_of_reference(reference: LazyReference) -> str:
+    """Return the registered name that a class imported by a pure-Python config stands for.
+
+    Nothing is imported here: what no registry knows is refused, whatever module it names.
+    """
+    top = reference.module.partition(".")[0]
+    scope = canonical_scope(top)
+    if scope == top:
+        own = scope_of_module(reference.module)
+        # torch's classes are registered by the engine; a module of nobody's is user code.
+        scope = "engine" if top == "torch" else own
+    return f"{scope}.{reference.name or reference.module.rpartition('.')[2]}"
 
 
 @cache
@@ -142,14 +142,22 @@ class Registry:
         arguments = {**defaults, **dict(cfg)}
         scope = arguments.pop("_scope_", None) or scope
         kind = arguments.pop("type", None)
+        if isinstance(kind, LazyReference):
+            kind = name_of_reference(kind)
         if kind is None:
             raise ConfigError(f"a {self.kind} needs `type`", code="missing-type", causes=[f"got {dict(cfg)!r:.200}"])
         target = self.get(kind, scope) if isinstance(kind, str) else kind
         if target is None:
             raise self._unknown(kind, scope)
         inner = kind.split(".", 1)[0] if isinstance(kind, str) and "." in kind else scope
-        with use_scope(inner):
-            return target(*args, **arguments)
+        with use_scope(None if inner == "user" else inner):
+            try:
+                return target(*args, **arguments)
+            except TypeError as err:
+                wrong = _wrong_arguments(target, args, arguments)
+                if wrong is None:
+                    raise
+                raise wrong from err
 
     def names(self) -> list[str]:
         """Return all known names of this kind: loaded ones and those in the tables of the scopes in use."""
@@ -182,14 +190,38 @@ class Registry:
         return True
 
     def _unknown(self, name: str, scope: str | None) -> ConfigError:
-        near = nearest(name.rpartition(".")[2], self.names())
-        searched = ", ".join(self._search_order(scope))
+        bare = name.rpartition(".")[2]
+        near = nearest(bare, self.names())
+        hints = [f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []
+        hints += [f"toolbox `{each}` has it: write `{each}.{bare}`" for each in self._scopes_that_have(bare)]
         return ConfigError(
             f"unknown {self.kind} `{name}`",
             code="unknown-type",
-            causes=[f"searched the scopes {searched}"],
-            hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else [],
+            causes=[f"searched the scopes {', '.join(self._search_order(scope))}"],
+            hints=hints,
         )
+
+    def _scopes_that_have(self, name: str) -> list[str]:
+        from importlib.metadata import entry_points
+
+        scopes = {entry.name for entry in entry_points(group="mimctl.plugins")}
+        return sorted(scope for scope in scopes if name in type_table(scope).get(self.kind, {}))
+
+
+def _wrong_arguments(target: Any, args: tuple[Any, ...], arguments: Mapping[str, Any]) -> ConfigError | None:
+    """Say which argument `target` refuses; None where the arguments fit and the error came from inside."""
+    try:
+        signature = inspect.signature(target)
+        signature.bind(*args, **arguments)
+    except TypeError as err:
+        known = list(signature.parameters)
+        unknown = [name for name in arguments if name not in known]
+        near = nearest(unknown[0], known) if unknown else []
+        hints = [f"did you mean `{near[0]}`?"] if near else [f"it takes {', '.join(f'`{name}`' for name in known)}"]
+        return ConfigError(f"`{_place(target)}`: {err}", code="bad-argument", hints=hints)
+    except ValueError:  # a class without a signature
+        return None
+    return None
 
 
 def _calling_scope(obj: Any) -> str:
@@ -228,4 +260,3 @@ VISUALIZERS = Registry("visualizer")
 VISBACKENDS = Registry("vis_backend")
 LOG_PROCESSORS = Registry("log_processor")
 INFERENCERS = Registry("inferencer")
-

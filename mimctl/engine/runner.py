@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,8 +12,9 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from mimctl.config.values import copy_value
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import find_latest, load_checkpoint, save_checkpoint
+from mimctl.engine.checkpoint import load_checkpoint, save_checkpoint
 from mimctl.engine.events import EventWriter
 from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import Hook, acts_at, get_priority
@@ -23,14 +23,14 @@ from mimctl.engine.log import configure_logging, get_logger
 from mimctl.engine.log_processor import LogProcessor
 from mimctl.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, TrainLoop, ValLoop
 from mimctl.engine.messages import MessageHub
-from mimctl.engine.model import allow_missing_pretrained
 from mimctl.engine.optim import OptimWrapper, build_optim_wrapper
 from mimctl.engine.optim.scale_lr import scale_lr
-from mimctl.engine.parallel import bare_model, wrap_model
+from mimctl.engine.parallel import bare_model, build_model
+from mimctl.engine.process import apply_environment, check_environment
 from mimctl.engine.random import choose_seed, seed_everything
-from mimctl.engine.registry import LOG_PROCESSORS, LOOPS, MODELS, RUNNERS, VISUALIZERS, use_scope
+from mimctl.engine.registry import LOG_PROCESSORS, LOOPS, RUNNERS, VISUALIZERS, use_scope
 from mimctl.engine.schedule.build import RunLengths, Schedulers, build_param_schedulers
-from mimctl.engine.state import collect_state, load_weights, restore_state
+from mimctl.engine.state import collect_state, load_or_resume, load_weights, restore_state
 from mimctl.engine.visualization import Visualizer
 from mimctl.errors import ConfigError
 
@@ -78,7 +78,7 @@ class Runner:
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "cfg")}
         self.cfg: Any = cfg if cfg is not None else given
-        self._parts = {name: _copied(value) for name, value in given.items()}
+        self._parts = {name: copy_value(value) for name, value in given.items()}
         self.scope = default_scope
         self.load_from = load_from
         self.is_resuming = bool(resume)
@@ -88,8 +88,9 @@ class Runner:
         self._is_loaded = False
 
         environment = dict(env_cfg or {})
+        check_environment(environment)
+        apply_environment(environment)
         distributed.init(launcher, backend=dict(environment.get("dist_cfg") or {}).get("backend"))
-        torch.backends.cudnn.benchmark = bool(environment.get("cudnn_benchmark", False))
         self.device = distributed.get_device()
         self._set_seed(**dict(randomness or {}))
 
@@ -113,27 +114,19 @@ class Runner:
         if "model" not in cfg:
             raise ConfigError("the config has no `model`", code="missing-argument")
         arguments = {key: cfg[key] for key in keys if key in cfg}
-        arguments.setdefault("work_dir", "work_dirs")
+        stem = Path(getattr(cfg, "filename", None) or "run").stem
+        arguments["work_dir"] = arguments.get("work_dir") or Path("work_dirs", stem)
         return cls(**arguments, cfg=cfg)
 
     from_config = from_cfg
-
-    def set_log_dir(self, folder: Path) -> None:
-        """Put logs and scalars of this run into `folder` instead of one named after the time."""
-        self.log_dir = folder
-        self.timestamp = folder.name
-
-    # Running
 
     def train(self) -> nn.Module:
         """Train to the end and return the model."""
         with self._running("train"), use_scope(self.scope):
             loop = self.train_loop
-            self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
-            if self.has_validation:
-                _ = self.val_loop
+            # What the config gets wrong shows before the first iteration, not after the first epoch.
+            _ = self.param_schedulers, self.visualizer, self.val_loop if self.has_validation else None
             self.call_hook("before_run")
-            self._initialize_weights()
             self._load()
             self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
             model = loop.run()
@@ -173,20 +166,9 @@ class Runner:
     @cached_property
     def model(self) -> nn.Module:
         """Return the model on its device, wrapped where there are several ranks."""
-        cfg = self._parts["model"]
-        if not isinstance(cfg, nn.Module):
-            if self._parts["data_preprocessor"] is not None:
-                cfg = {"data_preprocessor": self._parts["data_preprocessor"], **cfg}
-            with use_scope(self.scope):
-                cfg = MODELS.build(cfg)
         options = self.cfg if isinstance(self.cfg, Mapping) else {}
-        return wrap_model(
-            cfg,
-            self.device,
-            wrapper_cfg=options.get("model_wrapper_cfg"),
-            find_unused_parameters=bool(options.get("find_unused_parameters", False)),
-            sync_bn=options.get("sync_bn"),
-        )
+        with use_scope(self.scope):
+            return build_model(self._parts["model"], self._parts["data_preprocessor"], self.device, options)
 
     @property
     def bare_model(self) -> nn.Module:
@@ -256,8 +238,6 @@ class Runner:
         """Return the config as text that can be loaded again, "" where there is none."""
         return str(getattr(self.cfg, "pretty_text", ""))
 
-    # Where a run stands
-
     @property
     def has_validation(self) -> bool:
         """Return whether the config describes a validation."""
@@ -269,29 +249,34 @@ class Runner:
         return self.mode == "train"
 
     @property
+    def has_trained(self) -> bool:
+        """Return whether there is a training loop, running or finished."""
+        return "train_loop" in self.__dict__
+
+    @property
     def is_by_epoch(self) -> bool:
-        """Return whether the training counts epochs."""
-        return not self.is_training or self.train_loop.is_by_epoch
+        """Return whether the training counts epochs (true without one)."""
+        return not self.has_trained or self.train_loop.is_by_epoch
 
     @property
     def epoch(self) -> int:
         """Return the number of finished epochs."""
-        return self.train_loop.epoch if self.is_training else 0
+        return self.train_loop.epoch if self.has_trained else 0
 
     @property
     def iter(self) -> int:
         """Return the number of finished iterations."""
-        return self.train_loop.iter if self.is_training else 0
+        return self.train_loop.iter if self.has_trained else 0
 
     @property
     def max_epochs(self) -> int:
-        """Return the number of epochs of the training, 1 for iteration-based ones."""
-        return self.train_loop.max_epochs if self.is_training else 1
+        """Return the number of epochs of the training, 1 for iteration-based ones and without one."""
+        return self.train_loop.max_epochs if self.has_trained else 1
 
     @property
     def max_iters(self) -> int:
-        """Return the number of iterations of the training."""
-        return self.train_loop.max_iters if self.is_training else 1
+        """Return the number of iterations of the training, 1 without one."""
+        return self.train_loop.max_iters if self.has_trained else 1
 
     @property
     def train_dataloader(self) -> Any:
@@ -344,8 +329,6 @@ class Runner:
         restore_state(self, self.load_checkpoint(filename, strict=True))
         get_logger().info("resumed from %s: epoch %d, iteration %d", filename, self.epoch, self.iter)
 
-    # Inside
-
     @contextlib.contextmanager
     def _running(self, mode: str) -> Iterator[None]:
         self.mode = mode
@@ -353,6 +336,16 @@ class Runner:
         intervals = [int(getattr(hook, "interval", 0)) for hook in self.hooks if isinstance(hook, LoggerHook)]
         self.message_hub.window = max([self.log_processor.window_size, *intervals])
         configure_logging(level=self._log_level, log_file=self.log_dir / f"{self.timestamp}.log", events=self.events)
+        get_logger().info(
+            "%s: seed %d, %s, %d process(es), torch %s",
+            mode,
+            self.seed,
+            self.device,
+            self.world_size,
+            torch.__version__,
+        )
+        if mode == "train":
+            self.visualizer.add_config(self.cfg)
         try:
             yield
         finally:
@@ -362,42 +355,22 @@ class Runner:
         with self._running(mode), use_scope(self.scope):
             loop = self.val_loop if mode == "val" else self.test_loop
             self.call_hook("before_run")
-            self._load()
+            self._load(initialize=False)
             metrics: dict[str, float] = loop.run()
             self.call_hook("after_run")
         return metrics
 
-    def _initialize_weights(self) -> None:
-        model: Any = self.bare_model
-        if self._is_loaded or not hasattr(model, "init_weights"):
-            return
-        comes_from_elsewhere = self.is_resuming or self.load_from is not None
-        with allow_missing_pretrained() if comes_from_elsewhere else contextlib.nullcontext():
-            model.init_weights()
-
-    def _load(self) -> None:
-        """Resume or load weights once, as the config says."""
-        if self._is_loaded:
-            return
-        self._is_loaded = True
-        resume = self._parts["resume"]
-        wanted = resume if isinstance(resume, str) and resume != "auto" else None
-        if self.is_resuming and wanted is None:
-            found = find_latest(self.work_dir)
-            wanted = str(found) if found else self.load_from
-            if wanted is None:
-                get_logger().info("nothing to resume in %s: the run starts anew", self.work_dir)
-                self.is_resuming = False
-        if self.is_resuming and wanted is not None:
-            self.resume(wanted)
-        elif self.load_from is not None:
-            self.load_checkpoint(self.load_from)
+    def _load(self, *, initialize: bool = True) -> None:
+        if not self._is_loaded:
+            self._is_loaded = True
+            resume = self._parts["resume"]
+            load_or_resume(self, resume=resume, load_from=self.load_from, initialize=initialize)
 
     def _set_seed(self, seed: int | None = None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
         self.seed = choose_seed() if seed is None else int(seed)
         self.diff_rank_seed = diff_rank_seed
         self.deterministic = deterministic
-        seed_everything(self.seed + (distributed.get_rank() if diff_rank_seed else 0), deterministic=deterministic)
+        seed_everything(self.seed + (self.rank if diff_rank_seed else 0), deterministic=deterministic)
 
     def _needed(self, key: str, verb: str) -> Any:
         value = self._parts[key]
@@ -418,10 +391,6 @@ class Runner:
         batch_size = getattr(self.train_loop.dataloader.batch_sampler, "batch_size", 1)
         accumulated = getattr(wrapper, "_accumulative_counts", 1)
         scale_lr(wrapper, self._parts["auto_scale_lr"], batch_size * self.world_size * accumulated)
-
-
-def _copied(value: Any) -> Any:
-    return copy.deepcopy(value) if isinstance(value, (dict, list)) else value
 
 
 def _experiment_name(cfg: Any, timestamp: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 from mimctl import __version__
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import load_state_dict
+from mimctl.engine.checkpoint import find_latest, load_state_dict
 from mimctl.engine.events import plain
 from mimctl.engine.feed import set_sampler_seed
 from mimctl.engine.log import get_logger
+from mimctl.engine.model import allow_missing_pretrained
 from mimctl.engine.random import rng_state, set_rng_state
 from mimctl.engine.schedule.build import flat
 
@@ -67,6 +69,30 @@ def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
         set_rng_state(states[rank])
     else:
         get_logger().warning("the checkpoint has no random state for this number of ranks: the run goes on reseeded")
+
+
+def load_or_resume(runner: Runner, *, resume: bool | str, load_from: str | None, initialize: bool) -> None:
+    """Give the model its weights: those of the run that is resumed, else of `load_from`, else initial ones.
+
+    `resume` is a path, or true (or "auto") for the newest whole checkpoint of the work dir; without one there the
+    run starts anew. `initialize` says whether the model's `init_cfg` is followed first.
+    """
+    wanted = resume if isinstance(resume, str) and resume != "auto" else None
+    if runner.is_resuming and wanted is None:
+        found = find_latest(runner.work_dir)
+        wanted = str(found) if found else load_from
+    if runner.is_resuming and wanted is None:
+        get_logger().info("nothing to resume in %s: the run starts anew", runner.work_dir)
+        runner.is_resuming = False
+    model: Any = runner.bare_model
+    if initialize and hasattr(model, "init_weights"):
+        comes_from_elsewhere = runner.is_resuming or load_from is not None
+        with allow_missing_pretrained() if comes_from_elsewhere else contextlib.nullcontext():
+            model.init_weights()
+    if runner.is_resuming and wanted is not None:
+        runner.resume(wanted)
+    elif load_from is not None:
+        runner.load_checkpoint(load_from)
 
 
 def load_weights(runner: Runner, checkpoint: Checkpoint, *, strict: bool = False) -> None:

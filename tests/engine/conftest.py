@@ -62,7 +62,7 @@ class ToyMetric(BaseMetric):
         return {"accuracy": sum(results) / len(results)}
 
 
-def loader(size: int = 12, *, shuffle: bool = True, **options: Any) -> dict[str, Any]:
+def toy_loader(size: int = 12, *, shuffle: bool = True, **options: Any) -> dict[str, Any]:
     """Return a dataloader config over ToyData."""
     return {
         "dataset": ToyData(size),
@@ -74,6 +74,12 @@ def loader(size: int = 12, *, shuffle: bool = True, **options: Any) -> dict[str,
 
 
 @pytest.fixture
+def loader() -> Callable[..., dict[str, Any]]:
+    """Return the function that makes dataloader configs."""
+    return toy_loader
+
+
+@pytest.fixture
 def make_runner(tmp_path: Path) -> Callable[..., Runner]:
     """Return a function that makes a Runner of the toy experiment; keywords replace the Runner's own."""
 
@@ -81,8 +87,8 @@ def make_runner(tmp_path: Path) -> Callable[..., Runner]:
         arguments: dict[str, Any] = {
             "model": ToyModel,
             "work_dir": tmp_path / "run",
-            "train_dataloader": loader(),
-            "val_dataloader": loader(4, shuffle=False),
+            "train_dataloader": toy_loader(),
+            "val_dataloader": toy_loader(4, shuffle=False),
             "train_cfg": {"by_epoch": True, "max_epochs": 3},
             "val_cfg": {},
             "val_evaluator": [ToyMetric()],

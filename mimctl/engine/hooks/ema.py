@@ -68,6 +68,12 @@ class EMAHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._swap(runner)
 
+    def before_test_epoch(self, runner: Runner) -> None:
+        self._swap(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._swap(runner)
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         if self.ema_model is None or not self._is_averaging(runner):
             return

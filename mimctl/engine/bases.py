@@ -1,0 +1,28 @@
+"""Find configs that a `_base_` names inside an installed toolbox (`det::rtmdet/rtmdet_s.py`)."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from mimctl.config.scopes import canonical_scope
+from mimctl.engine.registry import package_of_scope
+from mimctl.errors import ConfigError
+
+
+def find_base(reference: str) -> Path:
+    """Return the file of `toolbox::folder/name.py` among the toolbox's configs; a bare name is searched for."""
+    name, _, inner = reference.partition("::")
+    package = name if name.startswith("mimctl_") else package_of_scope(canonical_scope(name))
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        spec = None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        configs = Path(folder) / "configs"
+        if (configs / inner).is_file():
+            return configs / inner
+        found = sorted(configs.rglob(Path(inner).name))
+        if len(found) == 1:
+            return found[0]
+    raise ConfigError(f"`{reference}` names no config of an installed toolbox", code="config-base")
