@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mimctl import settings as settings_module
-from mimctl.errors import MimctlError, UsageError, nearest
+from mimctl.errors import MimctlError
+from mimctl.pages import explain as explain
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from mimctl.environment.model import Environment, Target
     from mimctl.index.client import IndexClient
     from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
+    from mimctl.launch.dataset import DatasetReport
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
     from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
     from mimctl.plugin.discover import BrokenPlugin, Plugin
     from mimctl.site.build import SiteReport
-    from mimctl.transfer import TransferSettings
     from mimctl.wheels.build import BuildReport
     from mimctl.wheels.matrix import Matrix
     from mimctl.zoo.download import Downloaded
@@ -98,7 +99,7 @@ def train(
         _config_options(config),
         options or verbs.TrainOptions(),
         launch,
-        place=_workplace(settings, launch),
+        place=_workplace(settings, launch, watch),
         models=_models(settings, watch),
         listener=listener,
     )
@@ -114,6 +115,7 @@ def test(
     show_dir: Path | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
+    watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> RunResult:
     """Measure a checkpoint on the config's test set; `result["metrics"]` holds the figures.
@@ -130,7 +132,7 @@ def test(
         _config_options(config),
         checkpoint,
         launch,
-        place=_workplace(settings, launch),
+        place=_workplace(settings, launch, watch),
         out=out,
         show_dir=show_dir,
         dry_run=dry_run,
@@ -164,10 +166,22 @@ def infer(
         inputs,
         options or verbs.InferOptions(),
         launch,
-        place=_workplace(settings, launch),
+        place=_workplace(settings, launch, watch),
         models=_models(settings, watch),
         listener=listener,
     )
+
+
+def describe_data(plugin: str, folder: Path, *, out: Path, settings: Settings | None = None) -> DatasetReport:
+    """Return what a toolbox finds in a folder of data; lists of a split that has to be made go below `out`.
+
+    Raises MimctlError[bad-data] with the report where the folder cannot be trained on.
+    """
+    from mimctl.launch.dataset import describe_folder
+    from mimctl.plugin.discover import get_plugin
+
+    place = _workplace(settings or settings_module.load())
+    return describe_folder(get_plugin(plugin, place.plugins), folder, python=place.python, out=out)
 
 
 def _launch_options() -> LaunchOptions:
@@ -182,12 +196,15 @@ def _config_options(config: ConfigOptions | str) -> ConfigOptions:
     return ConfigOptions(config=config) if isinstance(config, str) else config
 
 
-def _workplace(settings: Settings, launch: LaunchOptions | None = None) -> Workplace:
+def _workplace(settings: Settings, launch: LaunchOptions | None = None, watch: Watch | None = None) -> Workplace:
     from mimctl.launch.workplace import find_workplace
 
     # Looking for GPUs costs a process; no need where the answer would change nothing.
     counts = launch is not None and launch.launcher != "slurm" and launch.gpus != 0 and launch.procs is None
-    return find_workplace(settings, counts_gpus=counts)
+    place = find_workplace(settings, counts_gpus=counts)
+    if watch is not None:
+        watch.note(f"target: {place.python} ({place.source})")
+    return place
 
 
 def _models(settings: Settings, watch: Watch | None) -> Models:
@@ -200,12 +217,12 @@ def show_config(
     plugin: str | None, config: str, cfg_options: Sequence[str] = (), *, settings: Settings | None = None
 ) -> Config:
     """Return a config with its bases and overrides resolved; a bare name is looked up in `plugin`."""
-    from mimctl.launch.experiment import load_config, parse_overrides
+    from mimctl.launch.experiment import existing_config, load_config, parse_overrides
     from mimctl.plugin.configs import find_config
     from mimctl.plugin.discover import get_plugin
 
     place = _workplace(settings or settings_module.load())
-    path = find_config(config, get_plugin(plugin, place.plugins)) if plugin else _existing(config)
+    path = find_config(config, get_plugin(plugin, place.plugins)) if plugin else existing_config(config)
     return load_config(path, parse_overrides(cfg_options), place.working_plugins)
 
 
@@ -222,44 +239,9 @@ def lint_config(
     check_config(evaluated, type_tables(place.working_plugins, import_roots(place.paths)))
 
 
-def _existing(config: str) -> Path:
-    path = Path(config).expanduser()
-    if not path.is_file():
-        raise UsageError(
-            f"config `{config}` does not exist",
-            code="config-not-found",
-            hints=["a toolbox's config by name: put the toolbox before it, `mimctl config show det NAME`"],
-        )
-    return path
-
-
 def show_settings(*, settings: Settings | None = None) -> Settings:
     """Return all settings of mimctl, each with its origin."""
     return settings or settings_module.load()
-
-
-def explain(code: str) -> str:
-    """Return the page on an error code (Markdown); raise UsageError[unknown-code] with the nearest codes."""
-    pages = error_pages()
-    if code in pages:
-        return pages[code].read_text(encoding="utf-8")
-    near = nearest(code, set(pages))
-    raise UsageError(
-        f"there is no page on `{code}`",
-        code="unknown-code",
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"]
-        if near
-        else ["all codes: `mimctl explain`"],
-    )
-
-
-def error_pages() -> dict[str, Path]:
-    """Return error code → its page, shipped with the package, or in a checkout's docs."""
-    package = Path(__file__).parent
-    for folder in (package / "error_pages", package.parent / "docs" / "errors"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.md"))}
-    return {}
 
 
 def prepare_install(
@@ -271,6 +253,7 @@ def prepare_install(
     """
     from mimctl.installer.backend import choose_backend
     from mimctl.installer.prepare import prepare_install as prepare
+    from mimctl.zoo.weights import transfer_settings
 
     settings = settings or settings_module.load()
     facts = env(settings=settings)
@@ -281,7 +264,7 @@ def prepare_install(
         backend=choose_backend(facts, settings.installer, offline=settings.offline),
         torch_index=settings.torch_index,
         options=options,
-        transfer=_transfer(settings),
+        transfer=transfer_settings(settings),
     )
 
 
@@ -414,11 +397,6 @@ def build_wheels(
 
 def _client(settings: Settings) -> IndexClient:
     from mimctl.index.client import IndexClient
+    from mimctl.zoo.weights import transfer_settings
 
-    return IndexClient(settings.index, _transfer(settings), settings.cache_dir, settings.offline)
-
-
-def _transfer(settings: Settings) -> TransferSettings:
-    from mimctl.transfer import TransferSettings
-
-    return TransferSettings(offline=settings.offline, timeout_s=settings.http_timeout_s, retries=settings.http_retries)
+    return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)

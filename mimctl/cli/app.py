@@ -120,7 +120,7 @@ def from_os(error: OSError) -> MimctlError:
             causes=[str(error)],
             hints=["choose a folder that you may write to"],
         )
-    return MimctlError(f"the system refused: {error.strerror or error}", code="system", causes=[str(error)])
+    return MimctlError(f"the system refused {place}: {error.strerror or error}", code="system", causes=[str(error)])
 
 
 def _bug(error: Exception) -> MimctlError:

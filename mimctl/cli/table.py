@@ -37,6 +37,7 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("uninstall", INSTALLING, "Remove a toolbox"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
     _verb("download", MODELS, "Fetch a model's config and weights"),
+    _verb("data", MODELS, "Look at a folder of images before training on it"),
     _verb("train", MODELS, "Train a model on your data or a config's"),
     _verb("test", MODELS, "Measure a checkpoint on a config's test set"),
     _verb("infer", MODELS, "Run a model on images"),
@@ -100,5 +101,5 @@ OTHER_WORDS: dict[str, str] = {
 }
 """Words of other tools → ours."""
 
-PLUGIN_VERBS = ("browse", "analyze", "flops", "benchmark", "convert", "publish", "data")
+PLUGIN_VERBS = ("browse", "analyze", "flops", "benchmark", "convert", "publish")
 """Verbs that a toolbox may offer beside train, test and infer."""

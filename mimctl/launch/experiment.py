@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.errors import ConfigError, MimctlError, Origin
+from mimctl.errors import ConfigError, MimctlError, Origin, UsageError
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, find_package
 
@@ -138,3 +138,15 @@ def _remote_weights(value: Any) -> Iterator[str]:
 def is_address(value: object) -> bool:
     """Whether a config value names something on the network (or a table of addresses) and no local file."""
     return isinstance(value, str) and "://" in value and not value.startswith("file://")
+
+
+def existing_config(config: str) -> Path:
+    """Return the path of a config that is named without its toolbox; raise UsageError[config-not-found]."""
+    path = Path(config).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"config `{config}` does not exist",
+            code="config-not-found",
+            hints=["a toolbox's config by name: add `--plugin det`"],
+        )
+    return path

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from mimctl import api
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
+from mimctl.pages import error_pages
+from mimctl.pages import explain as page_on
 
 
 @verb("explain", examples=["mimctl explain no-compatible-wheel", "mimctl explain"], reads_files=False)
@@ -14,9 +15,9 @@ from mimctl.cli.result import Result, table
 def explain(context: Context, code: str | None) -> Result:
     """Print what an error code means, why it happens and what to type; all codes without one."""
     if code is not None:
-        text = api.explain(code)
+        text = page_on(code)
         return Result(data={"code": code, "page": text}, lines=text.rstrip("\n").split("\n"), quiet=[text.rstrip("\n")])
-    first = {name: _first_line(path.read_text(encoding="utf-8")) for name, path in api.error_pages().items()}
+    first = {name: _first_line(path.read_text(encoding="utf-8")) for name, path in error_pages().items()}
     return Result(data={"codes": first}, lines=table(list(first.items())), quiet=list(first))
 
 

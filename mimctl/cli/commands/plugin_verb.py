@@ -1,4 +1,4 @@
-"""Verbs that only some toolboxes offer (`convert`, `browse`, …): dispatched to the toolbox, or refused by name."""
+"""Verbs that only some toolboxes offer (`convert`, `browse`, …): refused by name with those that the toolbox has."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def make(name: str) -> click.Command:
 
         listing = api.list_package(settings=context.settings)
         find_verb(get_plugin(plugin, listing.plugins), name)
-        raise MimctlError(f"`mimctl {name}` does not start toolboxes yet", code="verb-not-offered")
+        raise MimctlError(
+            f"this version of mimctl cannot start `{name}`",
+            code="verb-not-offered",
+            causes=["the toolbox offers it for a later one"],
+        )
 
     return command

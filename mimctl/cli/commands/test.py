@@ -45,6 +45,7 @@ def test(context: Context, plugin: str, config: str, checkpoint: str, **values: 
             show_dir=show_dir,
             dry_run=values["dry_run"],
             listener=view,
+            watch=view,
             settings=context.settings,
         )
     if outcome.result is None:
