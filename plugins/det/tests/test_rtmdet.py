@@ -33,6 +33,11 @@ def _batch(samples, batch=2, height=64, width=96):
     }
 
 
+def _give_boxes_a_size(model):
+    for each in model.bbox_head.rtm_reg:
+        torch.nn.init.constant_(each.bias, 1.0)
+
+
 def test_class_scores_start_near_one_percent(nano):
     logits, _ = nano.eval()(torch.randn(1, 3, 64, 64), mode="tensor")
     assert [float(each.detach().sigmoid().mean()) for each in logits] == pytest.approx([0.01] * 3, rel=0.2)
@@ -64,6 +69,18 @@ def test_every_parameter_learns_whatever_the_truth(nano, samples):
     assert float(sum(losses["loss_bbox"]).detach()) > 0
 
 
+def test_half_precision_keeps_boxes_and_losses_in_float32(nano, samples):
+    _give_boxes_a_size(nano)
+    batch = nano.data_preprocessor(_batch(samples), True)
+    exact = nano.parse_losses(nano.train()(**batch, mode="loss"))[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = nano(**batch, mode="loss")
+        found = nano.eval()(**batch, mode="predict")[0].pred_instances
+    assert all(each.dtype == torch.float32 for values in losses.values() for each in values)
+    assert (found.bboxes.dtype, found.scores.dtype) == (torch.float32, torch.float32)
+    assert float(nano.parse_losses(losses)[0].detach()) == pytest.approx(float(exact.detach()), rel=0.2)
+
+
 def test_points_beyond_the_padded_image_are_not_judged(nano, samples):
     batch = nano.data_preprocessor(_batch(samples, 1, 64, 64), True)
     features = nano.extract_feat(batch["inputs"])
@@ -76,11 +93,6 @@ def test_points_beyond_the_padded_image_are_not_judged(nano, samples):
     kept = logits[..., :4].sigmoid().pow(2) * torch.nn.functional.softplus(logits[..., :4])
     assert float(half["loss_cls"][0].detach()) == pytest.approx(float(kept.sum().detach()), rel=1e-4)
     assert float(half["loss_cls"][0].detach()) < float(whole["loss_cls"][0].detach())
-
-
-def _give_boxes_a_size(model):
-    for each in model.bbox_head.rtm_reg:
-        torch.nn.init.constant_(each.bias, 1.0)
 
 
 def test_predictions_are_in_coordinates_of_the_original_image(nano, samples):

@@ -62,13 +62,15 @@ class BaseDenseHead(BaseModule):
 
         `cls_scores` are logits (B, C, H, W), `bbox_preds` (B, 4, H, W) in the coder's terms, one of each a map.
         """
+        cls_scores = [full_precision(each.detach()) for each in cls_scores]
+        bbox_preds = [full_precision(each.detach()) for each in bbox_preds]
         priors = self.prior_generator.grid_priors(
             [each.shape[-2:] for each in cls_scores], dtype=cls_scores[0].dtype, device=cls_scores[0].device
         )
         return [
             self._predict_single(
-                [each[number].detach() for each in cls_scores],
-                [each[number].detach() for each in bbox_preds],
+                [each[number] for each in cls_scores],
+                [each[number] for each in bbox_preds],
                 priors,
                 meta,
                 cfg or self.test_cfg or {},
@@ -105,6 +107,11 @@ class BaseDenseHead(BaseModule):
     def _scores(self, logits: Tensor) -> Tensor:
         # Softmax heads have their background as the last class.
         return logits.sigmoid() if self.use_sigmoid_cls else logits.softmax(-1)[:, :-1]
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """Return half-precision tensors as float32 (they cannot tell pixels of a large image apart), others as they are."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def select_scores(scores: Tensor, score_thr: float, most: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from mimctl.engine.distributed import all_reduce
 from mimctl.engine.structures import InstanceData
 from mimctl.vision.structures import distance2bbox
+from mimctl_det.models.dense_heads.base import full_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,8 @@ class Targets:
 def flatten(cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor], priors: Sequence[Tensor]) -> Predictions:
     """Return the maps (B, C, H, W) and (B, 4, H, W) of all strides joined, distances decoded to boxes."""
     points = torch.cat(list(priors))
-    distances = torch.cat([each.flatten(2) for each in bbox_preds], dim=2).transpose(1, 2)
-    logits = torch.cat([each.flatten(2) for each in cls_scores], dim=2).transpose(1, 2)
+    distances = full_precision(torch.cat([each.flatten(2) for each in bbox_preds], dim=2)).transpose(1, 2)
+    logits = full_precision(torch.cat([each.flatten(2) for each in cls_scores], dim=2)).transpose(1, 2)
     return Predictions(
         logits=logits,
         bboxes=distance2bbox(points, distances),
