@@ -137,7 +137,7 @@ class DefaultOptimWrapperConstructor:
             if key not in PARAMWISE_KEYS:
                 near = nearest(key, PARAMWISE_KEYS)
                 hints = [f"did you mean `{near[0]}`?"] if near else [f"it has {', '.join(PARAMWISE_KEYS)}"]
-                raise ConfigError(f"`paramwise_cfg` has no option `{key}`", code="unknown-argument", hints=hints)
+                raise ConfigError(f"`paramwise_cfg` has no option `{key}`", code="bad-argument", hints=hints)
         custom = self.paramwise_cfg.get("custom_keys", {})
         if not isinstance(custom, Mapping):
             raise ConfigError(f"`paramwise_cfg.custom_keys` must be a dict, got {type(custom).__name__}")
@@ -159,7 +159,7 @@ class DefaultOptimWrapperConstructor:
             if close:
                 raise ConfigError(
                     f"`paramwise_cfg.custom_keys` names `{key}`, which no parameter's name contains",
-                    code="unknown-argument",
+                    code="bad-argument",
                     hints=[f"did you mean `{close[0]}`?"],
                 )
             get_logger().warning("paramwise_cfg.custom_keys: no parameter's name contains `%s`", key)
