@@ -124,6 +124,26 @@ def test_an_infinite_sampler_goes_on_where_it_was_skipped_to() -> None:
     assert [next(batches)["drawn"] for _ in range(3)] == whole[5:]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("wrap", [lambda dataset: dataset, lambda dataset: RepeatDataset(dataset, 2)])
+def test_an_error_in_a_worker_keeps_its_code_and_hints(workers: int, wrap: Any) -> None:
+    def fail(sample: dict[str, Any]) -> dict[str, Any]:
+        raise MimctlError("a.jpg is not a readable image", code="unreadable-image", causes=["empty"], hints=["mend it"])
+
+    loader = build_dataloader(config(dataset=wrap(Numbers(pipeline=[fail])), num_workers=workers), seed=0)
+    with pytest.raises(MimctlError) as caught:
+        list(loader)
+    assert caught.value.to_dict() == {
+        "code": "unreadable-image",
+        "message": "a.jpg is not a readable image",
+        "causes": ["empty"],
+        "hints": ["mend it"],
+        "origin": None,
+        "exit_code": 1,
+        "details": {},
+    }
+
+
 def test_the_epoch_is_known_while_a_sample_is_prepared() -> None:
     seen: list[int | None] = []
 

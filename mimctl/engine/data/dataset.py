@@ -15,6 +15,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from mimctl.engine import fileio
+from mimctl.engine.data.failures import FetchTogether
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.transform import Compose, Sample, TransformConfig
 from mimctl.engine.registry import DATASETS
@@ -22,7 +23,7 @@ from mimctl.errors import ConfigError, MimctlError
 
 
 @DATASETS.register_module()
-class BaseDataset(Dataset[Any]):
+class BaseDataset(FetchTogether, Dataset[Any]):
     """A list of samples described by an annotation file, each prepared by `pipeline`.
 
     Subclasses override `load_data_list` (or `parse_data_info`) and `filter_data`. `ann_file` and the values of

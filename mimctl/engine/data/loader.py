@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mimctl.engine.data.collate import pseudo_collate
 from mimctl.engine.data.dataset import BaseDataset
+from mimctl.engine.data.failures import FetchTogether, Loader, PassFailures
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.wrappers import DatasetWrapper
 from mimctl.engine.distributed import get_rank, get_world_size
@@ -45,11 +46,11 @@ def build_dataloader(
     workers = int(options.get("num_workers", 0))
     rank = get_rank() if diff_rank_seed else 0
     _fit_options(options, workers)
-    return DataLoader(
+    return Loader(
         dataset=dataset,
         sampler=sampler if batch_sampler is None else None,
         batch_sampler=batch_sampler,
-        collate_fn=_build_collate(options.pop("collate_fn", None)),
+        collate_fn=PassFailures(_build_collate(options.pop("collate_fn", None))),
         worker_init_fn=_build_worker_init(options.pop("worker_init_fn", None), workers, rank, seed),
         **options,
     )
@@ -85,7 +86,7 @@ def worker_init_fn(
         warnings.simplefilter("ignore")
 
 
-class _SeededSamples(Dataset[Any]):
+class _SeededSamples(FetchTogether, Dataset[Any]):
     """A dataset of another family with each sample seeded; everything else is asked of the dataset itself."""
 
     def __init__(self, dataset: Any, size: int | None = None) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mimctl.engine.data.dataset import BaseDataset
+from mimctl.engine.data.failures import FetchTogether
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.transform import Sample
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import ConfigError
 
 
-class DatasetWrapper(Dataset[Any]):
+class DatasetWrapper(FetchTogether, Dataset[Any]):
     """What the wrappers share: an index that stands for an index of an inner dataset."""
 
     _metainfo: dict[str, Any]
