@@ -88,34 +88,34 @@ class CSPNeXt(BaseModule):
         if frozen_stages not in range(-1, len(stages) + 1):
             raise ValueError(f"`frozen_stages` must lie in -1..{len(stages)}, not {frozen_stages}")
         self.out_indices, self.frozen_stages, self.norm_eval = tuple(out_indices), frozen_stages, norm_eval
-        self.use_depthwise = use_depthwise
+        self.use_depthwise, self.expand_ratio, self.channel_attention = use_depthwise, expand_ratio, channel_attention
+        self.spp_kernel_sizes = tuple(spp_kernel_sizes)
         cfgs: dict[str, Any] = {"norm_cfg": norm_cfg, "act_cfg": act_cfg}
         self.stem = _stem(int(stages[0].in_channels * widen_factor), cfgs)
         self.layers = ["stem"]
-        conv = DepthwiseSeparableConvModule if use_depthwise else ConvModule
-        cfgs["conv_cfg"] = conv_cfg
         for number, stage in enumerate(stages, start=1):
-            channels = int(stage.out_channels * widen_factor)
-            parts: list[nn.Module] = [
-                conv(int(stage.in_channels * widen_factor), channels, 3, stride=2, padding=1, **cfgs)
-            ]
-            if stage.use_spp:
-                parts.append(SPPBottleneck(channels, channels, kernel_sizes=spp_kernel_sizes, **cfgs))
-            parts.append(
-                CSPLayer(
-                    channels,
-                    channels,
-                    num_blocks=max(round(stage.num_blocks * deepen_factor), 1),
-                    add_identity=stage.add_identity,
-                    use_depthwise=use_depthwise,
-                    use_cspnext_block=True,
-                    expand_ratio=expand_ratio,
-                    channel_attention=channel_attention,
-                    **cfgs,
-                )
-            )
-            self.add_module(f"stage{number}", nn.Sequential(*parts))
+            part = self._stage(stage, deepen_factor, widen_factor, {**cfgs, "conv_cfg": conv_cfg})
+            self.add_module(f"stage{number}", part)
             self.layers.append(f"stage{number}")
+
+    def _stage(self, stage: Stage, deepen: float, widen: float, cfgs: dict[str, Any]) -> nn.Sequential:
+        conv = DepthwiseSeparableConvModule if self.use_depthwise else ConvModule
+        channels = int(stage.out_channels * widen)
+        parts: list[nn.Module] = [conv(int(stage.in_channels * widen), channels, 3, stride=2, padding=1, **cfgs)]
+        if stage.use_spp:
+            parts.append(SPPBottleneck(channels, channels, kernel_sizes=self.spp_kernel_sizes, **cfgs))
+        csp = CSPLayer(
+            channels,
+            channels,
+            num_blocks=max(round(stage.num_blocks * deepen), 1),
+            add_identity=stage.add_identity,
+            use_depthwise=self.use_depthwise,
+            use_cspnext_block=True,
+            expand_ratio=self.expand_ratio,
+            channel_attention=self.channel_attention,
+            **cfgs,
+        )
+        return nn.Sequential(*parts, csp)
 
     def train(self, mode: bool = True) -> Self:
         """Switch modes, but keep frozen parts frozen."""

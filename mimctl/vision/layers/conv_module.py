@@ -51,22 +51,14 @@ class ConvModule(nn.Module):
         self.with_norm, self.with_activation = norm_cfg is not None, act_cfg is not None
         self.with_bias = bool(not self.with_norm if bias == "auto" else bias)
         self.with_explicit_padding = padding_mode not in _NATIVE_PADDING
+        conv_args: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": groups, "bias": self.with_bias}
         if self.with_explicit_padding:
             self.padding_layer = build_padding_layer({"type": padding_mode}, padding)
-        self.conv = build_conv_layer(
-            conv_cfg,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=0 if self.with_explicit_padding else padding,
-            dilation=dilation,
-            groups=groups,
-            bias=self.with_bias,
-            **({} if self.with_explicit_padding or padding_mode == "zeros" else {"padding_mode": padding_mode}),
-        )
-        if with_spectral_norm:
-            self.conv = nn.utils.spectral_norm(self.conv)
+        else:
+            conv_args["padding"] = padding
+            conv_args |= {} if padding_mode == "zeros" else {"padding_mode": padding_mode}
+        conv = build_conv_layer(conv_cfg, in_channels, out_channels, kernel_size, **conv_args)
+        self.conv = nn.utils.spectral_norm(conv) if with_spectral_norm else conv
         self._add_norm(in_channels, out_channels)
         if act_cfg is not None:
             self.activate = build_activation_layer(with_inplace(act_cfg, inplace))
