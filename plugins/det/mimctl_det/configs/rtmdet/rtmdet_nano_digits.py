@@ -1,4 +1,4 @@
-# The tutorial's detector: nano, ten classes of handwritten digits, scenes of 128 pixels, a few minutes on two CPU cores.
+# The tutorial's detector: nano, ten classes of handwritten digits, scenes of 128 pixels, minutes on two CPU cores.
 _base_ = "./rtmdet_nano.py"
 
 classes = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
