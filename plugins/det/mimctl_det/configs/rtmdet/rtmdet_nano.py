@@ -1,5 +1,5 @@
-# A start for photographs of one's own (`mimctl train det rtmdet_nano --data DIR`): the nano size at 320 pixels, a schedule
-# for hundreds to thousands of images. As it stands it trains on COCO.
+# A start for photographs of one's own (`mimctl train det rtmdet_nano --data DIR`): the nano size at 320 pixels, with a
+# schedule for hundreds to thousands of images. As it stands it trains on COCO.
 _base_ = "./rtmdet_nano_8xb32-300e_coco.py"
 
 max_epochs = 100
