@@ -96,13 +96,20 @@ def _calls(plan: InstallPlan) -> list[tuple[tuple[str, ...], str | None]]:
 def _check(plan: InstallPlan, after: Environment) -> None:
     before = plan.environment.torch.value
     there = after.torch.value
-    wanted = before.version if before else plan.torch.requirement.partition("==")[2] if plan.torch else None
+    wanted = before.version if before else plan.torch.version if plan.torch else None
     if wanted is not None and (there is None or there.version != wanted):
         raise MimctlError(
             f"torch is {there.version if there else 'missing'} after the installation, {wanted} was to be there",
             code="torch-changed",
             causes=["the installer did not keep to the constraints"],
             hints=["the environment is as it was before"],
+        )
+    tag = plan.torch.tag if plan.torch else None
+    if there is not None and tag is not None and tag.startswith("cu") and there.cuda_major != int(tag[2:4]):
+        raise MimctlError(
+            f"torch {there.version} is a build for {there.cuda or 'the CPU'}, {tag} was to be there",
+            code="torch-changed",
+            hints=["choose the build by name: `--torch cpu`, `--torch cu126`, …"],
         )
     without = frozenset({"torch"}) if plan.options.torch == "none" else frozenset()
     untouched = frozenset(

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
+from mimctl.installer.model import exact_requirement
 from mimctl.installer.pip_config import PipConfig, read_pip_config
 from mimctl.installer.process import Note, run_installer
 
@@ -25,8 +26,8 @@ class Backend(Protocol):
     def label(self) -> str:
         """Return name and version: `pip 26.3`."""
 
-    def offers(self, requirement: str) -> bool:
-        """Return whether the user's own configuration offers `name==version`; downloads no wheel."""
+    def offers(self, name: str, version: str) -> bool:
+        """Return whether the user's own configuration offers this very version; downloads no wheel."""
 
     def install_requirements(
         self,
@@ -82,9 +83,8 @@ class PipBackend:
         """Return name and version."""
         return f"pip {self.version}"
 
-    def offers(self, requirement: str) -> bool:
-        """Return whether pip finds `name==version` for this interpreter (`pip index versions`)."""
-        name, _, version = requirement.partition("==")
+    def offers(self, name: str, version: str) -> bool:
+        """Return whether pip finds the version for this interpreter (`pip index versions`)."""
         argv = [*self._pip(), "index", "versions", name, "--only-binary", ":all:", "--retries", "1", *self._offline()]
         try:
             lines = run_installer(argv, environ=self._environ(), what=f"look for `{name}`")
@@ -152,8 +152,9 @@ class UvBackend:
         """Return name and version."""
         return f"uv {self.version}"
 
-    def offers(self, requirement: str) -> bool:
-        """Return whether uv resolves `name==version`; metadata is read, no wheel is."""
+    def offers(self, name: str, version: str) -> bool:
+        """Return whether uv resolves the version; metadata is read, no wheel is."""
+        requirement = exact_requirement(name, version)
         # `install --dry-run` would leave uv's lock file in the environment; `compile` does not touch it.
         argv = [*self._uv("compile"), "--no-deps", "--only-binary", ":all:", *self._indexes()]
         with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:

@@ -42,6 +42,8 @@ class Closure:
 
     picks: Mapping[str, Pick] = field(default_factory=dict)
     others: tuple[Wanted, ...] = ()
+    needed_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who requires each of the picks; the empty text is the person."""
 
 
 Chooser = Callable[[str, Sequence[Wanted]], Pick]
@@ -88,7 +90,8 @@ def _pass(
             if (name, extra) not in done:
                 done.add((name, extra))
                 queue.extend(requirements_of(picks[name].requires_dist, extra, markers, by=name))
-    return Closure(picks=picks, others=tuple(others)), seen
+    needed_by = {name: tuple(sorted({each.by for each in wanted})) for name, wanted in seen.items()}
+    return Closure(picks=picks, others=tuple(others), needed_by=needed_by), seen
 
 
 def requirements_of(requires_dist: Iterable[str], extra: str, markers: Mapping[str, str], *, by: str) -> list[Wanted]:

@@ -61,10 +61,25 @@ class Change:
 class TorchChange:
     """The torch that joins the plan where there is none; `index_url` None: pip's own configuration offers it."""
 
-    requirement: str
+    version: str
+    """Exact, with its label: `2.13.0+cpu`."""
     tag: str | None
+    """What the machine needs: `cpu`, `cu130`; the plain version may be that build too."""
     reason: str
     index_url: str | None = None
+
+    @property
+    def requirement(self) -> str:
+        """Return the requirement that only this very version satisfies.
+
+        `==2.13.0` would take `2.13.0+cpu` for the same (PEP 440), so a version without label needs `===`.
+        """
+        return exact_requirement("torch", self.version)
+
+
+def exact_requirement(name: str, version: str) -> str:
+    """Return the requirement on one version and no other label of it."""
+    return f"{name}=={version}" if "+" in version else f"{name}==={version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from mimctl.installer.model import (
     InstallPlan,
     ProjectDecision,
     TorchChange,
+    exact_requirement,
 )
 from mimctl.installer.names import PREFIX, parse_requests
 from mimctl.selection.choose import Selection, choose, refusal
@@ -63,7 +64,11 @@ def make_plan(
     torch_change = _torch_change(torch, closure, env) if needs_torch else None
     third_party = _third_party(closure, env)
     changes = (
-        *(_own_change(pick, installed.get(pick.name)) for pick in closure.picks.values() if pick.file),
+        *(
+            _own_change(pick, installed.get(name), closure.needed_by[name])
+            for name, pick in closure.picks.items()
+            if pick.file
+        ),
         *([_torch_as_change(torch_change)] if torch_change else []),
         *third_party,
     )
@@ -84,7 +89,7 @@ def make_plan(
 
 def firm_constraints(plan: InstallPlan) -> tuple[str, ...]:
     """Return the pins that hold even where a requirement needs something newer than what is there: torch's."""
-    pins = [pin for pin in plan.constraints if pin.partition("==")[0] in TORCH_FAMILY]
+    pins = [pin for pin in plan.constraints if pin.partition("=")[0] in TORCH_FAMILY]
     return (*pins, *([plan.torch.requirement] if plan.torch else []))
 
 
@@ -190,7 +195,7 @@ def _not_in_index(name: str, wanted: Sequence[Wanted], files: Sequence[IndexFile
     )
 
 
-def _own_change(pick: Pick, there: InstalledOwn | None) -> Change:
+def _own_change(pick: Pick, there: InstalledOwn | None, needed_by: Sequence[str]) -> Change:
     file = pick.file
     assert file is not None
     from mimctl.transfer import redact
@@ -204,8 +209,17 @@ def _own_change(pick: Pick, there: InstalledOwn | None) -> Change:
         source=redact(file.address),
         sha256=file.sha256,
         size=file.size,
-        reason=f"another build of the same version ({file.label})" if same else file.label,
+        reason=f"{_build_words(file)}{'other than the one installed' if same else _for(needed_by)}",
     )
+
+
+def _build_words(file: IndexFile) -> str:
+    return f"the {file.build.backend} build, " if file.build else ""
+
+
+def _for(needed_by: Sequence[str]) -> str:
+    named = [each for each in needed_by if each]
+    return f"for {', '.join(named)}" if named else "you asked for it"
 
 
 def _torch_to_install(env: Environment, index: Index, options: InstallOptions) -> TorchBuild | None:
@@ -268,14 +282,14 @@ def _torch_change(torch: TorchBuild | None, closure: Closure, env: Environment) 
             code="torch-too-old",
             causes=sorted({f"{each.requirement} (for {each.by})" for each in wanted}),
         )
-    return TorchChange(requirement=f"torch=={torch.full_version}", tag=torch.tag, reason=torch.reason)
+    return TorchChange(version=torch.full_version, tag=torch.tag, reason=torch.reason)
 
 
 def _torch_as_change(torch: TorchChange) -> Change:
     return Change(
         action="install",
         name="torch",
-        version=torch.requirement.partition("==")[2],
+        version=torch.version,
         requirement=torch.requirement,
         source=torch.index_url or PIP_CONFIGURATION,
         reason=torch.reason,
@@ -312,7 +326,7 @@ def _third_party_change(name: str, wanted: Sequence[Wanted], env: Environment) -
         previous=there.version if there else None,
         requirement=name + (f"[{','.join(extras)}]" if extras else "") + specifier,
         source=PIP_CONFIGURATION,
-        reason="for " + ", ".join(sorted({each.by or "you" for each in wanted})),
+        reason=_for(sorted({each.by for each in wanted})),
     )
 
 
@@ -332,4 +346,7 @@ def _constraints(env: Environment, changes: Iterable[Change]) -> tuple[str, ...]
     pins = {each.name: each.version for each in env.distributions.values() if each.name not in changing}
     if torch is not None:
         pins["torch"] = torch.version
-    return tuple(f"{name}=={version}" for name, version in sorted(pins.items()))
+    return tuple(
+        exact_requirement(name, version) if name in TORCH_FAMILY else f"{name}=={version}"
+        for name, version in sorted(pins.items())
+    )

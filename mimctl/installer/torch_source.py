@@ -10,6 +10,7 @@ from mimctl.errors import MimctlError, NetworkError
 from mimctl.installer.backend import Backend
 from mimctl.installer.model import TorchChange
 from mimctl.selection.tags import supported_tags
+from mimctl.selection.torch_build import is_plain
 from mimctl.transfer import TransferSettings, get_bytes, redact
 
 
@@ -21,12 +22,14 @@ def locate_torch(
     Raises NetworkError where torch's wheel index cannot be reached, MimctlError[torch-unavailable] where it has no
     such wheel for this interpreter.
     """
-    if backend.offers(torch.requirement) or torch.tag is None:
+    if backend.offers("torch", torch.version) or torch.tag is None:
         return torch
+    plain = torch.version.partition("+")[0]
+    if is_plain(plain, torch.tag, env) and backend.offers("torch", plain):
+        return replace(torch, version=plain, reason=f"{torch.reason}; without label it is the {torch.tag} build")
     index_url = f"{torch_index.rstrip('/')}/{torch.tag}"
     page = _page(f"{index_url}/torch/", torch, transfer)
-    version = torch.requirement.partition("==")[2]
-    if not any(_mentions(page, version, tag) for tag in supported_tags(env)):
+    if not any(_mentions(page, torch.version, tag) for tag in supported_tags(env)):
         raise MimctlError(
             f"no `{torch.requirement}` for this interpreter",
             code="torch-unavailable",

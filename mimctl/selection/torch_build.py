@@ -53,6 +53,16 @@ _TOOLKITS = (
 )
 
 
+PLAIN_TAG = "cu130"
+"""What the wheel without label is on the public package index, for Linux from torch 2.11 on."""
+_PLAIN_SINCE = (2, 11)
+
+
+def is_plain(version: str, tag: str | None, env: Environment) -> bool:
+    """Return whether the wheel that the public index has of `version` is the build `tag`."""
+    return tag == PLAIN_TAG and release_of(version) >= _PLAIN_SINCE and env.platform.value.system == "linux"
+
+
 def choose_torch(env: Environment, wish: str, *, verified: str) -> TorchBuild | None:
     """Return the build of torch to install where there is none, None for the wish `none`.
 

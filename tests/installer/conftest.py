@@ -31,7 +31,15 @@ from mimctl.transfer import TransferSettings
 PLATFORM = "manylinux_2_17_x86_64.manylinux2014_x86_64"
 DET_REQUIRES = ("mimctl[engine]==0.1.0", "mimctl-ops==0.1.0")
 CORE_REQUIRES = ("torch>=2.6 ; extra == 'engine'", "numpy>=1.24 ; extra == 'engine'", "pillow>=9 ; extra == 'engine'")
-CPU_BUILD = {"backend": "cpu", "min_torch": "2.10", "max_torch": None, "min_driver": None, "archs": [], "ptx": []}
+CPU_BUILD = {
+    "backend": "cpu",
+    "min_torch": "2.10",
+    "max_torch": None,
+    "min_driver": None,
+    "archs": [],
+    "ptx": [],
+    "ops": [],
+}
 PYTHON_BUILD = {**CPU_BUILD, "backend": "python", "min_torch": "2.6"}
 
 
@@ -68,9 +76,9 @@ def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-def torch_wheel(folder: Path, version: str) -> Path:
-    """Write a distribution that looks like torch from outside."""
-    cuda = "'13.0'" if "+cu130" in version else "None"
+def torch_wheel(folder: Path, version: str, cuda: str | None = None) -> Path:
+    """Write a distribution that looks like torch from outside; `cuda` is the toolkit it says it was built with."""
+    cuda = repr(cuda)
     text = f"__version__ = '{version}'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
     return write_wheel(folder, "torch", version, {"torch/__init__.py": "", "torch/version.py": text})
 
@@ -124,9 +132,10 @@ class Site:
     def add_ops(self, backend: str, version: str = "0.1.0") -> None:
         """Add a `mimctl-ops` whose build.json names its backend."""
         tag = "py3-none-any" if backend == "python" else f"py3-none-{PLATFORM}"
-        files = {"mimctl_ops/__init__.py": "", "mimctl_ops/build.json": json.dumps({"backend": backend})}
+        build = PYTHON_BUILD if backend == "python" else {**CPU_BUILD, "backend": backend}
+        files = {"mimctl_ops/__init__.py": "", "mimctl_ops/build.json": json.dumps(build)}
         wheel = write_wheel(self.wheels, "mimctl-ops", version, files, tag=tag)
-        self.add(wheel, build=PYTHON_BUILD if backend == "python" else {**CPU_BUILD, "backend": backend})
+        self.add(wheel, build=build)
 
     def write(self) -> None:
         """Write the documents of the index."""
@@ -216,9 +225,9 @@ class Shelf:
         publish(self.folder / "simple", wheel)
         return wheel
 
-    def add_torch(self, version: str) -> None:
+    def add_torch(self, version: str, cuda: str | None = None) -> None:
         """Put something that looks like torch from outside onto the shelf."""
-        publish(self.folder / "simple", torch_wheel(self.wheels, version))
+        publish(self.folder / "simple", torch_wheel(self.wheels, version, cuda))
 
     def remove_version(self, name: str, version: str) -> None:
         """Take one version off the shelf."""

@@ -16,6 +16,7 @@ from mimctl.environment import detect
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibleBuildError, render
 from mimctl.installer.apply import apply
 from mimctl.installer.backend import PipBackend, UvBackend, choose_backend
+from mimctl.site.build import build_site
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +35,7 @@ def test_install_brings_plugin_ops_torch_and_requirements(bench):
     }
     after = bench.env
     assert {name: after.distributions[name].version for name in found} == found
-    assert (after.paths.purelib / "mimctl_ops/build.json").read_text() == '{"backend": "cpu"}'
+    assert '"backend": "cpu"' in (after.paths.purelib / "mimctl_ops/build.json").read_text()
     assert result.installer.split()[0] == bench.choice
 
     before = bench.files()
@@ -54,6 +55,18 @@ def test_install_leaves_torch_and_everything_else_alone(bench):
     assert "torch" not in {change.name for change in result.changes}
     assert {path: digest for path, digest in bench.files().items() if path in before} == before
     assert bench.env.torch.value.version == "2.12.0+cpu"
+
+
+def test_an_index_that_site_builds_can_be_installed_from(uv_bench, tmp_path):
+    toolboxes = tmp_path / "toolboxes.yaml"
+    toolboxes.write_text("det: {distribution: mimctl-det, summary: detection, aliases: [mmdet], scopes: [mmdet]}\n")
+    report = build_site(
+        wheels=[uv_bench.site.wheels], out=tmp_path / "built", toolboxes=toolboxes, matrix=ROOT / "wheels-matrix.yaml"
+    )
+    assert len(report.files) == 4
+    uv_bench.site.url = str(tmp_path / "built")
+    assert {change.name for change in uv_bench.install("mmdet").changes} >= {"mimctl-det", "mimctl-ops", "torch"}
+    assert uv_bench.plan("det").nothing_to_do
 
 
 def test_what_is_too_old_for_a_new_requirement_is_upgraded_and_told(bench):
@@ -160,7 +173,7 @@ def test_another_build_of_the_same_version_is_replaced(uv_bench):
     plan = uv_bench.plan("det")
     assert [(change.action, change.name) for change in plan.changes] == [("replace", "mimctl-ops")]
     apply(plan, client=uv_bench.client(), backend=uv_bench.backend())
-    assert (uv_bench.env.paths.purelib / "mimctl_ops/build.json").read_text() == '{"backend": "cpu"}'
+    assert '"backend": "cpu"' in (uv_bench.env.paths.purelib / "mimctl_ops/build.json").read_text()
 
 
 def test_opencv_is_added_only_where_no_cv2_is(uv_bench):
@@ -237,6 +250,25 @@ def _move_torch(bench, place):
     project.mkdir(parents=True)
     shutil.copy(wheel, project / wheel.name)
     (project / "index.html").write_text(f'<a href="{wheel.name.replace("+", "%2B")}">{wheel.name}</a>')
+
+
+def test_plain_torch_of_the_public_index_is_the_cuda_build(bench, monkeypatch):
+    monkeypatch.setenv("MIMCTL_DRIVER", "580.65.06")
+    bench.public.add_torch("2.13.0", cuda="13.0")
+    result = bench.install("det", variant="python")
+    assert result.plan.torch.requirement == "torch===2.13.0", "`==2.13.0` would take 2.13.0+cpu"
+    assert (bench.env.torch.value.version, bench.env.torch.value.cuda) == ("2.13.0", "13.0")
+    assert bench.plan("det", variant="python").nothing_to_do
+
+
+def test_a_torch_that_is_not_the_build_it_was_taken_for_is_undone(uv_bench, monkeypatch):
+    monkeypatch.setenv("MIMCTL_DRIVER", "580.65.06")
+    uv_bench.public.add_torch("2.13.0", cuda=None)
+    before = uv_bench.files()
+    with pytest.raises(MimctlError) as caught:
+        uv_bench.install("det", variant="python")
+    assert caught.value.code == "torch-changed"
+    assert uv_bench.files() == before
 
 
 def test_unreachable_torch_index_is_a_network_error_before_anything_changes(pip_bench):
