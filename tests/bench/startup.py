@@ -1,0 +1,46 @@
+"""Start-up of the command line as a ratio to `python -c pass`: CPU time of whole processes, median of several runs.
+
+    python tests/bench/startup.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+
+COMMANDS = {
+    "python -c pass": ["-c", "pass"],
+    "mimctl --version": ["-m", "mimctl", "--version"],
+    "mimctl --help": ["-m", "mimctl", "--help"],
+    "mimctl train --help": ["-m", "mimctl", "train", "--help"],
+    "mimctl instal (usage error)": ["-m", "mimctl", "instal"],
+    "mimctl list --json": ["-m", "mimctl", "list", "--json"],
+    "mimctl env": ["-m", "mimctl", "env"],
+}
+BUDGETS = {"mimctl --version": 2.0, "mimctl list --json": 8.0, "mimctl env": 9.0}
+
+
+def cpu_ms(arguments: list[str]) -> float:
+    """Return user + system time in ms of one process and its children."""
+    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(child.pid, 0)
+    return 1000 * (usage.ru_utime + usage.ru_stime)
+
+
+def main() -> None:
+    """Print a line per command: median CPU time, ratio to the bare interpreter, budget."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    samples: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(runs):
+        for name, arguments in COMMANDS.items():  # interleaved, so that a slow moment hits all alike
+            samples[name].append(cpu_ms(arguments))
+    bare = statistics.median(samples["python -c pass"])
+    for name, values in samples.items():
+        median = statistics.median(values)
+        print(f"{name:30} {median:7.1f} ms  {median / bare:5.2f}x  (budget {BUDGETS.get(name, 6.5)}x)")
+
+
+if __name__ == "__main__":
+    main()
