@@ -21,10 +21,27 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         train,
         uninstall,
     )
+    from mimctl.installer.model import InstallOptions
+    from mimctl.launch.model import ConfigOptions, LaunchOptions
+    from mimctl.launch.verbs import InferOptions, TrainOptions
 
 __version__ = "0.1.0"
 
+_OPTIONS = {
+    "ConfigOptions": "mimctl.launch.model",
+    "InferOptions": "mimctl.launch.verbs",
+    "InstallOptions": "mimctl.installer.model",
+    "LaunchOptions": "mimctl.launch.model",
+    "TrainOptions": "mimctl.launch.verbs",
+}
+"""What the verbs take, and where it stands."""
+
 __all__ = [
+    "ConfigOptions",
+    "InferOptions",
+    "InstallOptions",
+    "LaunchOptions",
+    "TrainOptions",
     "__version__",
     "build_index",
     "build_wheels",
@@ -50,7 +67,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'mimctl' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module("mimctl.api"), name)
+    return getattr(importlib.import_module(_OPTIONS.get(name, "mimctl.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import click
 
 from mimctl.cli.lazy import root
-from mimctl.cli.options import command_name
 from mimctl.cli.output import Output
+from mimctl.cli.table import COMMANDS, Entry
 from mimctl.errors import ExitCode, MimctlError, UsageError, nearest
 
 COMPLETION_VARIABLE = "_MIMCTL_COMPLETE"
@@ -20,12 +20,13 @@ COMPLETION_VARIABLE = "_MIMCTL_COMPLETE"
 def main(arguments: Sequence[str]) -> int:
     """Run the command line on `arguments` and return the exit code; never raises."""
     output = output_of(arguments)
+    command = command_in(arguments)
     try:
         return _run(list(arguments))
     except click.UsageError as err:
-        return _fail(output, from_click(err), _name_of(err.ctx))
+        return _fail(output, from_click(err), command)
     except MimctlError as err:
-        return _fail(output, err)
+        return _fail(output, err, command)
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("\ninterrupted\n")
         return int(ExitCode.INTERRUPTED)
@@ -34,9 +35,9 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as err:
-        return _fail(output, from_os(err))
+        return _fail(output, from_os(err), command)
     except Exception as err:
-        return _fail(output, _bug(err))
+        return _fail(output, _bug(err), command)
 
 
 def _run(arguments: list[str]) -> int:
@@ -61,22 +62,27 @@ def output_of(arguments: Sequence[str]) -> Output:
     return Output(json="--json" in words, color=color, debug="--debug" in words)
 
 
-def _fail(output: Output, error: MimctlError, command: str | None = None) -> int:
+def command_in(arguments: Sequence[str]) -> str | None:
+    """Return the command that arguments name (`settings show`), as far as it is one of ours; pure."""
+    words = [word for word in arguments if not word.startswith("-")]
+    names: list[str] = []
+    entries: Sequence[Entry] = COMMANDS
+    for word in words:
+        entry = next((each for each in entries if each.name == word), None)
+        if entry is None:
+            break
+        names.append(word)
+        entries = entry.children
+    return " ".join(names) or None
+
+
+def _fail(output: Output, error: MimctlError, command: str | None) -> int:
     if output.debug:
         import traceback
 
         sys.stderr.write(traceback.format_exc())
-    output.error(command or _running_command(), error)
+    output.error(command, error)
     return int(error.exit_code)
-
-
-def _name_of(context: click.Context | None) -> str | None:
-    return command_name(context) or None if context is not None else None
-
-
-def _running_command() -> str | None:
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    return words[0] if words else None
 
 
 def from_click(error: click.UsageError) -> UsageError:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mimctl.cli.result import Line, Result, Styled
+from mimctl.cli.result import Line, Result, Styled, tame
 from mimctl.errors import MimctlError, render
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Output:
         colored = self.wants_color(stream)
         console = _console(stream) if colored else None
         for line in lines:
-            text, style = (line.text, line.style) if isinstance(line, Styled) else (line, "")
+            text, style = (tame(line.text), line.style) if isinstance(line, Styled) else (tame(line), "")
             if console is not None and style:
                 console.print(text, style=style, soft_wrap=True)
             else:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mimctl.cli.result import Line, Styled
+from mimctl.cli.result import Line, Styled, tame
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -146,7 +146,7 @@ class LiveView:
     def _print(self, line: Line) -> None:
         with self._lock:
             text, style = (line.text, line.style) if isinstance(line, Styled) else (line, "")
-            self._progress.console.print(text, style=style or None, soft_wrap=True)
+            self._progress.console.print(tame(text), style=style or None, soft_wrap=True)
 
 
 class TransferView:
@@ -178,7 +178,7 @@ class TransferView:
         if self._bars is None:
             self.output.note(text)
         else:
-            self._bars.console.print(text, soft_wrap=True)
+            self._bars.console.print(tame(text), soft_wrap=True)
 
     def _start(self) -> Progress:
         from rich.console import Console

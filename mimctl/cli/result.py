@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,14 @@ class Styled:
 
 
 Line = str | Styled
+
+_ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+
+
+def tame(text: str) -> str:
+    """Return text that a terminal only shows: names and messages of others must not move the cursor or clear it."""
+    return _ANSI.sub("", text).translate(_CONTROLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,8 @@ def require_data(config: Config, action: str) -> None:
     for split in SPLITS.get(action, ()):
         loader = config.get(f"{split}_dataloader")
         if isinstance(loader, Mapping):
-            for path, key in data_paths(loader.get("dataset"), f"{split}_dataloader.dataset"):
+            named = [*data_paths(loader.get("dataset"), f"{split}_dataloader.dataset"), *_truths(config, split)]
+            for path, key in named:
                 if not Path(path).expanduser().exists():
                     missing.setdefault(path, key)
     if not missing:
@@ -40,6 +41,16 @@ def require_data(config: Config, action: str) -> None:
         ],
         details={"missing": list(missing)},
     )
+
+
+def _truths(config: Config, split: str) -> Iterator[tuple[str, str]]:
+    key = f"{split}_evaluator"
+    evaluator = config.get(key)
+    many = enumerate(evaluator) if isinstance(evaluator, list | tuple) else [(None, evaluator)]
+    for number, each in many:
+        path = each.get("ann_file") if isinstance(each, Mapping) else None
+        if isinstance(path, str) and path and not is_address(path):
+            yield path, f"{key}.ann_file" if number is None else f"{key}.{number}.ann_file"
 
 
 def data_paths(dataset: Any, key: str) -> Iterator[tuple[str, str]]:

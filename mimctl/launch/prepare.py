@@ -16,7 +16,6 @@ from mimctl.launch.data_files import require_data
 from mimctl.launch.dataset import DatasetReport
 from mimctl.launch.experiment import (
     check_config,
-    imports_of,
     load_config,
     parse_overrides,
     remote_weights,
@@ -85,13 +84,12 @@ def prepare_experiment(
     typed = parse_overrides(options.cfg_options)
     config = load_config(path, typed, place.working_plugins)
     require_trust(config, path, is_downloaded=is_downloaded(path), is_trusted=options.trust_config)
-    if not imports_of(config) or not typed:
-        tables = type_tables(place.working_plugins, import_roots(place.paths))
-        check_config(config, tables)
+    tables = type_tables(place.working_plugins, import_roots(place.paths))
+    check_config(config, tables)
     derived = apply_wishes(config, options, report=report, load_from=load_from)
     if derived:
         config.merge_from_dict(typed)  # what a person typed wins over what follows from other options
-        check_config(config, type_tables(place.working_plugins, import_roots(place.paths)))
+        check_config(config, tables)
     work_dir = work_dir_of(options, config, path, report.folder if report else None)
     if report is None:
         require_data(config, action)

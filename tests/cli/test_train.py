@@ -306,8 +306,18 @@ def test_a_config_beside_a_downloaded_checkpoint_needs_trust_to_import(mimctl, t
     (here / "net.py").write_text("custom_imports = dict(imports=['evil'])\n")
     said = mimctl("infer", "toy", "net-0123abcd.pth", "a.jpg", "--gpus", "0")
     assert said.code == 2
-    assert problem(said).startswith("error[untrusted-config]: `net.py` came with a checkpoint and wants to import `evil`")
+    assert problem(said).startswith(
+        "error[untrusted-config]: `net.py` came with a checkpoint and wants to import `evil`"
+    )
     trusted = mimctl(
         "infer", "toy", "net-0123abcd.pth", "a.jpg", "--gpus", "0", "--trust-config", "--dry-run", "--json"
     )
     assert json.loads(trusted.out)["spec"]["config"] == str(here / "net.py")
+
+
+def test_what_a_run_prints_cannot_move_the_cursor_or_recolour_the_terminal(mimctl, toy, here):
+    (toy / "entries.py").write_text("def train(spec):\n    print('a\\x1b[2J\\x1b]0;title\\x07b\\rc')\n    return {}\n")
+    said = train(mimctl)
+    assert said.code == 0
+    assert "\x1b" not in said.err
+    assert "\x07" not in said.err

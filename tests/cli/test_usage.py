@@ -118,6 +118,18 @@ def test_an_error_with_json_is_one_document_on_stdout(mimctl):
     assert said.err.startswith("error[unknown-code]")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["settings", "set", "indx", "x", "--json"], "settings set"),
+        (["--json", "list"], "list"),
+        (["lst", "--json"], None),
+    ],
+)
+def test_an_error_document_names_the_command(mimctl, arguments, command):
+    assert json.loads(mimctl(*arguments).out)["command"] == command
+
+
 def test_piped_output_has_no_ansi_and_obeys_the_colour_switches(mimctl, toy):
     assert "\x1b" not in mimctl("list").out
     assert "\x1b[" in mimctl("list", "--color", "always").out
