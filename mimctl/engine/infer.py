@@ -34,7 +34,7 @@ def init_model(
     """Return the model of a config with a checkpoint's weights, in eval mode.
 
     Without a config the text in the checkpoint's `meta` is read, as data. The model carries `cfg` and `dataset_meta`
-    (class names). Raises ConfigError[no-config] where neither is there.
+    (class names). Raises ConfigError[model-config-missing] where neither is there.
     """
     loaded = load_checkpoint(checkpoint) if checkpoint is not None else None
     cfg = _config_of(config, loaded, checkpoint)
@@ -97,7 +97,7 @@ def inference_pipelines(cfg: Config) -> tuple[Any, Any]:
 def list_images(inputs: Sequence[str]) -> list[Path]:
     """Return the image files that paths, folders and glob patterns name, in order, each once.
 
-    Raises MimctlError[image-not-found] with the nearest names for a path that is nothing of these.
+    Raises MimctlError[data-not-found] with the nearest names for a path that is nothing of these.
     """
     found: dict[Path, None] = {}
     for text in inputs:
@@ -116,12 +116,12 @@ def list_images(inputs: Sequence[str]) -> list[Path]:
 
 def _not_found(path: Path) -> MimctlError:
     if path.is_dir():
-        return MimctlError(f"no image in `{path}`", code="image-not-found", causes=["its files have other endings"])
+        return MimctlError(f"no image in `{path}`", code="data-not-found", causes=["its files have other endings"])
     beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, beside)
     return MimctlError(
         f"no image `{path}`",
-        code="image-not-found",
+        code="data-not-found",
         hints=[f"did you mean `{path.parent / near[0]}`?"] if near else [],
     )
 
@@ -135,7 +135,7 @@ def _config_of(config: Any, loaded: dict[str, Any] | None, checkpoint: Any) -> C
     if not text:
         raise ConfigError(
             f"`{checkpoint}` does not say which config it belongs to",
-            code="no-config",
+            code="model-config-missing",
             causes=["its meta holds no config, and none was given"],
             hints=["name it: `--config FILE`"],
         )

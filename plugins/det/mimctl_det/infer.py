@@ -56,6 +56,6 @@ def _write_picture(path: Path, rows: list[dict[str, Any]], classes: tuple[str, .
     drawn = draw_rows(cv2.imread(str(path))[..., ::-1], rows, classes)
     temporary = target.with_name(f".{target.stem}.part.jpg")
     if not cv2.imwrite(str(temporary), drawn[..., ::-1]):
-        raise MimctlError(f"cannot write the picture `{target}`", code="write-failed")
+        raise MimctlError(f"cannot write the picture `{target}`", code="cannot-write")
     temporary.replace(target)
     return str(target)
