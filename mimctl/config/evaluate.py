@@ -171,6 +171,9 @@ class Interpreter(Evaluator):
         self.evaluate(node.value)
 
     def _if(self, node: ast.If) -> None:
+        if isinstance(node.test, ast.Constant) and node.test.value == BASE:
+            self._read_bases(node.body)  # how the first pure-Python configs wrote `with read_base():`
+            return
         self.run(node.body if self.evaluate(node.test) else node.orelse)
 
     def _for(self, node: ast.For) -> None:
@@ -211,8 +214,11 @@ class Interpreter(Evaluator):
         name = self.evaluate(context.func) if isinstance(context, ast.Call) else None
         if len(node.items) != 1 or not (isinstance(name, LazyReference) and str(name).endswith("read_base")):
             raise self.refuse(node, "only `with read_base():` can be used in a config")
+        self._read_bases(node.body)
+
+    def _read_bases(self, body: list[ast.stmt]) -> None:
         self.is_lazy = True
-        for statement in node.body:
+        for statement in body:
             if not isinstance(statement, ast.ImportFrom):
                 raise self.refuse(statement, "`with read_base():` may hold only `from … import …`")
             self._read(statement)

@@ -195,6 +195,12 @@ def test_pure_python_bases_named_absolutely_are_found_in_their_package(put: Put)
     assert Config.fromfile(put("pkg/configs/deep/child.py", text)).to_dict() == {"a": 1, "b": 2}
 
 
+def test_the_older_spelling_of_pure_python_bases_is_read(put: Put) -> None:
+    put("base.py", "a = dict(b=1)")
+    config = Config.fromfile(put("child.py", "if '_base_':\n    from .base import *\na.merge(dict(c=2))"))
+    assert config.to_dict() == {"a": {"b": 1, "c": 2}}
+
+
 def test_a_name_that_a_base_lacks_is_an_error(put: Put) -> None:
     put("base.py", "epochs = 3")
     with pytest.raises(ConfigError, match="defines no `epoch`") as caught:
