@@ -205,3 +205,16 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
 )
 
 PATH = click.Path(path_type=Path)
+
+
+def plugin_argument(command: _Decorated) -> _Decorated:
+    """Add the argument PLUGIN, completed with what is installed beside mimctl."""
+    return click.argument("plugin", shell_complete=_complete_plugin)(command)
+
+
+def _complete_plugin(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    # Only our own environment: asking another interpreter would make the shell wait.
+    from mimctl.plugin.discover import plugin_names
+    from mimctl.plugin.paths import import_paths
+
+    return [name for name in plugin_names(import_paths(None)) if name.startswith(incomplete)]

@@ -105,7 +105,8 @@ class _Relay:
 
     def _work(self) -> None:
         for raw in self._stream:
-            text = raw.decode("utf-8", "replace").rstrip("\r\n")
+            # Of a line that was drawn over itself (a progress bar) the last state is enough.
+            text = raw.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]
             self.kept.append(text)
             self._listener.line(text)
 

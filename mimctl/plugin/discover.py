@@ -75,6 +75,12 @@ def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
     return _refuse_shared_names([found[name] for name in sorted(found)])
 
 
+def plugin_names(paths: Sequence[Path]) -> list[str]:
+    """Return the names of the toolboxes on an import path, sorted, without looking into them."""
+    infos = (info for folder in paths if folder.is_dir() for info in folder.glob("*.dist-info"))
+    return sorted({name for info in infos for name, _ in _entry_points(info / "entry_points.txt")})
+
+
 def get_plugin(name: str, plugins: Sequence[Plugin | BrokenPlugin]) -> Plugin:
     """Return the toolbox called `name` (or one of its aliases); raise MimctlError with what to type."""
     for each in plugins:

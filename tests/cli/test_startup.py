@@ -38,6 +38,7 @@ def test_start_up_stays_within_its_budget_of_modules(own, site, tmp_path, argume
     assert loaded_modules(arguments, own, tmp_path) <= most
 
 
-def test_completion_stays_within_its_budget_of_modules(own, tmp_path):
-    words = {"_MIMCTL_COMPLETE": "bash_complete", "COMP_WORDS": "mimctl tr", "COMP_CWORD": "1"}
+@pytest.mark.parametrize(("typed", "position"), [("mimctl tr", "1"), ("mimctl train ", "2"), ("mimctl train --d", "2")])
+def test_completion_stays_within_its_budget_of_modules(own, tmp_path, typed, position):
+    words = {"_MIMCTL_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": position}
     assert loaded_modules([], {**own, **words}, tmp_path) <= 135

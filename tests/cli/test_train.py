@@ -321,3 +321,4 @@ def test_what_a_run_prints_cannot_move_the_cursor_or_recolour_the_terminal(mimct
     assert said.code == 0
     assert "\x1b" not in said.err
     assert "\x07" not in said.err
+    assert "\nc\n" in said.err

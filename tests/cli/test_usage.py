@@ -189,3 +189,8 @@ def test_completions_know_our_words_and_touch_nothing(mimctl, environment, tmp_p
     assert mimctl(env=words).out.strip() == "plain,uninstall"
     words = {"_MIMCTL_COMPLETE": "bash_complete", "COMP_WORDS": "mimctl settings s", "COMP_CWORD": "2"}
     assert mimctl(env=words).out.split() == ["plain,show", "plain,set"]
+
+
+def test_completion_knows_the_installed_toolboxes(mimctl, toy):
+    words = {"_MIMCTL_COMPLETE": "bash_complete", "COMP_WORDS": "mimctl train t", "COMP_CWORD": "2"}
+    assert mimctl(env=words).out.split() == ["plain,toy"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, verb
+from mimctl.cli.options import PATH, Context, plugin_argument, verb
 from mimctl.cli.result import Result
 from mimctl.errors import MimctlError
 
 
 @verb("data", examples=["mimctl data det my_photos", "mimctl data det my_photos --json"], target=True)
-@click.argument("plugin")
+@plugin_argument
 @click.argument("folder", type=PATH)
 def data(context: Context, plugin: str, folder: Path) -> Result:
     """Say what a toolbox finds in a folder: layout, classes, splits, mistakes; nothing is written into it."""

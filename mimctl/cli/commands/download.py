@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, index_option, verb
+from mimctl.cli.options import PATH, Context, index_option, plugin_argument, verb
 from mimctl.cli.result import Line, Result
 from mimctl.errors import UsageError
 
@@ -22,7 +22,7 @@ from mimctl.errors import UsageError
     ],
     target=True,
 )
-@click.argument("plugin")
+@plugin_argument
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--config", "configs", multiple=True, metavar="MODEL", help="A model, by its whole or short name.")
 @click.option("--dest", type=PATH, metavar="DIR", help="Where config and weights go.  [default: the cache]")

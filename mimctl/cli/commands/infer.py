@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, config_options, verb
+from mimctl.cli.options import PATH, Context, config_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result
 from mimctl.cli.runs import explain_plan, started
 
@@ -21,7 +21,7 @@ from mimctl.cli.runs import explain_plan, started
     ],
     target=True,
 )
-@click.argument("plugin")
+@plugin_argument
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--config", type=PATH, metavar="FILE", help="The model's config.  [default: beside the checkpoint]")

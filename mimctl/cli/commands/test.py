@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, config_options, launch_options, verb
+from mimctl.cli.options import PATH, Context, config_options, launch_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result, table
 from mimctl.cli.runs import config_of, explain_plan, launch_of, started
 
@@ -21,7 +21,7 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, started
     ],
     target=True,
 )
-@click.argument("plugin")
+@plugin_argument
 @click.argument("config")
 @click.option("-C", "--checkpoint", required=True, metavar="best|last|RUN|PATH", help="What to measure.")
 @click.option("--out", type=PATH, metavar="FILE", help="Write the raw predictions.")

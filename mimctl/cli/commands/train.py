@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, config_options, launch_options, verb
+from mimctl.cli.options import PATH, Context, config_options, launch_options, plugin_argument, verb
 from mimctl.cli.result import Result
 from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, started
 
@@ -24,7 +24,7 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, starte
     ],
     target=True,
 )
-@click.argument("plugin")
+@plugin_argument
 @click.argument("config")
 @click.option("--data", type=PATH, metavar="DIR", help="A folder in COCO, VOC or YOLO layout to train on.")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Train this long; schedules follow.")
