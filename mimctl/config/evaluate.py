@@ -31,7 +31,7 @@ class _Continue(_LoopControl):
 class Interpreter(Evaluator):
     """Evaluates one file. `base` is what `_base_` stands for; `read_base` loads the bases of pure-Python configs."""
 
-    __slots__ = ("is_lazy", "places", "read_base")
+    __slots__ = ("places", "read_base")
 
     def __init__(self, file: str, templates: Templates, *, base: ConfigDict | None, read_base: ReadBase) -> None:
         super().__init__(file, templates)
@@ -40,7 +40,6 @@ class Interpreter(Evaluator):
             self.scope[BASE] = base
         self.places: dict[str, Place] = {}
         self.read_base = read_base
-        self.is_lazy = False
 
     def run_file(self, body: list[ast.stmt]) -> ConfigDict:
         """Run a whole file and return what it defines; raise ConfigError at the line where that is not possible."""
@@ -217,7 +216,6 @@ class Interpreter(Evaluator):
         self._read_bases(node.body)
 
     def _read_bases(self, body: list[ast.stmt]) -> None:
-        self.is_lazy = True
         for statement in body:
             if not isinstance(statement, ast.ImportFrom):
                 raise self.refuse(statement, "`with read_base():` may hold only `from … import …`")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mimctl.config import Config, check, parse_override
+from mimctl.config.schema import RUNNER_KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -210,3 +211,8 @@ def test_the_published_and_own_rtmdet_configs_have_no_mistakes() -> None:
     assert {path.name: [str(each) for each in check(Config.fromfile(path), tables)] for path in own} == {
         path.name: [] for path in own
     }
+
+
+def test_the_known_top_level_keys_are_what_the_runner_takes() -> None:
+    table = json.loads((ROOT / "mimctl/engine/types.json").read_text(encoding="utf-8"))
+    assert set(table["kinds"]["runner"]["Runner"]["params"]) - {"cfg"} == RUNNER_KEYS
