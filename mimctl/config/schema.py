@@ -30,8 +30,6 @@ RUNNER_KEYS = frozenset(
         "default_scope",
         "randomness",
         "experiment_name",
-        "strategy",
-        "compile",
     ]
 )
 """Top-level keys that a run reads; every other top-level name is a variable of the config."""
