@@ -135,9 +135,19 @@ def _wishes(
     if report is not None:
         images = report.raw["splits"].get("train", {}).get("images", 0)
         wishes.append(("--data", lambda config: recipe.limit_warmup(config, steps_per_epoch=_steps(config, images))))
-    if load_from is not None:
-        wishes.append(("--weights", lambda config: {"load_from": load_from or None}))
+    if load_from:
+        wishes.append(("--weights", lambda config: {"load_from": load_from}))
+    elif load_from is not None:
+        wishes.append(("--weights", from_scratch))
     return wishes
+
+
+def from_scratch(config: Config) -> dict[str, Any]:
+    """Return the overrides that leave no weights to start from: no `load_from`, no pretrained part of the model."""
+    from mimctl.config.values import walk
+
+    pretrained = (path for path, each in walk(config.get("model", {}), "model") if each.get("type") == "Pretrained")
+    return {"load_from": None, **{path: None for path in pretrained if path.endswith(".init_cfg")}}
 
 
 def _changed(change: Callable[[Config, Any], Mapping[str, Any]], value: Any, config: Config) -> Mapping[str, Any]:
@@ -162,9 +172,13 @@ def _word(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text) or "data"
 
 
-def weights_of(experiment: Experiment, fetch: FetchWeights) -> Mapping[str, str]:
-    """Return the weights that the config names by address → local files, fetched now: the engine fetches nothing."""
-    wanted = remote_weights(experiment.config)
+def weights_of(experiment: Experiment, fetch: FetchWeights, *, resumes: bool = False) -> Mapping[str, str]:
+    """Return the weights that the config names by address → local files, fetched now: the engine fetches nothing.
+
+    Where all weights come from a checkpoint (`resumes`, or `load_from`), pretrained parts are not needed.
+    """
+    load_from = experiment.config.get("load_from")
+    wanted = remote_weights({"load_from": load_from} if load_from or resumes else experiment.config)
     return fetch(wanted) if wanted else {}
 
 

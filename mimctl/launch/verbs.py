@@ -98,7 +98,7 @@ def train(
         place,
         launch,
         action="train",
-        weights={} if options.dry_run else weights_of(experiment, models.fetch),
+        weights={} if options.dry_run else weights_of(experiment, models.fetch, resumes=options.resume is not None),
         resume=_resume(options.resume),
         seed=options.seed,
         amp=options.amp,

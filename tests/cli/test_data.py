@@ -102,6 +102,15 @@ def test_automatic_weights_that_are_not_at_hand_are_an_error_never_a_start_from_
     assert "hint: start from scratch: `--weights none`" in said.err
 
 
+def test_no_weights_means_no_pretrained_backbone_either(mimctl, det, test_data):
+    pytest.importorskip("PIL")
+    arguments = ["train", "det", "rtmdet_s", "--data", test_data / "bccd", "--gpus", "0", "--dry-run", "--json"]
+    said = mimctl(*arguments, "--weights", "none", env=det)
+    assert said.code == 0, said.err
+    (text,) = json.loads(said.out)["files"].values()
+    assert "Pretrained" not in text
+
+
 def test_weights_by_path_are_what_the_run_starts_from(mimctl, det, test_data, tmp_path):
     pytest.importorskip("PIL")
     path: Path = tmp_path / "here" / "w.pth"
