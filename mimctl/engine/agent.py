@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import uuid
@@ -46,8 +47,8 @@ def run(spec: RunSpec, spec_path: Path) -> int:
                 "-P", "-m", "mimctl.engine.child", str(spec_path)
             )
         except ChildFailedError as err:
-            rank, failure = err.get_first_failure()
-            return _report(spec, _own_errors(Path(folder)), rank, failure.exitcode)
+            codes = {rank: failure.exitcode for rank, failure in err.failures.items()}
+            return _report(spec, _first_error(Path(folder)), codes)
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
         except Exception as err:  # the agent's own error boundary
@@ -82,36 +83,44 @@ def _launch_config(spec: RunSpec, folder: str) -> Any:
     )
 
 
-def _report(spec: RunSpec, errors: dict[int, dict[str, Any]], rank: int, exit_code: int) -> int:
-    """Report the first failing rank's error; what others said because of it is left out."""
-    told = errors.get(rank) or next((errors[each] for each in sorted(errors)), None)
-    code = 128 - exit_code if exit_code < 0 else exit_code
-    if told is None:
-        error = MimctlError(f"rank {rank} ended with exit code {code}", code="rank-died", details={"rank": rank})
+def _report(spec: RunSpec, told: dict[str, Any] | None, codes: dict[int, int]) -> int:
+    """Report the first failing rank; what others said because of it is left out.
+
+    `told` is the error that was written first, `codes` the exit codes of the failed ranks. A rank that was killed
+    says nothing, and the others' complaints about that are only its consequence.
+    """
+    killed = [rank for rank, code in sorted(codes.items()) if code < 0 and -code != signal.SIGTERM]
+    num_ranks = spec.launcher.num_procs * spec.launcher.num_nodes
+    if killed or told is None:
+        rank, code = (killed or sorted(codes))[0], codes[(killed or sorted(codes))[0]]
+        exit_code = 128 - code if code < 0 else code
+        died = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        error = MimctlError(
+            f"rank {rank} of {num_ranks} ended {died}", code="rank-died", exit_code=exit_code, details={"rank": rank}
+        )
     else:
-        hints = [str(each) for each in told.get("hints", ())]
+        details = dict(told.get("details", {}))
         error = MimctlError(
             str(told["message"]),
             code=str(told["code"]),
-            causes=[
-                *map(str, told.get("causes", ())),
-                f"on rank {rank} of {spec.launcher.num_procs * spec.launcher.num_nodes}",
-            ],
-            hints=hints,
-            details={**told.get("details", {}), "rank": rank},
+            causes=[*map(str, told.get("causes", ())), f"on rank {details.get('rank')} of {num_ranks}"],
+            hints=[str(each) for each in told.get("hints", ())],
+            exit_code=int(told["exit_code"]),
+            details=details,
         )
-        code = int(told.get("exit_code", code))
     events = open_events(spec)
     report(error, events)
     events.close()
-    return code
+    return int(error.exit_code)
 
 
-def _own_errors(folder: Path) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
-    for path in folder.glob("error-*.json"):
-        found[int(path.stem.partition("-")[2])] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _first_error(folder: Path) -> dict[str, Any] | None:
+    written = sorted(folder.glob("error-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not written:
+        return None
+    told: dict[str, Any] = json.loads(written[0].read_text(encoding="utf-8"))
+    told["details"] = {**told.get("details", {}), "rank": int(written[0].stem.partition("-")[2])}
+    return told
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -101,6 +101,20 @@ def broadcast_int(value: int) -> int:
     tensor = torch.tensor(value, dtype=torch.int64)
     dist.broadcast(tensor, 0)
     return int(tensor.item())
+
+
+def share(tensors: Iterable[Tensor]) -> None:
+    """Give all ranks rank 0's content of these tensors, in place; one exchange per kind of number."""
+    if get_world_size() == 1:
+        return
+    kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    for group in kinds.values():
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in group])
+        dist.broadcast(flat, 0)
+        for tensor, part in zip(group, flat.split([each.numel() for each in group]), strict=True):
+            tensor.detach().copy_(part.reshape(tensor.shape))
 
 
 def gather(value: Any) -> list[Any] | None:

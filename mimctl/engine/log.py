@@ -47,7 +47,7 @@ def configure_logging(
     logger.setLevel(level if rank == 0 else logging.WARNING)
     if events is not None and events.is_on:
         _replace(logger, "console", _EventHandler(events))
-    elif not any(handler.get_name() == "console" for handler in logger.handlers):
+    elif not any(_is_live_console(handler) for handler in logger.handlers):
         _replace(logger, "console", _stderr_handler(rank))
     if log_file is not None and rank == 0:
         log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,11 @@ def configure_logging(
         to_file.setFormatter(logging.Formatter(_LINE, _TIME))
         _replace(logger, "file", to_file)
     return logger
+
+
+def _is_live_console(handler: logging.Handler) -> bool:
+    is_open = not isinstance(handler, _EventHandler) or handler.events.is_on
+    return handler.get_name() == "console" and is_open
 
 
 def _stderr_handler(rank: int) -> logging.Handler:

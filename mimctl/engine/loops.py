@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
+from mimctl.engine import distributed
 from mimctl.engine.data.loader import build_dataloader
 from mimctl.engine.evaluation import Evaluator
 from mimctl.engine.feed import Feed
@@ -265,6 +266,8 @@ class EvaluationLoop(BaseLoop):
         with preserved_rng():
             call(f"before_{mode}")
             call(f"before_{mode}_epoch")
+            # Without SyncBN each rank has statistics of its own; what is measured is what a checkpoint would hold.
+            distributed.share(self.runner.bare_model.buffers())
             self.runner.model.eval()
             for idx, data_batch in enumerate(self.dataloader):
                 self.run_iter(idx, data_batch)

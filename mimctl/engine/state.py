@@ -29,8 +29,8 @@ def collect_state(
 
     Inside the hooks after an iteration or epoch that one counts as done.
     """
-    loop = runner.train_loop
-    progress = loop.state_dict()
+    progress = runner.train_loop.state_dict()
+    distributed.share(runner.bare_model.buffers())
     checkpoint: Checkpoint = {
         "meta": {**_meta(runner), "epoch": progress["epoch"], "iter": progress["iter"], **(meta or {})},
         "state_dict": {key: value.detach().cpu() for key, value in runner.bare_model.state_dict().items()},

@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from mimctl.engine.evaluation import BaseMetric
-from mimctl.engine.model import BaseModel
 from mimctl.engine.runner import Runner
 
-
-class ToyData(Dataset[Any]):
-    """Samples of a noisy line; the noise is drawn anew each time a sample is asked for."""
-
-    metainfo = {"classes": ("a", "b")}
-
-    def __init__(self, size: int = 12) -> None:
-        self.size = size
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        value = torch.tensor([index / self.size, 1.0]) + 0.1 * torch.rand(2)
-        return {"inputs": value, "target": value.sum()}
-
-
-class ToyModel(BaseModel):
-    """Two linear layers, batch norm and dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(2, 8)
-        self.norm = nn.BatchNorm1d(8)
-        self.drop = nn.Dropout(0.2)
-        self.last = nn.Linear(8, 1)
-
-    def forward(self, inputs: Any, target: Any = None, data_samples: Any = None, mode: str = "tensor") -> Any:
-        stacked = torch.stack(list(inputs))
-        output = self.last(self.drop(torch.relu(self.norm(self.first(stacked))))).squeeze(1)
-        if mode == "loss":
-            return {"loss_line": ((output - torch.stack(list(target))) ** 2).mean()}
-        return [{"output": float(value)} for value in output]
-
-
-class ToyMetric(BaseMetric):
-    """The mean of the outputs."""
-
-    default_prefix = "toy"
-
-    def process(self, data_batch: Any, data_samples: Any) -> None:
-        self.results.extend(sample["output"] for sample in data_samples)
-
-    def compute_metrics(self, results: list[float]) -> dict[str, float]:
-        return {"accuracy": sum(results) / len(results)}
+# The toy experiment is user code: child processes import it by the name that their config gives.
+sys.path.insert(0, str(Path(__file__).parent))
+from toy_experiment import ToyData, ToyMetric, ToyModel
 
 
 def toy_loader(size: int = 12, *, shuffle: bool = True, **options: Any) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def test_published_checkpoint_holds_the_chosen_keys_and_its_hash(make_runner: Ma
 
     runner = make_runner(default_hooks={"checkpoint": {"interval": 3, "published_keys": ["meta", "state_dict"]}})
     runner.train()
-    [path] = [each for each in runner.work_dir.glob("epoch_3-*.pth")]
+    [path] = list(runner.work_dir.glob("epoch_3-*.pth"))
     assert path.stem.partition("-")[2] == hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     assert set(torch.load(path, weights_only=True)) == {"meta", "state_dict"}
 

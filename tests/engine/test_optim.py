@@ -56,7 +56,10 @@ TABLE = [
     ({"dwconv_decay_mult": 0.5}, {"backbone.2.weight": (1.0, 0.05), "backbone.2.bias": (1.0, 0.05)}),
     (
         {"flat_decay_mult": 0},
-        dict.fromkeys(("scale", "backbone.0.bias", "backbone.1.weight", "backbone.1.bias", "backbone.2.bias", "head.bias"), (1.0, 0.0)),
+        dict.fromkeys(
+            ("scale", "backbone.0.bias", "backbone.1.weight", "backbone.1.bias", "backbone.2.bias", "head.bias"),
+            (1.0, 0.0),
+        ),
     ),
     (
         {"custom_keys": {"backbone": {"lr_mult": 0.1}, "backbone.1": {"decay_mult": 0.0}}, "bias_lr_mult": 2},

@@ -18,7 +18,7 @@ from mimctl.engine.runner import Runner
 MakeRunner = Callable[..., Runner]
 
 
-class Interrupted(Exception):
+class SimulatedCrashError(Exception):
     """Stands for whatever ends a run."""
 
 
@@ -34,7 +34,7 @@ class Recorder(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter == self.stop:
-            raise Interrupted
+            raise SimulatedCrashError
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.losses[runner.iter] = outputs["loss"].item()
@@ -50,7 +50,7 @@ def run(make_runner: MakeRunner, work_dir: Path, *, stop: int | None = None, **o
     if stop is None:
         runner.train()
     else:
-        with pytest.raises(Interrupted):
+        with pytest.raises(SimulatedCrashError):
             runner.train()
     return runner, recorder
 

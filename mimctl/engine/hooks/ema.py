@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mimctl.engine import distributed
 from mimctl.engine.checkpoint import load_state_dict
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import get_logger
@@ -77,6 +78,7 @@ class EMAHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         if self.ema_model is None or not self._is_averaging(runner):
             return
+        distributed.share(self.ema_model.module.buffers())
         checkpoint["ema_state_dict"] = self.ema_model.state_dict()
         _swap_states(checkpoint)
 

@@ -1,0 +1,85 @@
+"""User code of a toy experiment: what a config's `custom_imports` brings in (imported by child processes)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from mimctl.engine.evaluation import BaseMetric
+from mimctl.engine.hooks import Hook
+from mimctl.engine.model import BaseModel
+from mimctl.engine.registry import DATASETS, HOOKS, METRICS, MODELS
+
+
+@DATASETS.register_module()
+class ToyData(Dataset[Any]):
+    """Samples of a noisy line; the noise is drawn anew each time a sample is asked for."""
+
+    metainfo = {"classes": ("a", "b")}
+
+    def __init__(self, size: int = 12) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        value = torch.tensor([index / self.size, 1.0]) + 0.1 * torch.rand(2)
+        return {"inputs": value, "target": value.sum()}
+
+
+@MODELS.register_module()
+class ToyModel(BaseModel):
+    """Two linear layers, batch norm and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(2, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.drop = nn.Dropout(0.2)
+        self.last = nn.Linear(8, 1)
+
+    def forward(self, inputs: Any, target: Any = None, data_samples: Any = None, mode: str = "tensor") -> Any:
+        stacked = torch.stack(list(inputs))
+        output = self.last(self.drop(torch.relu(self.norm(self.first(stacked))))).squeeze(1)
+        if mode == "loss":
+            return {"loss_line": ((output - torch.stack(list(target))) ** 2).mean()}
+        return [{"output": float(value)} for value in output]
+
+
+@METRICS.register_module()
+class ToyMetric(BaseMetric):
+    """The mean of the outputs, and their number."""
+
+    default_prefix = "toy"
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results.extend(sample["output"] for sample in data_samples)
+
+    def compute_metrics(self, results: list[float]) -> dict[str, float]:
+        return {"accuracy": sum(results) / len(results), "count": len(results)}
+
+
+@HOOKS.register_module()
+class Trouble(Hook):
+    """Make trouble of a kind at an iteration, on one rank or on all."""
+
+    def __init__(self, kind: str, at: int, rank: int | None = None) -> None:
+        self.kind, self.at, self.rank = kind, at, rank
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter != self.at or self.rank not in (None, runner.rank):
+            return
+        if self.kind == "error":
+            raise ValueError("a bug in a hook")
+        if self.kind == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if self.kind == "kill":
+            os.kill(os.getpid(), 9)
+        if self.kind == "wait":
+            time.sleep(60)
