@@ -120,7 +120,8 @@ class Interpreter(Evaluator):
             value = copy_value(value)
         if type(holder) is ConfigDict:
             dict.__setitem__(holder, key, value)
-            holder._places[key] = (self.file, target.lineno)
+            self.charge(1 + (len(holder) >> 4))
+            holder.mark({key: (self.file, target.lineno)})
         elif type(holder) is list:
             if type(key) is slice:
                 value = list(self.iterate(value, target))

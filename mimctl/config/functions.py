@@ -73,8 +73,7 @@ def _dict(meter: Meter, *args: Any, **kwargs: Any) -> ConfigDict:
             meter.weigh_key(key)
         made.update(pairs)
     place = (meter.file, meter.line)
-    for key in made:
-        made._places.setdefault(key, place)
+    made.mark({key: place for key in made if made.place_of(key) is None})
     return made
 
 

@@ -196,7 +196,7 @@ class Loader:
             if "::" in name:
                 _set_scope(copied, name.partition("::")[0], place)
             dict.update(combined, copied)
-            combined._places.update(copied._places)
+            combined.mark(copied._places)
         return combined
 
     def _load_base(self, path: str, place: Place, loaded: Loaded) -> Loaded:
@@ -263,7 +263,7 @@ def _set_scope(value: Any, scope: str, place: Place) -> None:
     if isinstance(value, ConfigDict):
         if "type" in value:
             dict.setdefault(value, "_scope_", scope)
-            value._places.setdefault("_scope_", place)
+            value.mark({"_scope_": place, **value._places})
             return
         for item in value.values():
             _set_scope(item, scope, place)

@@ -17,7 +17,6 @@ def merge(over: ConfigDict, base: ConfigDict, *, path: str = "") -> ConfigDict:
     Raises ConfigError[config-merge] where a dict meets another kind of value without `_delete_`.
     """
     put = dict.__setitem__
-    places, over_places = base._places, over._places
     for key, value in over.items():
         if type(value) is ConfigDict and key in base and not value.pop(DELETE, False):
             held = base[key]
@@ -27,8 +26,7 @@ def merge(over: ConfigDict, base: ConfigDict, *, path: str = "") -> ConfigDict:
                 merge(value, held, path=f"{path}{key}.")
         else:
             put(base, key, value)
-        if key in over_places:
-            places[key] = over_places[key]
+    base.mark(over._places)
     return base
 
 

@@ -16,14 +16,13 @@ _ABSENT: Any = object()
 def _dict_update(meter: Meter, held: ConfigDict, *args: Any, **kwargs: Any) -> None:
     place = (meter.file, meter.line)
     for source in (*args, kwargs):
-        meter.charge(1 + len(source))
+        meter.charge(1 + len(source) + (len(held) >> 4))
         if not isinstance(source, dict):
             meter.weigh(source)
         pairs = dict(source)
         places = source._places if isinstance(source, ConfigDict) else {}
-        for key, value in pairs.items():
-            dict.__setitem__(held, key, value)
-            held._places[key] = places.get(key, place)
+        dict.update(held, pairs)
+        held.mark({key: places.get(key, place) for key in pairs})
 
 
 def _dict_merge(meter: Meter, held: ConfigDict, other: ConfigDict) -> None:
@@ -36,7 +35,6 @@ def _dict_merge(meter: Meter, held: ConfigDict, other: ConfigDict) -> None:
 
 def _dict_pop(meter: Meter, held: ConfigDict, key: Any, default: Any = _ABSENT) -> Any:
     meter.weigh_key(key)
-    held._places.pop(key, None)
     return held.pop(key) if default is _ABSENT else held.pop(key, default)
 
 

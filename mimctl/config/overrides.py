@@ -75,8 +75,7 @@ def _evaluate(text: str) -> Any:
 
 def _displace(value: Any) -> Any:
     if isinstance(value, ConfigDict):
-        for key in value._places:
-            value._places[key] = CFG_OPTIONS
+        value.mark(dict.fromkeys(value, CFG_OPTIONS))
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
         _displace(item)
     return value
@@ -124,7 +123,7 @@ def _put(holder: Any, path: list[str], depth: int, value: Any, place: Place) -> 
         return created
     if created:
         dict.__setitem__(holder, key, ConfigDict())
-        holder._places[key] = place
+        holder.mark({key: place})
     inner = holder[key]
     if isinstance(inner, tuple):
         items = list(inner)
@@ -150,7 +149,7 @@ def _set(holder: Any, key: Any, value: Any, place: Place) -> None:
             value.pop(DELETE, None)
         _store(holder, key, value)
     if isinstance(holder, ConfigDict):
-        holder._places[key] = place
+        holder.mark({key: place})
 
 
 def _store(holder: Any, key: Any, value: Any) -> None:
@@ -173,8 +172,8 @@ def _index(holder: list[Any], name: str, shown: str, place: Place) -> int:
 
 def _placed(value: Any, place: Place) -> Any:
     if isinstance(value, ConfigDict):
-        for key, item in value.items():
-            value._places[key] = place
+        value.mark(dict.fromkeys(value, place))
+        for item in value.values():
             _placed(item, place)
     elif isinstance(value, (list, tuple)):
         for item in value:

@@ -35,7 +35,7 @@ class ConfigDict(dict[str, Any]):
     """
 
     __slots__ = ("_places",)
-    _places: dict[str, Place]
+    _places: Mapping[str, Place]  # shared between copies, so never changed: `mark` replaces it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class ConfigDict(dict[str, Any]):
             for key, value in dict(source).items():
                 self[key] = value
             if isinstance(source, ConfigDict):
-                self._places.update(source._places)
+                self.mark(source._places)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return the value of `key`, setting it to `default` first where it is absent."""
@@ -78,7 +78,7 @@ class ConfigDict(dict[str, Any]):
 
     def copy(self) -> ConfigDict:
         """Return a shallow copy that knows the same places."""
-        return new_dict(self, dict(self._places))
+        return new_dict(self, self._places)
 
     __copy__ = copy
 
@@ -94,15 +94,19 @@ class ConfigDict(dict[str, Any]):
         plain: dict[str, Any] = unwrap(self)
         return plain
 
+    def mark(self, places: Mapping[Any, Place]) -> None:
+        """Note where keys were written."""
+        object.__setattr__(self, "_places", {**self._places, **places})
+
     def place_of(self, key: str) -> Place | None:
         """Return where `key` was last written, or None."""
         return self._places.get(key)
 
 
-def new_dict(items: Mapping[Any, Any], places: dict[Any, Place]) -> ConfigDict:
+def new_dict(items: Mapping[Any, Any], places: Mapping[Any, Place]) -> ConfigDict:
     """Make a ConfigDict out of values that are wrapped already, without looking at them."""
     made = ConfigDict.__new__(ConfigDict)
-    object.__setattr__(made, "_places", places)
+    _PLACES(made, places)
     dict.update(made, items)
     return made
 
@@ -132,10 +136,12 @@ def copy_value(value: Any) -> Any:
     kind = type(value)
     if kind is ConfigDict:
         made = ConfigDict.__new__(ConfigDict)
-        object.__setattr__(made, "_places", value._places.copy())
+        _PLACES(made, value._places)
+        dict.update(made, value)
         put = dict.__setitem__
         for key, item in value.items():
-            put(made, key, copy_value(item) if type(item) in _CONTAINERS else item)
+            if type(item) in _CONTAINERS:
+                put(made, key, copy_value(item))
         return made
     if kind is list:
         return [copy_value(item) if type(item) in _CONTAINERS else item for item in value]
@@ -146,6 +152,7 @@ def copy_value(value: Any) -> Any:
     return wrap(value) if kind is dict else value
 
 
+_PLACES = ConfigDict.__dict__["_places"].__set__
 _CONTAINERS = frozenset({ConfigDict, list, tuple, set, dict})
 
 

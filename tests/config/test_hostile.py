@@ -105,6 +105,8 @@ BOMBS = {
     "shared tuples comprehended": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {k: 1 for k in [t]}",
     "fraction in a range": "x = 1.5 in range(10 ** 15)",
     "large range as a value": "x = range(10 ** 15)",
+    "dict filled": "d = dict()\nfor i in range(10 ** 5):\n    d[i] = i",
+    "dict updated": "d = dict()\nfor i in range(10 ** 5):\n    d.update({i: i})",
     "round": "x = round(5, -10 ** 9)",
     "open percent keys": "x = ('%(' * 10 ** 5) % dict(a=1)",
     "long percent flags": "x = ('%' + ' ' * 100 + '999999999d') % 1",
