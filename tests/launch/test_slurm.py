@@ -111,8 +111,9 @@ def test_the_job_runs_one_child_per_rank_and_meets_at_the_first_node(tmp_path, j
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "ranks meet at node7:20105" in out
+    child = f"/my env/bin/python -u -P -m mimctl.engine.child {plan.spec_path}"
     assert log.read_text().splitlines() == [
-        f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --mem 4 G /my env/bin/python -u -P -m mimctl.engine.child {plan.spec_path}",
+        f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --mem 4 G {child}",
         "meet node7:20105",
     ]
 
