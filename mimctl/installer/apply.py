@@ -13,6 +13,7 @@ from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.client import IndexClient
 from mimctl.installer.backend import Backend
+from mimctl.installer.exclusive import only_one
 from mimctl.installer.model import Change, InstallPlan, InstallResult
 from mimctl.installer.names import is_own
 from mimctl.installer.plan import TORCH_FAMILY, firm_constraints
@@ -37,8 +38,8 @@ def apply(
     """Make the changes of `plan` and return what was found afterwards.
 
     All our wheels are in the cache, verified, before the first change. Raises IntegrityError[hash-mismatch],
-    NetworkError, MimctlError[install-failed | incomplete-install | torch-changed]; after each of them, and after
-    Ctrl-C, the environment is as before.
+    NetworkError, MimctlError[install-failed | incomplete-install | torch-changed | environment-changed]; after each of
+    them, and after Ctrl-C, the environment is as before.
     """
     if plan.nothing_to_do:
         return InstallResult(plan=plan, changes=(), installer="")
@@ -47,7 +48,7 @@ def apply(
     for file in plan.wheels:
         say(f"fetching {file.filename}")
         wheels.append(client.fetch(file, progress=progress))
-    with undone_on_failure(plan.environment, kept=TORCH_FAMILY):
+    with only_one(plan.environment, say), undone_on_failure(plan.environment, kept=TORCH_FAMILY):
         for requirements, extra_index in _calls(plan):
             say(f"installing {', '.join(requirements)}")
             _install(requirements, plan, extra_index=extra_index, backend=backend, say=say, note=note)

@@ -9,9 +9,10 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from mimctl.environment.model import Distribution, Environment
 
@@ -29,7 +30,7 @@ class Snapshot:
 
 @contextlib.contextmanager
 def undone_on_failure(env: Environment, *, kept: frozenset[str] = frozenset()) -> Iterator[None]:
-    """Run the body; where it raises (Ctrl-C too), bring the environment back to what it was.
+    """Run the body; where it raises (Ctrl-C and SIGTERM too), bring the environment back to what it was.
 
     `kept` names distributions that the body cannot change: no copies of them are made.
     """
@@ -38,9 +39,10 @@ def undone_on_failure(env: Environment, *, kept: frozenset[str] = frozenset()) -
         there = [each for name, each in env.distributions.items() if name not in kept and _is_inside(each, env)]
         snapshot = take_snapshot(env, there, Path(folder))
         try:
-            yield
+            with _handled(signal.SIGTERM, _terminate):
+                yield
         except BaseException:
-            with _uninterrupted():
+            with _handled(signal.SIGINT, signal.SIG_IGN), _handled(signal.SIGTERM, signal.SIG_IGN):
                 restore(snapshot)
             raise
 
@@ -144,14 +146,20 @@ def _recorded(distributions: Iterable[Distribution]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Keep Ctrl-C from ending the undo half-way."""
+def _handled(
+    number: signal.Signals, handler: Callable[[int, FrameType | None], None] | signal.Handlers
+) -> Iterator[None]:
+    """Handle a signal so for a while; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)

@@ -12,6 +12,7 @@ from mimctl.errors import MimctlError
 from mimctl.index.model import Toolbox
 from mimctl.installer.backend import Backend
 from mimctl.installer.closure import marker_environment, requirements_of
+from mimctl.installer.exclusive import only_one
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
 from mimctl.installer.names import distribution_of, is_own
 from mimctl.installer.plan import TORCH_FAMILY
@@ -51,7 +52,8 @@ def apply_uninstall(plan: UninstallPlan, *, backend: Backend, note: Note | None 
         return UninstallResult(plan=plan, changes=(), installer="")
     check_writable(plan.environment)
     names = [change.name for change in plan.changes]
-    with undone_on_failure(plan.environment, kept=TORCH_FAMILY):
+    say = note or (lambda _line: None)
+    with only_one(plan.environment, say), undone_on_failure(plan.environment, kept=TORCH_FAMILY):
         backend.uninstall(names, note=note)
         left = sorted(set(names) & set(describe(plan.target, environ=os.environ).distributions))
         if left:

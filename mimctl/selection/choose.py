@@ -79,9 +79,10 @@ def refusal(
     width = max((len(each.file.label) for each in selection.rejected), default=0)
     causes.extend(f"  {each.file.label:<{width}}   rejected: {each.reason}" for each in selection.rejected)
     hints = []
-    alone = choose(env, [each.file for each in selection.rejected], "python")
-    if variant != "python" and alone.chosen is not None and alone.chosen.build is not None:
-        hints.append(f"use the pure-PyTorch ops: `mimctl install {wanted} --variant python`")
+    files = [each.file for each in selection.rejected if each.file.build is not None]
+    for name, words in _OTHER_VARIANTS.items():
+        if variant is None and choose(env, files, name).chosen is not None:
+            hints.append(f"{words}: `mimctl install {wanted} --variant {name}`")
     hints.extend(sorted({hint for each in selection.rejected if (hint := _HINTS.get(each.rule))}))
     return NoCompatibleBuildError(
         f"no build of `{project}` {newest} fits this environment".replace("  ", " "),
@@ -113,6 +114,10 @@ def describe_facts(env: Environment) -> str:
     return ", ".join(words)
 
 
+_OTHER_VARIANTS = {
+    "python": "use the pure-PyTorch ops",
+    "cpu": "or take compiled ones that compute on the CPU only",
+}
 _HINTS = {
     "fits_driver": "or update the NVIDIA driver",
     "fits_torch": "or install a torch that the builds above work with, then repeat the command",

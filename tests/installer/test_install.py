@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mimctl.environment import detect
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibleBuildError, render
+from mimctl.index.client import IndexClient
 from mimctl.installer.apply import apply
 from mimctl.installer.backend import PipBackend, UvBackend, choose_backend
+from mimctl.installer.exclusive import only_one
+from mimctl.installer.prepare import prepare_install
+from mimctl.installer.uninstall import apply_uninstall, plan_uninstall
 from mimctl.site.build import build_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,7 +199,9 @@ def test_interrupt_between_steps_leaves_the_environment_as_before(uv_bench):
     assert uv_bench.files() == before
 
 
-def test_ctrl_c_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path, number, code):
+    pip_bench.public.asked.clear()
     slow = pip_bench.public.add("slow", "1.0")
     pip_bench.site.add_det("0.1.1", requires=["mimctl[engine]==0.1.0", "mimctl-ops==0.1.0", "slow"])
     before = pip_bench.files()
@@ -212,12 +219,12 @@ def test_ctrl_c_while_the_installer_works_leaves_the_environment_as_before(pip_b
     argv = [sys.executable, str(script), str(pip_bench.venv), pip_bench.site.url, str(pip_bench.cache)]
     child = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=_environ(ROOT))
     try:
-        _wait_for(lambda: any(path.endswith(slow.name) for path in pip_bench.public.asked), child)
-        child.send_signal(signal.SIGINT)
+        _wait(lambda: child.poll() is not None or any(path.endswith(slow.name) for path in pip_bench.public.asked))
+        child.send_signal(number)
         _, said = child.communicate(timeout=25)
     finally:
         child.kill()
-    assert "KeyboardInterrupt" in said
+    assert child.returncode == code, said
     assert pip_bench.files() == before
 
 
@@ -225,10 +232,9 @@ def _environ(root):
     return {**os.environ, "PYTHONPATH": str(root)}
 
 
-def _wait_for(condition, child, seconds=60):
+def _wait(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert child.poll() is None, child.stderr.read()
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.05)
 
@@ -310,3 +316,36 @@ def test_no_fitting_build_is_refused_before_anything_changes(uv_bench):
     assert "needs torch >= 2.10, found 2.9.1+cpu" in text
     assert "`mimctl install det --variant python`" in text
     assert uv_bench.files() == before
+
+
+def test_a_second_installation_waits_and_notices_that_its_plan_is_old(uv_bench):
+    first, second = uv_bench.plan("det"), uv_bench.plan("det")
+    said = []
+    with ThreadPoolExecutor() as pool, only_one(uv_bench.env, said.append):
+        waiting = pool.submit(apply, second, client=uv_bench.client(), backend=uv_bench.backend(), step=said.append)
+        _wait(lambda: any(line.startswith("waiting for") for line in said))
+        uv_bench.put(uv_bench.public.add("between", "1.0"))
+    with pytest.raises(MimctlError) as caught:
+        waiting.result()
+    assert caught.value.code == "environment-changed"
+    assert f"waiting for process {os.getpid()}" in "\n".join(said)
+    with pytest.raises(MimctlError):
+        apply(first, client=uv_bench.client(), backend=uv_bench.backend())
+    uv_bench.install("det")
+
+
+def test_offline_installs_from_caches_and_local_indexes(bench, monkeypatch):
+    bench.install("det")
+    local = bench.public.folder / "simple"
+    uninstall = plan_uninstall(["det", "mimctl-ops"], env=bench.env, toolboxes={})
+    apply_uninstall(uninstall, backend=bench.backend())
+    bench.put(bench.public.add("extra", "1.0"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", local.as_uri())
+    client = IndexClient([bench.site.url], None, bench.cache, offline=True)
+    backend = choose_backend(bench.env, bench.choice, offline=True)
+    plan = prepare_install(["det"], env=bench.env, client=client, backend=backend, torch_index="")
+    apply(plan, client=client, backend=backend)
+    assert "mimctl-det" in bench.env.distributions
+    assert backend.offers("numpy", "2.1.0")
+    assert not backend.offers("numpy", "9.9")

@@ -279,6 +279,15 @@ def test_refusal_names_facts_reasons_and_the_command(env, file):
     )
 
 
+def test_refusal_offers_what_could_be_asked_for(env, file):
+    there = env(torch="2.13.0+cu130", driver="580.65")
+    error = refusal(there, "mimctl-ops", choose(there, [file(text) for text in LINUX]), wanted="det")
+    assert error.hints == (
+        "use the pure-PyTorch ops: `mimctl install det --variant python`",
+        "or take compiled ones that compute on the CPU only: `mimctl install det --variant cpu`",
+    )
+
+
 def test_refusal_offers_pure_python_only_where_it_would_fit(env, file):
     there = env(torch="2.5.0+cpu")
     selection = choose(there, [file(text) for text in LINUX])
