@@ -196,7 +196,8 @@ def start_hanging(environment, here: Path) -> subprocess.Popen[str]:
         text=True,
     )
     deadline = time.monotonic() + 30
-    while not all((here / "work_dirs" / "toy_small" / name).exists() for name in ("child", "worker")):
+    places = [here / "work_dirs" / "toy_small" / name for name in ("child", "worker")]
+    while not all(place.exists() and place.read_text() for place in places):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
