@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, config_options, plugin_argument, verb
+from mimctl.cli.options import PATH, Context, config_options, index_option, plugin_argument, verb
 from mimctl.cli.result import Line, Result
 from mimctl.cli.runs import explain_plan, started
 
@@ -31,6 +31,7 @@ from mimctl.cli.runs import explain_plan, started
 )
 @click.option("-G", "--gpus", type=click.IntRange(0, 1), metavar="N", help="0 is the CPU.  [default: 1 if seen]")
 @click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing.")
+@index_option
 @config_options
 def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:
     """Run a model on images: MODEL is a checkpoint or a name of the zoo, IMAGES are files or folders."""

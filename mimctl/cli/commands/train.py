@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
-from mimctl.cli.options import PATH, Context, config_options, launch_options, plugin_argument, verb
+from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
 from mimctl.cli.result import Result
 from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, started
 
@@ -44,6 +44,7 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, starte
     "--resume", is_flag=False, flag_value="auto", metavar="[PATH]", help="Go on from the newest checkpoint, or PATH."
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random.")
+@index_option
 @config_options
 @launch_options
 def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
