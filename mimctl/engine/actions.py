@@ -51,10 +51,12 @@ def train(spec: RunSpec) -> Result:
 def test(spec: RunSpec) -> Result:
     """Test the spec's checkpoint on the config's test set; return `metrics`, and `out` where it was asked for.
 
-    Option `out`: a file for the predictions (MMEngine's DumpResults).
+    Options: `out`, a file for the predictions (MMEngine's DumpResults); `show_dir`, a folder for pictures of them.
     """
     cfg = load_config(spec)
     adapt_config(cfg, spec)
+    if spec.options.get("show_dir"):
+        draw_predictions(cfg, str(spec.options["show_dir"]))
     if spec.checkpoint is not None:
         cfg["load_from"] = spec.checkpoint
     cfg["resume"] = False
@@ -79,6 +81,19 @@ def load_config(spec: RunSpec) -> Config:
         for name in [imports["imports"]] if isinstance(imports["imports"], str) else imports["imports"]:
             _import_custom(name, is_optional=bool(imports.get("allow_failed_imports", False)))
     return cfg
+
+
+def draw_predictions(cfg: Config, folder: str) -> None:
+    """Let the config's visualization hook write a picture of each prediction to `folder`."""
+    hook = (cfg.get("default_hooks") or {}).get("visualization")
+    if not isinstance(hook, Mapping):
+        raise ConfigError(
+            "this config has no hook that could draw predictions",
+            code="config-value",
+            hints=["add one, e.g. `default_hooks = dict(visualization=dict(type='DetVisualizationHook'))`"],
+            origin=cfg.origin("default_hooks"),
+        )
+    cfg.merge_from_dict({"default_hooks.visualization.draw": True, "default_hooks.visualization.test_out_dir": folder})
 
 
 def adapt_config(cfg: Config, spec: RunSpec) -> None:
