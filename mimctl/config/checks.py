@@ -10,7 +10,6 @@ from typing import Any
 from mimctl.config.config import Config
 from mimctl.config.overrides import nearest_path
 from mimctl.config.schema import (
-    ALSO_TAKEN,
     COMPLETE_KINDS,
     DEFAULT_HOOKS,
     FILLED,
@@ -21,6 +20,7 @@ from mimctl.config.schema import (
     RUNNER_KEYS,
     TOOL_KEYS,
     VARIABLE_KEYS,
+    also_taken,
     expected_kinds,
 )
 from mimctl.config.scopes import FALLBACK_SCOPES, canonical_scope
@@ -49,11 +49,11 @@ class _Type:
     params: Mapping[str, Mapping[str, bool]]
     extra: bool
 
-    def unknown(self, config: ConfigDict) -> list[str]:
+    def unknown(self, config: ConfigDict, path: str) -> list[str]:
         """Return the keys that this type takes no argument for."""
         if self.extra:
             return []
-        also = ALSO_TAKEN.get(self.kind, frozenset())
+        also = also_taken(self.kind, path)
         return [key for key in config if key not in self.params and key not in _MARKS and key not in also]
 
     def missing(self, config: ConfigDict, path: str) -> list[str]:
@@ -186,7 +186,7 @@ class _Checker:
         found = self._candidates(holder, path, self._scope_at(path))[0] if isinstance(holder, ConfigDict) else []
         if not found:
             return None
-        return any(not each.unknown(ConfigDict({key: None})) for each in found)
+        return any(not each.unknown(ConfigDict({key: None}), path) for each in found)
 
     def _scope_at(self, path: str) -> str | None:
         """Return the scope that names at a path are searched in."""
@@ -261,7 +261,7 @@ class _Checker:
             message = f"`{name}` is a {found[0].kind}, and `{path}` needs a {' or '.join(kinds or ())}"
             near = nearest(name, self.tables.names(inner, kinds))
             yield from self._error(f"{path}.type", message, "unknown-type", near=near)
-        if wanted and all(each.unknown(value) or each.missing(value, path) for each in wanted):
+        if wanted and all(each.unknown(value, path) or each.missing(value, path) for each in wanted):
             yield from self._arguments(value, path, wanted[0])
 
     def _candidates(
@@ -295,9 +295,9 @@ class _Checker:
         )
 
     def _arguments(self, value: ConfigDict, path: str, found: _Type) -> Iterator[ConfigError]:
-        unknown = found.unknown(value)
+        unknown = found.unknown(value, path)
         for key in unknown:
-            own = [*found.params, *ALSO_TAKEN.get(found.kind, ())]
+            own = [*found.params, *also_taken(found.kind, path)]
             causes, hints = self._inherited(value, path, key)
             yield from self._error(
                 f"{path}.{key}",

@@ -112,6 +112,12 @@ ALSO_TAKEN: dict[str, frozenset[str]] = {
 }
 """Kind → keys that the builder takes for itself before it calls the type."""
 
+ALSO_TAKEN_AT: dict[str, frozenset[str]] = {
+    "norm_cfg": frozenset({"requires_grad"}),
+    "upsample_cfg": frozenset({"scale_factor"}),
+}
+"""Name of the place → keys that the layer builder takes for itself whatever type stands there."""
+
 COMPLETE_KINDS = frozenset(
     [
         "dataset",
@@ -160,6 +166,11 @@ NEEDS_TYPE = frozenset({"dataset", "transform", "optimizer", "param_scheduler", 
 
 NOT_TYPES = frozenset({"nms", "nms_cfg", "score_converter"})
 """Keys whose dicts use `type` for something that no registry holds."""
+
+
+def also_taken(kind: str, path: str) -> frozenset[str]:
+    """Return the keys that builders take for themselves from a typed dict of a kind at a dotted path."""
+    return ALSO_TAKEN.get(kind, frozenset()) | ALSO_TAKEN_AT.get(path.rpartition(".")[2], frozenset())
 
 
 def expected_kinds(path: str) -> tuple[str, ...] | None:

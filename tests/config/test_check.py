@@ -56,7 +56,7 @@ TABLES = [
 
 GOOD = """
 default_scope = 'mmdet'
-norm_cfg = dict(type='BN', eps=1e-3)
+norm_cfg = dict(type='BN', eps=1e-3, requires_grad=True)
 model = dict(
     type='RTMDet',
     backbone=dict(type='ResNet', depth=50, norm_cfg=norm_cfg,
