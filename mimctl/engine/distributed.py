@@ -113,7 +113,7 @@ def share(tensors: Iterable[Tensor]) -> None:
     for group in kinds.values():
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in group])
         dist.broadcast(flat, 0)
-        for tensor, part in zip(group, flat.split([each.numel() for each in group]), strict=True):
+        for tensor, part in zip(group, torch.split(flat, [each.numel() for each in group]), strict=True):
             tensor.detach().copy_(part.reshape(tensor.shape))
 
 

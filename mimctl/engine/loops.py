@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from mimctl.engine import distributed
 from mimctl.engine.data.loader import build_dataloader
 from mimctl.engine.evaluation import Evaluator
-from mimctl.engine.feed import Feed
+from mimctl.engine.feed import Feed, stop_workers
 from mimctl.engine.random import preserved_rng
 from mimctl.engine.registry import LOOPS
 from mimctl.errors import ConfigError
@@ -78,6 +78,10 @@ class TrainLoop(BaseLoop):
     def run(self) -> torch.nn.Module:
         """Train to the end and return the model."""
         raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the processes that load data."""
+        self.feed.stop()
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Train on one batch."""
@@ -259,6 +263,12 @@ class EvaluationLoop(BaseLoop):
         if metainfo is not None:
             self.evaluator.dataset_meta = metainfo
         self.fp16 = fp16
+        self._iterator: Any = None
+
+    def stop(self) -> None:
+        """End the processes that load data."""
+        stop_workers(self.dataloader, self._iterator)
+        self._iterator = None
 
     def run(self) -> dict[str, float]:
         """Return the metrics. What a training draws at random afterwards does not depend on this pass."""
@@ -269,8 +279,10 @@ class EvaluationLoop(BaseLoop):
             # Without SyncBN each rank has statistics of its own; what is measured is what a checkpoint would hold.
             distributed.share(self.runner.bare_model.buffers())
             self.runner.model.eval()
-            for idx, data_batch in enumerate(self.dataloader):
+            self._iterator = iter(self.dataloader)
+            for idx, data_batch in enumerate(self._iterator):
                 self.run_iter(idx, data_batch)
+            self._iterator = None
             metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))  # type: ignore[arg-type]
             call(f"after_{mode}_epoch", metrics=metrics)
             call(f"after_{mode}")

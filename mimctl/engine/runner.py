@@ -98,8 +98,7 @@ class Runner:
         self.timestamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(distributed.broadcast_int(int(time.time()))))
         self.log_dir = self.work_dir / self.timestamp
         self.experiment_name = experiment_name or _experiment_name(cfg, self.timestamp)
-        self.events = EventWriter(None)
-        self.logger = get_logger()
+        self.events, self.logger = EventWriter(None), get_logger()
         self._log_level = log_level
         self.message_hub = MessageHub()
         self.hooks: list[Hook] = []
@@ -349,6 +348,8 @@ class Runner:
         try:
             yield
         finally:
+            for name in {"train_loop", "val_loop", "test_loop"} & set(self.__dict__):
+                getattr(self, name).stop()
             self.visualizer.close()
 
     def _evaluate(self, mode: str) -> dict[str, float]:

@@ -55,7 +55,7 @@ def test_scalars_are_written_as_json_lines(make_runner: MakeRunner) -> None:
     first, last = records[0], records[-1]
     assert {"lr", "loss", "loss_line", "time", "data_time", "epoch", "iter", "step"} == set(first)
     assert (first["epoch"], first["iter"], first["step"]) == (1, 2, 2)
-    assert set(last) == {"toy/accuracy", "time", "data_time", "step"}
+    assert set(last) == {"toy/accuracy", "toy/count", "time", "data_time", "step"}
     log = (runner.log_dir / f"{runner.timestamp}.log").read_text()
     assert "Epoch(train) [1][2/3]" in log
     assert "Epoch(val) [3][1/1]" in log
@@ -102,7 +102,7 @@ def test_test_uses_the_loaded_weights(make_runner: MakeRunner, tmp_path: Path) -
     again = make_runner(work_dir=tmp_path / "again", load_from=str(trained.work_dir / "epoch_3.pth"), **evaluation)
     metrics = fresh.test()
     assert metrics == again.test()
-    assert metrics.keys() == {"toy/accuracy"}
+    assert metrics["toy/count"] == 4
     saved = torch.load(trained.work_dir / "epoch_3.pth", weights_only=True)["state_dict"]
     assert torch.equal(fresh.bare_model.state_dict()["last.weight"], saved["last.weight"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mimctl.engine.feed import stop_workers
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import get_logger
 from mimctl.engine.registry import HOOKS
@@ -32,7 +33,8 @@ class PipelineSwitchHook(Hook):
         get_logger().info("epoch %d: the data pipeline is switched", runner.epoch + 1)
         dataset = innermost(runner.train_loop.dataloader.dataset)
         dataset.pipeline = Compose(list(self.switch_pipeline))
-        restart_workers(runner.train_loop.dataloader)
+        # Persistent workers hold a copy of the old dataset.
+        stop_workers(runner.train_loop.dataloader)
         self._is_switched = True
 
 
@@ -41,13 +43,3 @@ def innermost(dataset: Any) -> Any:
     while hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     return dataset
-
-
-def restart_workers(dataloader: Any) -> None:
-    """Let persistent workers, which hold a copy of the old dataset, end before the next epoch."""
-    iterator = getattr(dataloader, "_iterator", None)
-    if iterator is not None:
-        shutdown = getattr(iterator, "_shutdown_workers", None)
-        if shutdown is not None:
-            shutdown()
-        dataloader._iterator = None
