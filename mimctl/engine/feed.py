@@ -17,8 +17,8 @@ class Feed:
     """Iterate over a dataloader and know how far.
 
     `epoch` counts whole passes, `position` the batches of the current pass that were handed out. After
-    `load_state_dict` the current pass goes on behind them. Samplers that can skip do so without loading; with others
-    the batches are loaded again under the random state of the pass's start, and dropped.
+    `load_state_dict` the current pass goes on behind them. Samplers that can skip do so without loading; with others,
+    and where transforms remember samples, the batches are loaded again as they were the first time, and dropped.
     """
 
     def __init__(self, dataloader: DataLoader[Any]) -> None:
@@ -66,6 +66,10 @@ class Feed:
         self._start_rng = state.get("start_rng")
         self._is_resumed = self.position > 0
 
+    def _must_load_again(self) -> bool:
+        # Endless samplers have no pass to go back to the start of; what their transforms remember starts empty.
+        return self.position < len(self.dataloader) and _remembers_samples(self.dataloader.dataset)
+
     def _fresh_iterator(self) -> Iterator[Any]:
         if not _can_skip(self.dataloader):
             self._start_rng = rng_state()
@@ -74,7 +78,7 @@ class Feed:
     def _resumed_iterator(self) -> Iterator[Any]:
         self._is_resumed = False
         now = rng_state()
-        if _can_skip(self.dataloader):
+        if _can_skip(self.dataloader) and not self._must_load_again():
             skip_batches(self.dataloader, self.position)
             iterator = iter(self.dataloader)
         else:
@@ -118,6 +122,25 @@ def set_sampler_seed(dataloader: Any, seed: int) -> None:
 
 def _samplers(dataloader: Any) -> tuple[Any, ...]:
     return dataloader.sampler, getattr(dataloader.batch_sampler, "sampler", None)
+
+
+def inner_datasets(dataset: Any) -> list[Any]:
+    """Return the datasets inside wrappers and concatenations: those that load samples."""
+    if hasattr(dataset, "dataset"):
+        return inner_datasets(dataset.dataset)
+    if hasattr(dataset, "datasets"):
+        return [inner for each in dataset.datasets for inner in inner_datasets(each)]
+    return [dataset]
+
+
+def _remembers_samples(dataset: Any) -> bool:
+    waiting = [getattr(each, "pipeline", None) for each in inner_datasets(dataset)]
+    while waiting:
+        transform = waiting.pop()
+        if getattr(transform, "remembers_samples", False):
+            return True
+        waiting += list(getattr(transform, "transforms", ()))
+    return False
 
 
 def _can_skip(dataloader: Any) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mimctl.engine.data import BaseTransform, Compose
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.hooks import Hook
 from mimctl.engine.runner import Runner
@@ -159,6 +160,47 @@ def test_resume_is_exact_with_data_workers(make_runner: MakeRunner, tmp_path: Pa
     whole = run(make_runner, tmp_path / "whole", **options)
     _, first = run(make_runner, tmp_path / "parts", stop=4, **options)
     second = run(make_runner, tmp_path / "parts", resume=True, **options)
+    assert_same_run(whole, first, second)
+
+
+class Remembering(BaseTransform):
+    """Mix each sample with the one before it, as cached mosaic does."""
+
+    remembers_samples = True
+
+    def __init__(self) -> None:
+        self.before = torch.zeros(2)
+
+    def transform(self, results: dict[str, Tensor]) -> dict[str, Tensor]:
+        mixed = results["inputs"] + self.before
+        self.before = results["inputs"]
+        return {"inputs": mixed, "target": mixed.sum()}
+
+
+class RememberingData(SeededData):
+    """Samples that depend on those before them."""
+
+    def __init__(self) -> None:
+        self.pipeline = Compose([Remembering()])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        sample: dict[str, Tensor] = self.pipeline(super().__getitem__(index))
+        return sample
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_resume_is_exact_where_transforms_remember_samples(
+    make_runner: MakeRunner, tmp_path: Path, num_workers: int
+) -> None:
+    def options() -> dict[str, Any]:
+        sampler = {"type": "DefaultSampler", "shuffle": True}
+        data = {"dataset": RememberingData(), "sampler": sampler, "batch_size": 4, "num_workers": num_workers}
+        cfg = {"by_epoch": True, "max_epochs": 1, "val_begin": 9}
+        return {"default_hooks": saving_at(2), "train_dataloader": data, "train_cfg": cfg}
+
+    whole = run(make_runner, tmp_path / "whole", **options())
+    _, first = run(make_runner, tmp_path / "parts", stop=2, **options())
+    second = run(make_runner, tmp_path / "parts", resume=True, **options())
     assert_same_run(whole, first, second)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mimctl.engine.feed import stop_workers
+from mimctl.engine.feed import inner_datasets, stop_workers
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import get_logger
 from mimctl.engine.registry import HOOKS
@@ -31,15 +31,8 @@ class PipelineSwitchHook(Hook):
         from mimctl.engine.data import Compose
 
         get_logger().info("epoch %d: the data pipeline is switched", runner.epoch + 1)
-        dataset = innermost(runner.train_loop.dataloader.dataset)
-        dataset.pipeline = Compose(list(self.switch_pipeline))
+        for dataset in inner_datasets(runner.train_loop.dataloader.dataset):
+            dataset.pipeline = Compose(list(self.switch_pipeline))
         # Persistent workers hold a copy of the old dataset.
         stop_workers(runner.train_loop.dataloader)
         self._is_switched = True
-
-
-def innermost(dataset: Any) -> Any:
-    """Return the dataset inside wrapper datasets."""
-    while hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    return dataset

@@ -138,6 +138,8 @@ class MixUp(BaseTransform):
 class CachedMixUp(MixUp):
     """Mix-up with an image that passed by before instead of one loaded for it. Source: RTMDet (Lyu et al., 2022)."""
 
+    remembers_samples = True
+
     def __init__(
         self,
         img_scale: tuple[int, int] = (640, 640),

@@ -102,6 +102,8 @@ class CachedMosaic(Mosaic):
     (Lyu et al., 2022).
     """
 
+    remembers_samples = True
+
     def __init__(
         self,
         img_scale: tuple[int, int] = (640, 640),
