@@ -8,27 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
-import pytest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "make_digits.py"
-SHORT = ["--cfg-options", "train_dataloader.num_workers=0", "val_dataloader.num_workers=0"]
-
-
-def mimctl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mimctl", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with small scenes and a training of two epochs over them."""
-    folder = tmp_path_factory.mktemp("tutorial")
-    counts = ["--train", "48", "--val", "8", "--test", "8", "--size", "96"]
-    subprocess.run([sys.executable, str(SCRIPT), "data/digits", *counts], cwd=folder, check=True, timeout=120)
-    options = ["--gpus", "0", "--epochs", "2", "--seed", "1", *SHORT]
-    done = mimctl("train", "det", "rtmdet_nano_digits", *options, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+from small_tutorial import SCRIPT, SHORT, Mimctl
 
 
 def test_scenes_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
@@ -49,40 +29,72 @@ def test_training_leaves_config_checkpoint_and_scalars(place: Path) -> None:
     assert all(0 < loss < 100 for loss in losses)
 
 
-def test_the_config_that_is_left_behind_is_an_ordinary_one(place: Path) -> None:
+def test_the_config_that_is_left_behind_is_an_ordinary_one(place: Path, mimctl: Mimctl) -> None:
     config = place / "work_dirs" / "rtmdet_nano_digits" / "rtmdet_nano_digits.py"
     shown = mimctl("train", "det", str(config), "--gpus", "0", "--dry-run", cwd=place)
     assert shown.returncode == 0, shown.stderr
     assert "mimctl.engine.child" in shown.stdout
 
 
-def test_testing_prints_the_metrics_of_a_coco_evaluation(place: Path) -> None:
+def test_testing_prints_the_metrics_of_a_coco_evaluation(place: Path, mimctl: Mimctl) -> None:
     done = mimctl("test", "det", "rtmdet_nano_digits", "-C", "last", "--gpus", "0", "--json", cwd=place)
     assert done.returncode == 0, done.stderr
-    metrics = json.loads(done.stdout)["metrics"]
-    assert 0 <= metrics["coco/bbox_mAP_50"] <= 1
+    assert 0 <= json.loads(done.stdout)["metrics"]["coco/bbox_mAP_50"] <= 1
 
 
-def test_inference_writes_a_picture_and_prints_boxes(place: Path) -> None:
-    checkpoint = "work_dirs/rtmdet_nano_digits/epoch_2.pth"
-    image = "data/digits/test/00001.jpg"
-    done = mimctl("infer", "det", checkpoint, image, "--score-thr", "0.01", "--out-dir", "seen", "--json", cwd=place)
+def test_the_published_weights_find_digits_in_unseen_scenes(place: Path, mimctl: Mimctl) -> None:
+    arguments = ("-C", "zoo/rtmdet_nano_digits.safetensors", "--gpus", "0", "--json")
+    done = mimctl("test", "det", "rtmdet_nano_digits", *arguments, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["coco/bbox_mAP_50"] >= 0.8
+
+
+def test_inference_writes_a_picture_and_prints_boxes(place: Path, mimctl: Mimctl) -> None:
+    arguments = ("zoo/rtmdet_nano_digits.safetensors", "data/digits/test/00001.jpg", "--out-dir", "seen", "--json")
+    done = mimctl("infer", "det", *arguments, cwd=place)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["images"][0]
     assert cv2.imread(found["picture"]).shape == (96, 96, 3)
     assert found["boxes"]
-    assert all(0 <= number <= 96 for box in found["boxes"] for number in box["box"])
+    assert all(-1 <= number <= 97 for box in found["boxes"] for number in box["box"])
     assert set(found["boxes"][0]) == {"label", "class", "score", "box"}
 
 
-def test_resuming_continues_where_the_run_stopped(place: Path) -> None:
-    done = mimctl("train", "det", "rtmdet_nano_digits", "--gpus", "0", "--epochs", "3", "--resume", *SHORT, cwd=place)
+def test_a_model_of_the_zoo_is_inferred_with_by_its_name(place: Path, mimctl: Mimctl) -> None:
+    done = mimctl("infer", "det", "rtmdet_nano", "data/digits/test/00001.jpg", "--json", cwd=place)
     assert done.returncode == 0, done.stderr
-    assert "epoch 3 of 3" in done.stderr + done.stdout
-    assert "epoch 1 of 3" not in done.stderr + done.stdout
+    assert json.loads(done.stdout)["images"][0]["boxes"]
 
 
-def test_a_misspelled_override_stops_before_any_process(place: Path) -> None:
+def test_weights_alone_say_which_config_they_belong_to(place: Path, mimctl: Mimctl, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((place / "zoo" / "rtmdet_nano_digits.safetensors").read_bytes())
+    image = str(place / "data" / "digits" / "test" / "00001.jpg")
+    done = mimctl("infer", "det", str(alone), image, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"][0]["boxes"]
+
+
+def test_own_data_start_from_the_published_weights(place: Path, mimctl: Mimctl) -> None:
+    options = ("--data", "data/digits", "--epochs", "1", "--imgsz", "96", "--batch", "8", "--gpus", "0")
+    done = mimctl("train", "det", "rtmdet_nano", *options, "--work-dir", "own", *SHORT, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (place / "own").glob("*.py")]
+    assert "weights: 698 tensors loaded" in done.stderr
+
+
+def test_resuming_continues_where_the_run_stopped(place: Path, mimctl: Mimctl) -> None:
+    work_dir = ("--work-dir", "resumed")
+    for epochs in ("1", "2"):
+        resume = ("--resume",) if epochs == "2" else ()
+        options = ("--gpus", "0", "--epochs", epochs, *work_dir, *resume, *SHORT)
+        done = mimctl("train", "det", "rtmdet_nano_digits", *options, cwd=place)
+        assert done.returncode == 0, done.stderr
+    assert "epoch 2 of 2" in done.stderr
+    assert "epoch 1 of 2" not in done.stderr
+
+
+def test_a_misspelled_override_stops_before_any_process(place: Path, mimctl: Mimctl) -> None:
     done = mimctl("train", "det", "rtmdet_nano_digits", "--cfg-options", "model.backone.depth=1", cwd=place)
     assert done.returncode == 2
     assert "model.backone" in done.stderr
