@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -39,6 +40,10 @@ def run(spec: RunSpec, spec_path: Path) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
+    # What it would say about a failing rank is reported once, below.
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="mimctl-agent-") as folder:
         os.environ["MIMCTL_ERROR_DIR"] = folder
         os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -179,7 +179,7 @@ def load_state_dict(
 def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
     """Return the newest checkpoint of a work dir that can be read, None where there is none.
 
-    `last_checkpoint` is believed first; without it, or where its file is damaged, the highest `epoch_N`/`iter_N`.
+    `last_checkpoint` is believed first; where there is none, or its file fails its checksums, the newest other one.
     """
     folder = Path(work_dir)
     candidates: list[Path] = []
@@ -189,16 +189,20 @@ def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
         candidates += [named if named.is_absolute() else folder / named, folder / named.name]
     numbered = [path for path in folder.glob("*.pth") if _NUMBERED.match(path.name)]
     candidates += sorted(numbered, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return next((path for path in candidates if path.is_file() and is_readable(path)), None)
+    return next((path for path in candidates if path.is_file() and is_readable(path, checks_content=True)), None)
 
 
-def is_readable(path: Path) -> bool:
-    """Return whether the file is a whole zip archive as torch writes it (the directory at its end is checked)."""
+def is_readable(path: Path, *, checks_content: bool = False) -> bool:
+    """Return whether the file is a whole zip archive as torch writes it, by the directory at its end.
+
+    `checks_content` reads all of it and compares the checksums that it carries.
+    """
     import zipfile
 
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
+            is_whole = any(name.endswith("data.pkl") for name in archive.namelist())
+            return is_whole and (not checks_content or archive.testzip() is None)
     except (OSError, zipfile.BadZipFile):
         return False
 

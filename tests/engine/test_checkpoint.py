@@ -233,3 +233,8 @@ def test_latest_whole_checkpoint_is_found(tmp_path: Path) -> None:
     assert find_latest(tmp_path) == first
     first.write_bytes(first.read_bytes()[:-100])
     assert find_latest(tmp_path) == second
+    body = bytearray(second.read_bytes())
+    place = body.index(torch.arange(6.0).numpy().tobytes())
+    body[place] ^= 1
+    second.write_bytes(bytes(body))
+    assert find_latest(tmp_path) is None, "a flipped bit fails the checksum"

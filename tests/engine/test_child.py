@@ -284,7 +284,7 @@ def test_two_ranks_fail_once_then_resume(make_spec: MakeSpec, run: Run, tmp_path
     ranks = LauncherFacts(kind="pytorch", num_procs=2)
     trouble = [{"type": "Trouble", "kind": "error", "at": 3, "rank": 1}]
     failing = make_spec(launcher=ranks, overrides={"custom_hooks": trouble})
-    assert run_agent(failing, tmp_path)[0] == 1
+    assert run_agent(failing, tmp_path) == (1, "")
     error = the_error(failing)
     assert (error["code"], error["details"]["rank"]) == ("child-crashed", 1)
     assert "a bug in a hook" in error["message"]
@@ -306,6 +306,16 @@ def test_killed_rank_is_named_and_the_others_stop(make_spec: MakeSpec, tmp_path:
     assert run_agent(spec, tmp_path)[0] == 137
     error = the_error(spec)
     assert (error["code"], error["message"]) == ("rank-died", "rank 1 of 2 ended by signal SIGKILL")
+    assert not [line for line in processes() if str(tmp_path) in line]
+
+
+def test_terminated_agent_stops_all_ranks(make_spec: MakeSpec, tmp_path: Path) -> None:
+    waiting = {"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 3}]}
+    spec = make_spec(launcher=LauncherFacts(kind="pytorch", num_procs=2), overrides=waiting)
+    process = start(spec, tmp_path, module="agent")
+    wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == (143, "")
     assert not [line for line in processes() if str(tmp_path) in line]
 
 
