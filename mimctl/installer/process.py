@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from mimctl.errors import MimctlError, NetworkError
 
 Note = Callable[[str], None]
-"""Called with each line that the installer prints."""
+"""Called with each line of the installer that tells a person how far it is."""
 
+_NEWS = ("Downloading ", "Building ", "Installing collected packages", "Prepared ", "Installed ")
 _KEPT_LINES = 12
 _STOP_TIMEOUT_S = 20
 _CONFLICT_WORDS = ("ResolutionImpossible", "conflicting dependencies", "No solution found")
@@ -58,8 +59,8 @@ def run_installer(
         try:
             for line in child.stdout or ():
                 lines.append(line.rstrip())
-                if note is not None:
-                    note(line.rstrip())
+                if note is not None and line.lstrip().startswith(_NEWS):
+                    note(line.strip())
             code = child.wait()
         except BaseException:
             _stop(child)
