@@ -292,7 +292,7 @@ def test_two_ranks_fail_once_then_resume(make_spec: MakeSpec, run: Run, tmp_path
     assert next(event["steps"] for event in events(failing) if event["event"] == "step") == 2
 
     second = make_spec(launcher=ranks, resume="auto")
-    assert run_agent(second, tmp_path) == (0, "")
+    assert run_agent(second, tmp_path) == (0, ""), events(second)[-1]
     trained = result(second)
     assert (trained["epoch"], trained["metrics"]["toy/count"]) == (2, 7), "what evens out the ranks is not counted"
     alone = make_spec(action="test", entry="mimctl.engine.actions:test", checkpoint=trained["checkpoint"])
