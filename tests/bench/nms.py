@@ -1,6 +1,6 @@
 """Compiled nms against the pure-PyTorch twin, one thread, the same boxes: CPU time per call, median of several.
 
-    python tests/bench/nms.py
+python tests/bench/nms.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Start-up of the command line as a ratio to `python -c pass`: CPU time of whole processes, median of several runs.
 
-    python tests/bench/startup.py [RUNS]
+python tests/bench/startup.py [RUNS]
 """
 
 from __future__ import annotations

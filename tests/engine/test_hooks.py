@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from mimctl.engine.checkpoint import load_checkpoint
+from mimctl.engine.events import EventWriter
 from mimctl.engine.hooks import EMAHook, Hook
 from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import HOOK_POINTS, acts_at
@@ -253,3 +255,19 @@ def test_nan_loss_ends_the_run_naming_term_and_iteration(make_runner: MakeRunner
     assert caught.value.code == "loss-not-finite"
     assert caught.value.details == {"term": "loss_box", "iteration": 5}
     assert names(runner.work_dir) == {"epoch_1.pth"}, "no checkpoint is saved after the loss went bad"
+
+
+def test_progress_is_told_between_log_points(
+    make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mimctl.engine.hooks.logger.PROGRESS_EVERY_S", 0.0)
+    runner = make_runner(
+        train_cfg={"by_epoch": False, "max_iters": 3, "val_interval": 9},
+        default_hooks={"logger": {"type": "LoggerHook", "interval": 2}},
+    )
+    runner.events = EventWriter(tmp_path / "events.jsonl")
+    runner.train()
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    steps = [(event["step"], event["steps"], "loss" in event["scalars"]) for event in events
+             if event["event"] == "step" and event["phase"] == "train"]  # fmt: skip
+    assert steps == [(1, 3, False), (2, 3, True), (3, 3, True)]

@@ -115,9 +115,7 @@ def test_wrong_paramwise_cfg_is_refused(paramwise: dict[str, Any], message: str)
 
 def test_decay_rule_without_weight_decay_is_refused() -> None:
     with pytest.raises(ConfigError, match="weight_decay"):
-        build_optim_wrapper(
-            Net(), {"optimizer": {"type": "SGD", "lr": 1.0}, "paramwise_cfg": {"norm_decay_mult": 0}}
-        )
+        build_optim_wrapper(Net(), {"optimizer": {"type": "SGD", "lr": 1.0}, "paramwise_cfg": {"norm_decay_mult": 0}})
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adafactor"])
