@@ -27,7 +27,7 @@ def mimctl(tmp_path_factory: pytest.TempPathFactory) -> Mimctl:
     def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "mimctl", *arguments]
         return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=3000, check=False
         )
 
     return run
