@@ -15,24 +15,15 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from mimctl.engine.child import explain, report
+from mimctl.engine.child import explain, report, start
 from mimctl.engine.events import open_events
-from mimctl.errors import ExitCode, MimctlError, render
+from mimctl.errors import ExitCode, MimctlError
 from mimctl.spec import RunSpec
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the spec named on the command line over its ranks and return the exit code of the first that failed."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if len(arguments) != 1:
-        print("usage: python -P -m mimctl.engine.agent SPEC", file=sys.stderr)
-        return ExitCode.USAGE
-    try:
-        spec = RunSpec.read(Path(arguments[0]))
-    except MimctlError as error:
-        print(render(error), file=sys.stderr)
-        return error.exit_code
-    return run(spec, Path(arguments[0]).absolute())
+    return start("mimctl.engine.agent", run, argv)
 
 
 def run(spec: RunSpec, spec_path: Path) -> int:

@@ -30,16 +30,22 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the spec named on the command line and return the exit code."""
+    return start("mimctl.engine.child", lambda spec, path: run(spec), argv)
+
+
+def start(module: str, entry: Callable[[RunSpec, Path], int], argv: list[str] | None = None) -> int:
+    """Read the spec that the command line of `python -m module` names, and return what `entry(spec, path)` does."""
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) != 1:
-        print("usage: python -P -m mimctl.engine.child SPEC", file=sys.stderr)
+        print(f"usage: python -P -m {module} SPEC", file=sys.stderr)
         return ExitCode.USAGE
+    path = Path(arguments[0]).absolute()
     try:
-        spec = RunSpec.read(Path(arguments[0]))
+        spec = RunSpec.read(path)
     except MimctlError as error:
         print(render(error), file=sys.stderr)
         return error.exit_code
-    return run(spec)
+    return entry(spec, path)
 
 
 def run(spec: RunSpec) -> int:
