@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 10.0
 """Seconds between two step lines where there is no live bar."""
 
-_SAID_BY_EVENTS = ("Epoch(", "Iter(")
-"""How the engine's log lines on steps and metrics begin; the events say the same."""
-
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 
 
@@ -203,7 +200,7 @@ def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:
     kind = event["event"]
     if kind == "phase":
         epoch, most = event.get("epoch"), event.get("max_epochs")
-        return f"{event['phase']}" + (f": epoch {epoch} of {most}" if epoch and most else "")
+        return f"{event['phase']}: epoch {epoch} of {most}" if epoch and most else None
     if kind == "step":
         return f"{_place(event)}: {event.get('step')}/{event.get('steps')}  {_facts(event)}".rstrip()
     if kind == "metrics":
@@ -216,8 +213,6 @@ def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:
         if level == "debug" and not debug:
             return None
         text = str(event.get("message", ""))
-        if text.startswith(_SAID_BY_EVENTS):
-            return None
         return Styled(text, _LEVELS[level]) if level in _LEVELS else text
     return None
 
