@@ -7,7 +7,6 @@ The formulas: stochastic weight averaging (Izmailov et al. 2018), exponential mo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, Self
 
@@ -40,6 +39,8 @@ class BaseAveragedModel(nn.Module):
             self.module = self.module.to(device)
         self.register_buffer("steps", torch.tensor(0, dtype=torch.long))
         self.update_buffers = update_buffers
+        # Walking a model's tensors costs more than averaging them: the walk over the last model is kept.
+        self._walked: tuple[int, list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
 
     def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
         """Move the averaged tensors towards `source`, in place; `steps` counts the updates before this one."""
@@ -52,6 +53,7 @@ class BaseAveragedModel(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         # The counter stays on the CPU, so that reading it never waits for a device.
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._walked = None
         self.steps = self.steps.cpu()
         return self
 
@@ -59,29 +61,26 @@ class BaseAveragedModel(nn.Module):
     def update_parameters(self, model: nn.Module) -> None:
         """Take the weights of `model` into the average."""
         steps = int(self.steps)
-        averaged, source = self._averaged_pairs(model)
+        if self._walked is None or self._walked[0] != id(model):
+            self._walked = (id(model), *self._walk(model))
+        _, averaged, source, copied = self._walked
+        source = [new.to(held.device) for held, new in zip(averaged, source, strict=True)]
         if steps == 0:
             torch._foreach_copy_(averaged, source)
         elif steps % self.interval == 0:
             self.avg_func(averaged, source, steps)
-        for held, new in self._copied_pairs(model):
+        for held, new in copied:
             held.copy_(new)
         self.steps += 1
 
-    def _averaged_pairs(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-        pairs = [(held, new.to(held.device)) for held, new in _pairs(self.module, model, parameters=True)]
-        if self.update_buffers:
-            pairs += [
-                (held, new.to(held.device))
-                for held, new in _pairs(self.module, model, parameters=False)
-                if held.is_floating_point()
-            ]
-        return [held for held, _ in pairs], [new for _, new in pairs]
-
-    def _copied_pairs(self, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-        for held, new in _pairs(self.module, model, parameters=False):
-            if not (self.update_buffers and held.is_floating_point()):
-                yield held, new
+    def _walk(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """Return the averaged tensors, those of `model` that they follow, and the pairs that are copied."""
+        # Shared tensors appear once on both sides (the deep copy keeps the sharing), so none moves twice.
+        pairs: list[tuple[Tensor, Tensor]] = list(zip(self.module.parameters(), model.parameters(), strict=True))
+        buffers = list(zip(self.module.buffers(), model.buffers(), strict=True))
+        copied = [each for each in buffers if not (self.update_buffers and each[0].is_floating_point())]
+        pairs += [each for each in buffers if self.update_buffers and each[0].is_floating_point()]
+        return [held for held, _ in pairs], [new for _, new in pairs], copied
 
 
 @MODELS.register_module()
@@ -166,13 +165,3 @@ class ExpMomentumEMA(ExponentialMovingAverage):
     def momentum_at(self, steps: int) -> float:
         """Return the share of the new weights after `steps` updates."""
         return (1 - self.momentum) * math.exp(-(1 + steps) / self.gamma) + self.momentum
-
-
-def _pairs(averaged: nn.Module, model: nn.Module, *, parameters: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    # Shared tensors appear once on both sides (the deep copy keeps the sharing), so none moves twice.
-    if parameters:
-        yield from zip(
-            (each.data for each in averaged.parameters()), (each.data for each in model.parameters()), strict=True
-        )
-    else:
-        yield from zip(averaged.buffers(), model.buffers(), strict=True)
