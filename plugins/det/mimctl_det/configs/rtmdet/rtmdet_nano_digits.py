@@ -3,8 +3,8 @@ _base_ = "./rtmdet_nano.py"
 
 classes = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 data_root = "data/digits/"
-max_epochs = 20
-base_lr = 0.004
+max_epochs = 15
+base_lr = 0.012
 
 model = dict(bbox_head=dict(num_classes=10), test_cfg=dict(max_per_img=100))
 
