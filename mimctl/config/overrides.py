@@ -182,7 +182,10 @@ def _placed(value: Any, place: Place) -> Any:
 
 
 def nearest_path(config: ConfigDict, path: str) -> str | None:
-    """Return the existing path that looks most like `path`, correcting one name after another."""
+    """Return the existing path that looks most like `path`, correcting one name after another.
+
+    Where a name that follows a corrected one has no like, the path ends at the corrected one.
+    """
     holder: Any = config
     fixed: list[str] = []
     for part in path.split("."):
@@ -190,7 +193,7 @@ def nearest_path(config: ConfigDict, path: str) -> str | None:
             names = [str(each) for each in holder]
             found = [part] if part in names else nearest(part, names, most=1)
             if not found:
-                return None
+                return ".".join(fixed) if fixed != path.split(".")[: len(fixed)] else None
             fixed.append(found[0])
             holder = holder.get(found[0])
         elif isinstance(holder, (list, tuple)) and part.isdigit() and int(part) < len(holder):

@@ -27,7 +27,7 @@ def desk(place: Path, tmp_path: Path) -> Path:
     shutil.copytree(place / "data", tmp_path / "data")
     shutil.copytree(place / "data" / "digits", tmp_path / "my_photos")
     shutil.copy(place / "data" / "digits" / "test" / "00001.jpg", tmp_path / "photo.jpg")
-    shutil.copy(place / "work_dirs" / "rtmdet_nano_digits" / "rtmdet_nano_digits.py", tmp_path / "cfg.py")
+    shutil.copy(place / "zoo" / "rtmdet_nano_digits.py", tmp_path / "cfg.py")
     (tmp_path / "work_dirs" / "cfg").mkdir(parents=True)
     shutil.copy(
         place / "work_dirs" / "rtmdet_nano_digits" / "epoch_2.pth", tmp_path / "work_dirs" / "cfg" / "best_x.pth"

@@ -90,8 +90,8 @@ def test_resuming_continues_where_the_run_stopped(place: Path, mimctl: Mimctl) -
         options = ("--gpus", "0", "--epochs", epochs, *work_dir, *resume, *SHORT)
         done = mimctl("train", "det", "rtmdet_nano_digits", *options, cwd=place)
         assert done.returncode == 0, done.stderr
-    assert "epoch 2 of 2" in done.stderr
-    assert "epoch 1 of 2" not in done.stderr
+    assert "train: epoch 2 of 2" in done.stderr
+    assert "train: epoch 1 of 2" not in done.stderr
 
 
 def test_a_misspelled_override_stops_before_any_process(place: Path, mimctl: Mimctl) -> None:
