@@ -19,6 +19,6 @@ say mimctl install det --yes
 say mimctl download det --config rtmdet_nano --dest zoo
 say python -m pip install --quiet --disable-pip-version-check scikit-learn
 say python "$here/make_digits.py" data/digits
-say mimctl train det rtmdet_nano_digits --gpus 0
+say mimctl train det rtmdet_nano_digits --gpus 0 --seed 0
 say mimctl test det rtmdet_nano_digits --gpus 0 --checkpoint last
 say mimctl infer det zoo/rtmdet_nano_digits.safetensors data/digits/test/00003.jpg --out-dir pictures

@@ -3,7 +3,7 @@
 The digits are the 1,797 scans of the UCI "Optical Recognition of Handwritten Digits" test set that scikit-learn
 carries. Scans of the validation and test scenes never occur in training scenes. The same seed gives the same bytes.
 
-    python make_digits.py DIR [--train 1200] [--val 100] [--test 200] [--size 128] [--seed 0]
+    python make_digits.py DIR [--train 2400] [--val 100] [--test 200] [--size 128] [--seed 0]
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def main() -> None:
     """Read the command line and write all three splits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
-    for split, count in (("train", 1200), ("val", 100), ("test", 200)):
+    for split, count in (("train", 2400), ("val", 100), ("test", 200)):
         parser.add_argument(f"--{split}", type=int, default=count, help=f"number of {split} scenes")
     parser.add_argument("--size", type=int, default=128, help="side of a scene in pixels")
     parser.add_argument("--seed", type=int, default=0)

@@ -3,17 +3,16 @@ _base_ = "./rtmdet_nano.py"
 
 classes = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 data_root = "data/digits/"
-max_epochs = 15
-base_lr = 0.012
+max_epochs = 8
+base_lr = 0.014
 
 model = dict(bbox_head=dict(num_classes=10), test_cfg=dict(max_per_img=100))
 
-# No flip and no mosaic: a mirrored digit is another sign, and the scenes are varied enough.
+# No augmentation: a mirrored digit is another sign, a cropped one is none, and the scenes are varied as they are.
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="RandomResize", scale=(128, 128), ratio_range=(0.75, 1.4), keep_ratio=True),
-    dict(type="RandomCrop", crop_size=(128, 128)),
+    dict(type="Resize", scale=(128, 128), keep_ratio=True),
     dict(type="Pad", size=(128, 128), pad_val=dict(img=(114, 114, 114))),
     dict(type="PackDetInputs"),
 ]
@@ -57,8 +56,8 @@ test_dataloader = dict(
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")
 test_evaluator = dict(ann_file=data_root + "annotations/test.json")
 
-train_cfg = dict(max_epochs=max_epochs, val_interval=5, dynamic_intervals=[])
-optim_wrapper = dict(optimizer=dict(lr=base_lr))
+train_cfg = dict(max_epochs=max_epochs, val_interval=4, dynamic_intervals=[])
+optim_wrapper = dict(optimizer=dict(lr=base_lr, fused=True))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(
@@ -72,7 +71,7 @@ param_scheduler = [
     ),
 ]
 
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=5, max_keep_ckpts=1, save_best=None))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=4, max_keep_ckpts=1, save_best=None))
 custom_hooks = [
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.002, gamma=100, update_buffers=True, priority=49),
 ]
