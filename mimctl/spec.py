@@ -65,18 +65,8 @@ class RunSpec:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     def write(self, path: Path) -> None:
-        """Write the spec to `path` through a temporary file and a rename."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(self.to_json())
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        """Write the spec to `path`, whole or not at all."""
+        write_text(path, self.to_json())
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
@@ -100,3 +90,18 @@ class RunSpec:
     def read(cls, path: Path) -> RunSpec:
         """Read a spec from a file."""
         return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file through a temporary one beside it, flushed to the disk and renamed: never half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

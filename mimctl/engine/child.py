@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, NoReturn
 
 from mimctl.engine.events import EventWriter, open_events, plain
 from mimctl.errors import ExitCode, MimctlError, render
-from mimctl.spec import RunSpec
+from mimctl.spec import RunSpec, write_text
 
 SLURM_VARIABLES = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
 TERMINATED = 128 + signal.SIGTERM
@@ -92,16 +91,9 @@ def find_entry(spec: RunSpec) -> Callable[[RunSpec], dict[str, Any]]:
 
 
 def write_result(spec: RunSpec, result: dict[str, Any]) -> None:
-    """Write the result as JSON through a temporary file and a rename."""
-    if spec.result_path is None:
-        return
-    path = Path(spec.result_path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(plain(result), stream, indent=1, default=str)
-        stream.write("\n")
-    Path(temporary).replace(path)
+    """Write the result as JSON where the spec wants it."""
+    if spec.result_path is not None:
+        write_text(Path(spec.result_path), json.dumps(plain(result), indent=1, default=str) + "\n")
 
 
 def explain(err: Exception) -> MimctlError:
