@@ -13,7 +13,7 @@ LISTED = """\
 download.index-url='https://wrong.example'
 global.cert='/global/ca.pem'
 global.extra-index-url='file:///opt/one/simple https://two.example/simple'
-global.find-links='/opt/wheels'
+global.find-links='/srv/wheels'
 global.index-url='https://global.example/simple'
 global.trusted-host='a.example\\nb.example'
 install.index-url='https://install.example/simple'
@@ -25,7 +25,7 @@ def test_sections_in_pips_order():
     assert parse_pip_config(LISTED) == PipConfig(
         index_url="https://install.example/simple",
         extra_index_urls=("file:///opt/one/simple", "https://two.example/simple"),
-        find_links=("/opt/wheels",),
+        find_links=("/srv/wheels",),
         cert="/env/ca.pem",
         trusted_hosts=("a.example", "b.example"),
     )
@@ -40,7 +40,7 @@ def test_offline_keeps_local_addresses_only():
     config = parse_pip_config(LISTED).local_only()
     assert config.index_url == "file:///opt/one/simple"
     assert config.extra_index_urls == ()
-    assert config.find_links == ("/opt/wheels",)
+    assert config.find_links == ("/srv/wheels",)
     assert PipConfig(index_url="https://x.example").local_only().no_index
 
 
