@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import math
+import unicodedata
 from typing import Any
 
 from mimctl.config.templates import is_template
@@ -52,7 +53,9 @@ def _jsonable(value: Any) -> Any:
 
 
 def _is_name(key: Any) -> bool:
-    return isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key)
+    # Python reads names in their NFKC form: one that has another must stand as a string.
+    is_plain = isinstance(key, str) and unicodedata.normalize("NFKC", key) == key
+    return is_plain and key.isidentifier() and not keyword.iskeyword(key)
 
 
 def _import_names(config: dict[str, Any]) -> dict[LazyReference, str]:

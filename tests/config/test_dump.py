@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mimctl.config import Config, LazyReference
@@ -35,6 +35,7 @@ NAMES = st.sampled_from(["model", "a", "SiLU", "dict", "list", "float", "_x", "o
 
 
 @settings(max_examples=150, deadline=None)
+@example({"model": {"\N{MASCULINE ORDINAL INDICATOR}": None}})
 @given(st.dictionaries(NAMES, VALUES.filter(lambda value: not isinstance(value, LazyReference)), max_size=4))
 def test_python_text_loads_back_equal(values: dict[str, object]) -> None:
     config = Config(values)
