@@ -10,8 +10,7 @@ from mimctl.engine.data.transform import Sample
 from mimctl.engine.registry import DATASETS
 from mimctl_det.datasets.base import BaseDetDataset, bad_annotations
 from mimctl_det.datasets.picture import picture_size
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+from mimctl_det.layouts.model import images_below
 
 
 @DATASETS.register_module()
@@ -88,5 +87,4 @@ def _images_below(folder: str) -> list[str]:
     root = Path(folder)
     if not root.is_dir():
         raise fileio.missing_file(folder)
-    found = (path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(str(path.relative_to(root)) for path in found)
+    return sorted(str(path.relative_to(root)) for path in images_below(root))
