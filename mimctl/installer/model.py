@@ -110,6 +110,8 @@ class InstallPlan:
     """`name==version` of all that is there and stays as it is, torch among them; only torch's hold where a new
     requirement needs something newer than what is there."""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What is done though nobody has tried it: with a torch newer than the builds were verified with, say."""
     options: InstallOptions = field(default_factory=InstallOptions)
 
     @property

@@ -21,7 +21,7 @@ from mimctl.installer.model import (
     exact_requirement,
 )
 from mimctl.installer.names import PREFIX, parse_requests
-from mimctl.selection.choose import Selection, choose, refusal
+from mimctl.selection.choose import Selection, choose, public_version, refusal
 from mimctl.selection.torch_build import MIN_TORCH, TorchBuild, choose_torch
 
 if TYPE_CHECKING:
@@ -72,17 +72,19 @@ def make_plan(
         *([_torch_as_change(torch_change)] if torch_change else []),
         *third_party,
     )
+    decisions = tuple(planner.decisions[name] for name in closure.picks if name in planner.decisions)
     return InstallPlan(
         target=env.target,
         environment=env,
         requested=tuple(dict.fromkeys(_with_extras(each) for each in requests)),
-        decisions=tuple(planner.decisions[name] for name in closure.picks if name in planner.decisions),
+        decisions=decisions,
         changes=changes,
         wheels=tuple(pick.file for pick in closure.picks.values() if pick.file),
         third_party=tuple(each.requirement or each.name for each in third_party),
         torch=torch_change,
         constraints=_constraints(env, changes),
         notes=tuple(planner.notes),
+        warnings=tuple(dict.fromkeys(each.selection.warning for each in decisions if each.selection.warning)),
         options=options,
     )
 
@@ -128,7 +130,7 @@ class _Planner:
         return _picked(selection.chosen)
 
     def _keep_or_replace(self, there: InstalledOwn, files: Sequence[IndexFile], wanted: Sequence[Wanted]) -> Pick:
-        same = [file for file in files if file.version == there.version]
+        same = [file for file in files if file.version == there.version or _is_sibling(there, file)]
         newer = choose(self.env, [file for file in files if _satisfies(file.version, wanted)], self.options.variant)
         if newer.chosen is not None and _is_newer(newer.chosen.version, there.version):
             note = f"{there.name} {newer.chosen.version} is in the index, {there.version} is installed"
@@ -142,7 +144,7 @@ class _Planner:
         return self._kept(there, selection) if _is_same(there, selection.chosen) else _picked(selection.chosen)
 
     def _choose(self, name: str, files: Iterable[IndexFile]) -> Selection:
-        selection = choose(self.env, files, self.options.variant)
+        selection = choose(self.env, files, self.options.variant, verified=self.index.torch_verified)
         self.decisions[name] = ProjectDecision(project=name, selection=selection)
         return selection
 
@@ -161,12 +163,20 @@ def _picked(file: IndexFile) -> Pick:
 
 
 def _is_same(there: InstalledOwn, file: IndexFile) -> bool:
-    """Return whether the installed distribution is `file`, by the recorded hash or else by its build."""
+    """Return whether the installed distribution is `file`, by the recorded hash or else by its build.
+
+    One build may bear two versions, with its label (for mimctl) and without (for pip): these are the same.
+    """
     if there.version != file.version:
-        return False
+        return _is_sibling(there, file) and file.build is not None and there.backend == file.build.backend
     if there.sha256 is not None:
         return there.sha256 == file.sha256
     return file.build is None or there.backend == file.build.backend
+
+
+def _is_sibling(there: InstalledOwn, file: IndexFile) -> bool:
+    """Return whether `file` is a build of the version that is installed; builds differ in their labels."""
+    return file.build is not None and public_version(there.version) == public_version(file.version)
 
 
 def _satisfies(version: str, wanted: Iterable[Wanted]) -> bool:
@@ -176,7 +186,7 @@ def _satisfies(version: str, wanted: Iterable[Wanted]) -> bool:
 def _is_newer(version: str, than: str) -> bool:
     from packaging.version import Version
 
-    return Version(version) > Version(than)
+    return Version(public_version(version)) > Version(public_version(than))
 
 
 def _not_in_index(name: str, wanted: Sequence[Wanted], files: Sequence[IndexFile], index: Index) -> MimctlError:
@@ -200,7 +210,7 @@ def _own_change(pick: Pick, there: InstalledOwn | None, needed_by: Sequence[str]
     assert file is not None
     from mimctl.transfer import redact
 
-    same = there is not None and there.version == file.version
+    same = there is not None and public_version(there.version) == public_version(file.version)
     return Change(
         action="install" if there is None else "replace" if same else "upgrade",
         name=pick.name,

@@ -1,5 +1,23 @@
 """Choose the wheel that fits an environment; pure: every candidate becomes Accepted or Rejected with its reason."""
 
-from mimctl.selection.choose import Accepted, Decision, Rejected, Selection, choose, refusal
+from mimctl.selection.choose import (
+    Accepted,
+    Decision,
+    Rejected,
+    Selection,
+    choose,
+    newer_than_verified,
+    public_version,
+    refusal,
+)
 
-__all__ = ["Accepted", "Decision", "Rejected", "Selection", "choose", "refusal"]
+__all__ = [
+    "Accepted",
+    "Decision",
+    "Rejected",
+    "Selection",
+    "choose",
+    "newer_than_verified",
+    "public_version",
+    "refusal",
+]

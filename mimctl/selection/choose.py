@@ -15,10 +15,11 @@ from mimctl.selection.tags import is_for_platform, supported_tags
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A candidate that fits; `is_chosen` marks the best of them."""
+    """A candidate that fits; `is_chosen` marks the best of them, `warning` says what nobody has tried."""
 
     file: IndexFile
     is_chosen: bool = False
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +46,57 @@ class Selection:
         """Return the candidates that do not fit."""
         return tuple(each for each in self.decisions if isinstance(each, Rejected))
 
+    @property
+    def warning(self) -> str | None:
+        """Return what the chosen candidate is taken with."""
+        return next((each.warning for each in self.decisions if isinstance(each, Accepted) and each.is_chosen), None)
 
-def choose(env: Environment, candidates: Iterable[IndexFile], variant: str | None = None) -> Selection:
+
+def choose(
+    env: Environment, candidates: Iterable[IndexFile], variant: str | None = None, *, verified: str | None = None
+) -> Selection:
     """Return the best of `candidates` for `env`: the greatest version, compiled before pure Python.
 
     The pure-PyTorch build is taken by itself only where no candidate is compiled for this platform; `variant` asks
     for a build by its backend's name (`cpu`, `cu13`, `python`). Nothing is raised where none fits (see `refusal`).
+    A local label tells builds of one version apart and says nothing of what is newer. `verified` is the newest torch
+    that builds were verified with: with a newer one they are accepted with a warning.
     """
     files = tuple(candidates)
     wish = Wish(variant=variant, has_compiled=any(_is_compiled_here(env, file) for file in files))
     judged = {file.filename + file.sha256: _judge(env, file, wish) for file in files}
     fitting = [file for file in files if judged[file.filename + file.sha256] is None]
     chosen = max(fitting, key=lambda file: _rank(env, file), default=None)
+    untried = newer_than_verified(env, verified)
     decisions: list[Decision] = []
     for file in sorted(files, key=lambda file: (_version_key(file), file.filename), reverse=True):
         problem = judged[file.filename + file.sha256]
         if problem is None:
-            decisions.append(Accepted(file=file, is_chosen=file is chosen))
+            warning = untried if file.build is not None else None
+            decisions.append(Accepted(file=file, is_chosen=file is chosen, warning=warning))
         else:
             decisions.append(Rejected(file=file, rule=problem[0], reason=problem[1]))
     return Selection(chosen=chosen, decisions=tuple(decisions))
+
+
+def newer_than_verified(env: Environment, verified: str | None) -> str | None:
+    """Return the warning where `env` has a newer torch than the newest that builds were verified with, else None."""
+    from packaging.version import InvalidVersion, Version
+
+    torch = env.torch.value
+    if torch is None or verified is None:
+        return None
+    try:
+        if Version(public_version(torch.version)) <= Version(public_version(verified)):
+            return None
+    except InvalidVersion:
+        return None
+    return f"torch {torch.version} is newer than {verified}, the newest that the index was verified with"
+
+
+def public_version(version: str) -> str:
+    """Return a version without its local label: `0.3.0+cu13` → `0.3.0`."""
+    return version.partition("+")[0]
 
 
 def refusal(
@@ -74,10 +106,12 @@ def refusal(
 
     `wanted` is what the person asked for (`det`), so that the hint can be typed.
     """
-    newest = selection.decisions[0].file.version if selection.decisions else ""
+    newest = public_version(selection.decisions[0].file.version) if selection.decisions else ""
     causes = [describe_facts(env)]
     width = max((len(each.file.label) for each in selection.rejected), default=0)
-    causes.extend(f"  {each.file.label:<{width}}   rejected: {each.reason}" for each in selection.rejected)
+    # A build may stand in an index twice, with and without its label.
+    lines = (f"  {each.file.label:<{width}}   rejected: {each.reason}" for each in selection.rejected)
+    causes.extend(dict.fromkeys(lines))
     hints = []
     files = [each.file for each in selection.rejected if each.file.build is not None]
     for name, words in _OTHER_VARIANTS.items():
@@ -150,15 +184,16 @@ def _rank(env: Environment, file: IndexFile) -> tuple[object, ...]:
     tags = supported_tags(env)
     best_tag = min(tags.index(tag) for tag in file.tags if tag in tags)
     is_compiled = build is not None and build.is_compiled
-    return (*_version_key(file), is_compiled, matches_torch, -best_tag, file.filename)
+    is_labelled = "+" in file.version
+    return (*_version_key(file), is_compiled, matches_torch, -best_tag, is_labelled, file.filename)
 
 
 def _version_key(file: IndexFile) -> tuple[object, ...]:
-    """Order by version, finished releases before pre-releases; what is no version comes last."""
+    """Order by version without label, finished releases before pre-releases; what is no version comes last."""
     from packaging.version import InvalidVersion, Version
 
     try:
-        version = Version(file.version)
+        version = Version(public_version(file.version))
     except InvalidVersion:
         return (0, Version("0"))
     return (1 if version.is_prerelease else 2, version)

@@ -164,6 +164,56 @@ def test_ops_of_a_torch_that_was_changed_are_replaced(env):
     assert words(plan(there, "det", installed=INSTALLED)) == ["replace mimctl-ops 0.1.0"]
 
 
+LABELLED = (
+    wheel("mimctl-ops", "0.1.0+cpu", build=Build(backend="cpu", min_torch="2.10"), sha="5"),
+    wheel("mimctl-ops", "0.1.0+cu13", build=Build(backend="cu13", min_torch="2.10", min_driver="580"), sha="6"),
+    wheel("mimctl-ops", "0.1.0", build=Build(backend="cu13", min_torch="2.10", min_driver="580"), sha="7"),
+)
+WITH_LABELS = replace(INDEX, files=(*FILES[:2], *LABELLED))
+
+
+@pytest.mark.parametrize(
+    ("torch", "driver", "there", "expected"),
+    [
+        ("2.13.0+cpu", None, ("0.1.0+cpu", "cpu"), []),
+        ("2.13.0+cu130", "580.65", ("0.1.0+cu13", "cu13"), []),
+        ("2.13.0+cu130", "580.65", ("0.1.0", "cu13"), []),  # as pip and uv install it
+        ("2.13.0+cu130", "580.65", ("0.1.0+cpu", "cpu"), ["replace mimctl-ops 0.1.0+cu13"]),
+        ("2.13.0+cpu", None, ("0.1.0", "python"), ["replace mimctl-ops 0.1.0+cpu"]),
+    ],
+)
+def test_builds_of_one_version_are_told_apart_by_what_they_are_not_by_their_labels(env, torch, driver, there, expected):
+    version, backend = there
+    installed = (*INSTALLED[:2], own("mimctl-ops", version, backend=backend))
+    made = plan(env(f"torch=={torch}", *SATISFIED[1:], driver=driver), "det", index=WITH_LABELS, installed=installed)
+    assert words(made) == expected
+    assert made.notes == ()
+
+
+def test_a_local_version_of_ones_own_is_kept(env):
+    own_det = own("mimctl-det", "0.1.0+mine", requires=DET, sha="9" * 64)
+    assert plan(env(*SATISFIED), "det", installed=(INSTALLED[0], own_det, INSTALLED[2])).nothing_to_do
+
+
+@pytest.mark.parametrize("installed", [(), INSTALLED], ids=["install", "nothing to do"])
+def test_a_torch_newer_than_every_verified_one_is_taken_with_one_warning(env, installed):
+    made = plan(env("torch==2.16.0a0+git1234", *SATISFIED[1:]), "det", installed=installed)
+    assert made.warnings == (
+        "torch 2.16.0a0+git1234 is newer than 2.13.0, the newest that the index was verified with",
+    )
+    assert made.nothing_to_do == bool(installed)
+    assert plan(env(*SATISFIED), "det", installed=installed).warnings == ()
+
+
+def test_a_torch_that_is_asked_for_warns_too(env):
+    made = plan(env(), "det", torch="2.16.0")
+    assert made.warnings == ("torch 2.16.0+cpu is newer than 2.13.0, the newest that the index was verified with",)
+
+
+def test_what_needs_no_torch_does_not_warn(env):
+    assert plan(env("torch==2.16.0", "click==8.2"), "mimctl").warnings == ()
+
+
 NEWER = Index(
     addresses=(ADDRESS,),
     files=(*FILES, wheel("mimctl-det", "0.2.0", requires=("mimctl[engine]>=0.1.0", "mimctl-ops==0.1.0"), sha="e")),

@@ -238,6 +238,34 @@ TABLE = {
         {"0.1.0 cpu x86": "`--variant cu11` was asked for"},
     ),
     "no candidates at all": ({}, (), None, None, {}),
+    "a label is no newer version: torch's backend decides": (
+        {},
+        ("0.1.0+cpu cpu x86", "0.1.0+cu12 cu12 x86", "0.1.0+cu13 cu13 x86", "0.1.0 cu13 x86", "0.1.0 python any"),
+        None,
+        "0.1.0+cpu cpu x86",
+        {},
+    ),
+    "a label is no newer version: compiled before pure Python": (
+        {},
+        ("0.1.0+python python any", "0.1.0 cpu x86"),
+        None,
+        "0.1.0 cpu x86",
+        {"0.1.0+python python any": COMPILED_EXISTS},
+    ),
+    "the labelled one of twins": (
+        {"torch": "2.13.0+cu130", "driver": "580.65"},
+        ("0.1.0 cu13 x86", "0.1.0+cu13 cu13 x86", "0.1.0+cpu cpu x86"),
+        None,
+        "0.1.0+cu13 cu13 x86",
+        {},
+    ),
+    "a greater version beats any label": (
+        {},
+        ("0.1.0+cpu cpu x86", "0.2.0 cu13 x86"),
+        None,
+        "0.2.0 cu13 x86",
+        {},
+    ),
 }
 
 
@@ -252,6 +280,47 @@ def test_table(name, env, file):
     assert {text: said.get(text) for text in reasons} == reasons
     chosen = [each.file for each in selection.decisions if isinstance(each, Accepted) and each.is_chosen]
     assert chosen == ([selection.chosen] if selection.chosen else [])
+
+
+# name: (torch, candidate, does it fit, does it warn); the index was verified with torch 2.13.0
+NEWER = {
+    "the newest verified": ("2.13.0+cpu", "0.1.0 cpu x86", True, False),
+    "an older one": ("2.11.0+cpu", "0.1.0 cpu x86", True, False),
+    "a pre-release of the newest verified": ("2.13.0a0+git1234", "0.1.0 cpu x86", True, False),
+    "a later patch release": ("2.13.1+cpu", "0.1.0 cpu x86", True, True),
+    "the next release": ("2.14.0+cpu", "0.1.0 cpu x86", True, True),
+    "a far later release": ("2.16.0+cpu", "0.1.0 cpu x86", True, True),
+    "a pre-release of a later one": ("2.16.0a0+git1234", "0.1.0 cpu x86", True, True),
+    "a nightly of a later one": ("2.16.0.dev20270101+cpu", "0.1.0 cpu x86", True, True),
+    "a release candidate of a later one": ("2.16.0rc2", "0.1.0 cpu x86", True, True),
+    "a later major": ("3.0.0+cpu", "0.1.0 cpu x86", True, True),
+    "the pure build too": ("2.16.0+cpu", "0.1.0 python any", True, True),
+    "what has no build has nothing verified": ("2.16.0+cpu", "0.1.0 plain any", True, False),
+    "a cap still rejects": ("2.16.0+cpu", "0.1.0 capped x86", False, False),
+    "a cap rejects a pre-release too": ("2.16.0a0+git1234", "0.1.0 capped x86", False, False),
+    "a version that is none": ("main-1234", "0.1.0 plain any", True, False),
+}
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_torch_newer_than_every_verified_one_is_accepted_with_a_warning(name, env, file):
+    torch, text, fits, warns = NEWER[name]
+    selection = choose(env(torch=torch), [file(text)], verified="2.13.0")
+    assert (selection.chosen is not None) == fits
+    warning = f"torch {torch} is newer than 2.13.0, the newest that the index was verified with"
+    assert selection.warning == (warning if warns else None)
+
+
+def test_without_a_verified_torch_nothing_is_newer(env, file):
+    assert choose(env(torch="9.0.0"), [file("0.1.0 cpu x86")]).warning is None
+
+
+def test_a_refusal_names_a_build_once_that_stands_in_the_index_twice(env, file):
+    there = env(torch="2.9.0+cu130", driver="580.65")
+    selection = choose(there, [file("0.3.0 cu13 x86"), file("0.3.0+cu13 cu13 x86")])
+    error = refusal(there, "mimctl-ops", selection, wanted="det")
+    assert error.message == "no build of `mimctl-ops` 0.3.0 fits this environment"
+    assert error.causes[1:] == ("  0.3.0+cu13   rejected: needs torch >= 2.10, found 2.9.0+cu130",)
 
 
 def test_order_of_candidates_changes_nothing(env, file):

@@ -52,9 +52,12 @@ def install(
     options = InstallOptions(torch=torch, variant=variant, upgrade=upgrade)
     plan = api.prepare_install(names, options, settings=context.settings)
     told: list[Line] = [*target_lines(plan), *decision_lines(plan.decisions)]
-    told += [Styled(f"note: {note}", "yellow") for note in plan.notes]
+    warnings = [Styled(f"warning: {warning}", "yellow") for warning in plan.warnings]
+    told += [*(Styled(f"note: {note}", "yellow") for note in plan.notes), *warnings]
     if plan.nothing_to_do:
-        return Result(data=_data(plan, ()), lines=[*told, "nothing to do"] if explain else ["nothing to do"])
+        if explain:
+            return Result(data=_data(plan, ()), lines=[*told, "nothing to do"])
+        return Result(data=_data(plan, ()), lines=["nothing to do"], notes=warnings)
     changes = [*told, *change_lines(plan.changes)]
     if dry_run:
         return Result(
@@ -151,6 +154,7 @@ def _data(plan: InstallPlan, changes: Sequence[Change]) -> dict[str, object]:
             for project in plan.decisions
         ],
         "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
         "nothing_to_do": plan.nothing_to_do,
     }
 
