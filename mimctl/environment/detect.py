@@ -15,6 +15,7 @@ from mimctl.environment import probe
 from mimctl.environment.accelerator import detect_accelerator
 from mimctl.environment.distributions import scan
 from mimctl.environment.model import Distribution, Environment, Fact, Libc, Paths, Platform, Target
+from mimctl.environment.ops import find_ops, judge_tier
 from mimctl.environment.target import find_target
 from mimctl.environment.torch import find_torch
 from mimctl.errors import MimctlError
@@ -43,6 +44,8 @@ def describe(target: Target, *, environ: Mapping[str, str]) -> Environment:
     search = _search_path(facts, own=target.is_own)
     distributions = scan(search)
     accelerator, gpus = detect_accelerator(environ)
+    torch = find_torch(search, distributions.get("torch"))
+    ops = find_ops(search, distributions.get("mimctl-ops"), environ)
     uv_path, uv = _uv(environ)
     return Environment(
         target=target,
@@ -50,9 +53,11 @@ def describe(target: Target, *, environ: Mapping[str, str]) -> Environment:
         abi=Fact(value=facts["abi"], source=source),
         platform=Fact(value=_platform(facts), source=source),
         libc=Fact(value=_libc(facts["libc"]), source=source),
-        torch=find_torch(search, distributions.get("torch")),
+        torch=torch,
         accelerator=accelerator,
         gpus=gpus,
+        ops=ops,
+        ops_tier=judge_tier(ops.value, torch.value),
         cv2=_cv2(search),
         slurm=_slurm(environ),
         pip=_version(distributions, "pip"),
@@ -74,7 +79,7 @@ def _ask(target: Target, environ: Mapping[str, str]) -> dict[str, Any]:
             timeout=_PROBE_TIMEOUT_S,
             check=False,
             cwd=target.python.parent,
-            env=_probe_environ(environ),
+            env=child_environ(environ),
         )
         facts = json.loads(answer.stdout.splitlines()[-1]) if answer.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as err:
@@ -85,7 +90,8 @@ def _ask(target: Target, environ: Mapping[str, str]) -> dict[str, Any]:
     return facts
 
 
-def _probe_environ(environ: Mapping[str, str]) -> dict[str, str]:
+def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for a question to another interpreter: the current folder is kept off its search path."""
     changed = {**environ, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if environ.get("PYTHONPATH"):
         entries = [str(Path(entry).absolute()) for entry in environ["PYTHONPATH"].split(os.pathsep) if entry]

@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 Backend = Literal["cpu", "cuda", "rocm", "mps"]
 AcceleratorKind = Literal["cuda", "rocm", "mps", "none"]
+OpsTier = Literal["compiled", "python", "failed"]
+"""What serves an operator: the compiled library, pure PyTorch, or nothing, as an installed library cannot load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,29 @@ class Torch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ops:
+    """The mimctl-ops that is installed, read from its files without importing it."""
+
+    version: str | None
+    """With its label: `0.3.0+cu13`; None where the package lies on the path without a distribution."""
+    path: Path
+    """Folder of the package."""
+    backend: str | None
+    """cpu, cu12, cu13, rocm or python; None where its `build.json` cannot be read."""
+    toolkit: str | None = None
+    """CUDA toolkit it was compiled with (`13.0`), None where it has no CUDA half."""
+    min_torch: str | None = None
+    max_torch: str | None = None
+    min_driver: str | None = None
+    archs: tuple[str, ...] = ()
+    ptx: tuple[str, ...] = ()
+    library: Path | None = None
+    """The compiled library, None where none is there."""
+    asked: str | None = None
+    """What `MIMCTL_OPS` says, None where it is not set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One GPU; `capability` as NVIDIA writes it (`9.0`)."""
 
@@ -149,6 +174,9 @@ class Environment:
     torch: Fact[Torch | None]
     accelerator: Fact[Accelerator]
     gpus: Fact[tuple[Gpu, ...]]
+    ops: Fact[Ops | None]
+    ops_tier: Fact[OpsTier | None]
+    """What would serve an operator, judged by files alone; the source says by which."""
     cv2: Fact[Path | None]
     slurm: Fact[str | None]
     pip: Fact[str | None]

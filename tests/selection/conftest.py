@@ -55,6 +55,8 @@ def make_env(
         ),
         accelerator=fact(Accelerator(kind=kind, driver=driver if kind == "cuda" else None, gpus=found)),
         gpus=fact(found),
+        ops=fact(None),
+        ops_tier=fact(None),
         cv2=fact(None),
         slurm=fact(None),
         pip=fact("26.0"),

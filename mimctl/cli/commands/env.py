@@ -11,14 +11,28 @@ from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
 
 if TYPE_CHECKING:
-    from mimctl.environment.model import Environment
+    from mimctl.environment.model import Environment, Ops
 
-_FACTS = ("python", "abi", "platform", "libc", "torch", "accelerator", "gpus", "cv2", "slurm", "pip", "uv")
+_FACTS = (
+    "python",
+    "abi",
+    "platform",
+    "libc",
+    "torch",
+    "accelerator",
+    "gpus",
+    "ops",
+    "ops_tier",
+    "cv2",
+    "slurm",
+    "pip",
+    "uv",
+)
 
 
 @verb("env", examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"], target=True)
 def env(context: Context) -> Result:
-    """Show what is on this machine: Python, torch, driver and GPUs, each with its source; nothing is imported."""
+    """Show what is on this machine: Python, torch, driver, GPUs and ops, each with its source; nothing is imported."""
     facts = api.env(settings=context.settings)
     rows = [("target", str(facts.target.python), facts.target.source)]
     rows += [(name, _text(getattr(facts, name).value), getattr(facts, name).source) for name in _FACTS]
@@ -36,7 +50,7 @@ def _data(facts: Environment) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    from mimctl.environment.model import Accelerator, Gpu, Torch
+    from mimctl.environment.model import Accelerator, Gpu, Ops, Torch
 
     if value is None or value == ():
         return "none"
@@ -44,12 +58,23 @@ def _text(value: object) -> str:
         return ", ".join(_text(each) for each in value)
     if isinstance(value, Torch):
         return value.version
+    if isinstance(value, Ops):
+        return _ops_text(value)
     if isinstance(value, Accelerator):
         return f"{value.kind} (driver {value.driver})" if value.driver else value.kind
     if isinstance(value, Gpu):
         memory = f", {value.memory_mib} MiB" if value.memory_mib else ""
         return f"{value.name} (compute {value.capability}{memory})"
     return str(value)
+
+
+def _ops_text(ops: Ops) -> str:
+    words = [f"{ops.backend} build" if ops.backend else "an unreadable build"]
+    words += [f"CUDA {ops.toolkit}"] if ops.toolkit else []
+    words += [f"torch >= {ops.min_torch}"] if ops.min_torch else []
+    words += ["no compiled library"] if ops.library is None else []
+    words += [f"MIMCTL_OPS={ops.asked}"] if ops.asked else []
+    return f"{ops.version or 'without a distribution'} ({', '.join(words)})"
 
 
 def _plain(value: Any) -> Any:
