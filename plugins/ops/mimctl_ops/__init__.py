@@ -1,12 +1,22 @@
-"""Vision operators for PyTorch: `mimctl_ops.nms`, compiled where this build has a library, pure PyTorch elsewhere.
+"""Vision operators for PyTorch with the names and arguments the field knows: compiled here, pure PyTorch elsewhere.
 
-Importing this package registers `torch.ops.mimctl_ops.*`. `build_info()` says what the operators were compiled with
-and whether the library could be loaded.
+Importing this package registers `torch.ops.mimctl_ops.*`. `status()` says which tier serves and what it was compiled
+with; `reference` holds a pure-PyTorch twin of every operator.
 """
 
-from mimctl_ops.boxes import nms
-from mimctl_ops.library import BuildInfo, OpsLoadWarning, build_info, load
+from mimctl_ops import reference
+from mimctl_ops.library import OpsLoadError, Status, status
+from mimctl_ops.ops.nms import nms
+from mimctl_ops.ops.sigmoid_focal_loss import SigmoidFocalLoss, sigmoid_focal_loss
+from mimctl_ops.registration import OpsTierWarning
 
-load()
-
-__all__ = ["BuildInfo", "OpsLoadWarning", "build_info", "nms"]
+__all__ = [
+    "OpsLoadError",
+    "OpsTierWarning",
+    "SigmoidFocalLoss",
+    "Status",
+    "nms",
+    "reference",
+    "sigmoid_focal_loss",
+    "status",
+]

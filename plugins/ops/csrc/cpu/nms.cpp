@@ -3,11 +3,7 @@
 // Boxes are copied into a structure of arrays in order of falling score. Each kept box is compared with all later
 // ones in one loop without branches, which the compiler turns into vector code; dead boxes are squeezed out as soon
 // as they are a good part of what is left, so crowded scenes cost far less than all pairs.
-#include "nms.h"
-
-#include <torch/csrc/stable/ops.h>
-#include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
+#include <torch/csrc/stable/library.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,6 +14,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "../checks.h"
+
 // One copy of the inner loop for AVX2 and one for any x86-64, chosen when the library is loaded.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define MIMCTL_CLONES __attribute__((target_clones("avx2", "default")))
@@ -27,9 +25,6 @@
 
 namespace mimctl_ops {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 // Boxes looked at in one call of the inner loop: its count of hits must fit a flag.
 constexpr int64_t kBlock = int64_t{1} << 30;
@@ -170,28 +165,16 @@ std::vector<int64_t> keep(const T* data, const std::vector<int64_t>& order, T th
   return kept;
 }
 
-Tensor as_float(const Tensor& tensor) {
-  const auto type = tensor.scalar_type();
-  const bool is_native = type == ScalarType::Float || type == ScalarType::Double;
-  return torch::stable::contiguous(is_native ? tensor : torch::stable::to(tensor, ScalarType::Float));
-}
-
-bool is_floating(const Tensor& tensor) {
-  const auto type = tensor.scalar_type();
-  return type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::Half ||
-         type == ScalarType::BFloat16;
-}
-
-}  // namespace
-
 Tensor nms_cpu(const Tensor& boxes, const Tensor& scores, double iou_threshold) {
-  STD_TORCH_CHECK(boxes.dim() == 2 && boxes.size(1) == 4, "nms: boxes must have the shape (N, 4)");
-  STD_TORCH_CHECK(scores.dim() == 1 && scores.size(0) == boxes.size(0), "nms: scores must have the shape (N,), N = ",
-                  boxes.size(0));
-  STD_TORCH_CHECK(is_floating(boxes) && is_floating(scores), "nms: boxes and scores must be floating point");
-  const Tensor box_data = as_float(boxes);
-  const Tensor score_data = as_float(scores);
+  check_dim("nms", "boxes", boxes, 2);
+  check_size("nms", "boxes", boxes, 1, 4);
   const int64_t count = boxes.size(0);
+  check_dim("nms", "scores", scores, 1);
+  check_size("nms", "scores", scores, 0, count);
+  check_floating("nms", "boxes", boxes);
+  check_floating("nms", "scores", scores);
+  const Tensor box_data = as_contiguous(boxes, compute_type(boxes.scalar_type()));
+  const Tensor score_data = as_contiguous(scores, compute_type(scores.scalar_type()));
 
   const auto order = score_data.scalar_type() == ScalarType::Double
                          ? falling_order(score_data.const_data_ptr<double>(), count)
@@ -204,5 +187,9 @@ Tensor nms_cpu(const Tensor& boxes, const Tensor& scores, double iou_threshold) 
   std::copy(kept.begin(), kept.end(), result.mutable_data_ptr<int64_t>());
   return result;
 }
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(mimctl_ops, CPU, library) { library.impl("nms", TORCH_BOX(&nms_cpu)); }
 
 }  // namespace mimctl_ops
