@@ -95,7 +95,7 @@ def test_compiled_operators_pass_the_tests_of_the_plugin(compiled: Path, tmp_pat
     argv += ["-o", f"pythonpath={ROOT / 'tests'} {tmp_path}"]
     done = subprocess.run(argv, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
-    code = "import mimctl_ops; print(mimctl_ops.status().tier == "compiled")"
+    code = "import mimctl_ops; print(mimctl_ops.status().tier == 'compiled')"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout == "True\n"
