@@ -1,13 +1,17 @@
-"""Judges a compiled wheel by what its libraries need: the manylinux tag it may bear, whether its ABI is stable."""
+"""Judges a finished wheel by what its libraries hold and need: whether it does what its name and build.json say."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mimctl.errors import MimctlError
-from mimctl.wheels.elf import Needs, read_needs
+from mimctl.wheels.elf import Needs, Symbol, read_needs
+from mimctl.wheels.fatbin import GpuCode, read_gpu_code
+from mimctl.wheels.wheelfile import WheelFacts, read_wheel, shared_libraries
 
 # glibc of a distribution generation → the newest symbol versions of its compiler's libraries (PEP 600 and the
 # manylinux policies). A wheel bears the first generation that offers everything it needs.
@@ -24,18 +28,30 @@ _GENERATIONS: tuple[tuple[str, str, str, str], ...] = (
     ("2.41", "3.4.33", "1.3.15", "14.0.0"),
 )
 _FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
+_LEGACY_PLATFORMS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
 _LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0")
 _LOADERS = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
 _SYSTEM_LIBRARIES = frozenset((*_LIBC, *_LOADERS, "libgcc_s.so.1", "libstdc++.so.6"))
 _TORCH_LIBRARIES = frozenset(("libtorch.so",))
-_UNSTABLE_SYMBOL = re.compile(r"_ZN?K?[A-Z]*(?:2at|3c10|5torch|5caffe)|Py[A-Z_]|_Py")
-"""Names of torch's C++ interface and of Python's: neither is promised to stay from one release to the next."""
+
+TORCH_SHIM = re.compile(r"(?:aoti_)?torch_[a-z]\w*")
+"""Names of the C functions that make up torch's stable ABI."""
+_TORCH_CPP = re.compile(r"_ZN?K?[A-Z]*(?:2at|3c10|5torch|5caffe)")
+_PYTHON = re.compile(r"_?Py[A-Z_]|_Py")
+"""Neither torch's C++ interface nor Python's C interface is promised to stay from one release to the next."""
+_SYSTEM_VERSION = re.compile(r"(?:GLIBC|GLIBCXX|CXXABI|GCC)_(?:ARM_|TM_)?\d[\d.]*")
+_CUDA_RUNTIME = re.compile(r"(?:__)?cuda[A-Z]\w*")
+_BUILD_PLACE = re.compile(
+    rb"(?<![\w$%.~-])/(?:(?:home|root|tmp|var/tmp|work|workspace|builds?|project|scratch|mnt|Users|__w|github)"
+    rb"/[\w.+@-][\w.+@/-]*|(?:[\w.+@-]+/)*(?:site|dist)-packages/[\w.+@/-]*)"
+)
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What a compiled wheel needs, and so which platform tag it may bear."""
+    """What compiled libraries need, and so which platform tag their wheel may bear."""
 
     glibc: str
     """The oldest distribution generation that serves, "2.34"."""
@@ -44,56 +60,361 @@ class Audit:
     libraries: tuple[str, ...]
 
 
-def audit_libraries(libraries: Iterable[tuple[str, bytes]], *, own: Iterable[str] = ()) -> Audit:
-    """Audit shared libraries given as (name, bytes); `own` are names of libraries that lie in the same wheel.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryReport:
+    """What one compiled library of a wheel holds and needs."""
 
-    Raises MimctlError[wheel-audit] for a library that no manylinux system offers, a path of the build machine in it,
-    or a symbol that torch or Python does not keep stable.
+    name: str
+    """Its path in the wheel."""
+    machine: str
+    libraries: tuple[str, ...]
+    """DT_NEEDED."""
+    torch_symbols: tuple[str, ...]
+    """Functions of torch's stable ABI that it calls."""
+    weak_symbols: tuple[str, ...]
+    """Symbols that it uses where they are and loads without."""
+    gpu: GpuCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """A wheel that is what it says it is."""
+
+    filename: str
+    sha256: str
+    project: str
+    version: str
+    backend: str | None
+    platforms: tuple[str, ...]
+    """Of its name: "any", "manylinux_2_28_x86_64"."""
+    glibc: str | None
+    """The oldest distribution generation that serves; None for a wheel without libraries."""
+    needed_glibc: str | None
+    min_torch: str | None
+    """As build.json and the requirement on torch say."""
+    archs: tuple[str, ...]
+    ptx: tuple[str, ...]
+    libraries: tuple[LibraryReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    name: str
+    data: bytes
+    needs: Needs
+    gpu: GpuCode
+
+
+def audit_wheel(path: Path, *, build_places: Sequence[Path] = ()) -> AuditReport:
+    """Prove of a finished wheel what its name, its requirements and its build.json say; reads the file only.
+
+    `build_places` are folders of the machine that built it, which no library may mention; usual ones (homes, temporary
+    folders, site-packages) are looked for anyway. Raises MimctlError[wheel-audit] with everything that is wrong, and
+    IntegrityError[bad-wheel] where the file cannot be read.
     """
-    needs = [(name, read_needs(data, name)) for name, data in libraries]
-    causes = [cause for name, each in needs for cause in _faults(name, each, frozenset(own))]
+    facts = read_wheel(path)
+    libraries = [
+        _Library(name, data, read_needs(data, name), read_gpu_code(data, name)) for name, data in shared_libraries(path)
+    ]
+    stated = _Stated.of(facts)
+    causes = [*stated.wrong]
+    causes += _library_faults(libraries, for_python=not stated.abis <= {"none"})
+    causes += [cause for each in libraries for cause in _build_paths(each, build_places)]
+    causes += _platform_faults(stated, libraries)
+    causes += _build_faults(stated, libraries)
     if causes:
-        raise MimctlError(
-            "the wheel would not load on other machines",
-            code="wheel-audit",
-            causes=causes,
-            hints=["build operators on the LibTorch stable ABI only: docs/how-to/add-an-op.md"],
-        )
-    newest = {family: _newest(family, needs) for family in _FAMILIES}
-    return Audit(
-        glibc=_generation(newest),
-        needed_glibc=".".join(map(str, newest["GLIBC"])) or "2.17",
-        libraries=tuple(sorted({library for _, each in needs for library in each.libraries})),
+        raise _refused(f"`{path.name}` is not what it says, or would not load on other machines", causes)
+    newest = _newest_versions(libraries)
+    return AuditReport(
+        filename=path.name,
+        sha256=facts.sha256,
+        project=facts.project,
+        version=facts.version,
+        backend=stated.backend,
+        platforms=stated.platforms,
+        glibc=_generation(newest) if libraries else None,
+        needed_glibc=_needed_glibc(newest) if libraries else None,
+        min_torch=stated.min_torch,
+        archs=stated.archs,
+        ptx=stated.ptx,
+        libraries=tuple(_report(each) for each in libraries),
     )
 
 
-def _faults(name: str, needs: Needs, own: frozenset[str]) -> list[str]:
-    known = _SYSTEM_LIBRARIES | _TORCH_LIBRARIES | own
-    faults = [f"{name} needs the library {each}" for each in needs.libraries if each not in known]
-    faults += [f"{name} looks for libraries in {each}" for each in needs.run_paths if not each.startswith("$ORIGIN")]
-    unstable = [symbol for symbol in needs.symbols if _UNSTABLE_SYMBOL.match(symbol)]
-    faults += [f"{name} needs the unstable symbol {symbol}" for symbol in unstable[:5]]
+def audit_libraries(libraries: Iterable[tuple[str, bytes]], *, for_python: bool = False) -> Audit:
+    """Audit the shared libraries of one wheel, given as (name, bytes): which platform tag may it bear?
+
+    `for_python` lets them use Python's C interface: the wheel is for one Python. Raises MimctlError[wheel-audit] for a
+    library that no manylinux system offers, a search path or a symbol that is not kept stable, and
+    IntegrityError[bad-wheel] for what is no library.
+    """
+    read = [_Library(name, data, read_needs(data, name), GpuCode()) for name, data in libraries]
+    if causes := _library_faults(read, for_python=for_python):
+        raise _refused("the wheel would not load on other machines", causes)
+    newest = _newest_versions(read)
+    return Audit(
+        glibc=_generation(newest),
+        needed_glibc=_needed_glibc(newest),
+        libraries=tuple(sorted({needed for each in read for needed in each.needs.libraries})),
+    )
+
+
+def _refused(message: str, causes: Sequence[str]) -> MimctlError:
+    return MimctlError(
+        message,
+        code="wheel-audit",
+        causes=list(causes),
+        hints=["build operators on the LibTorch stable ABI only: docs/how-to/add-an-op.md"],
+    )
+
+
+def _report(library: _Library) -> LibraryReport:
+    undefined = library.needs.undefined
+    return LibraryReport(
+        name=library.name,
+        machine=library.needs.machine,
+        libraries=library.needs.libraries,
+        torch_symbols=tuple(each.name for each in undefined if TORCH_SHIM.fullmatch(each.name)),
+        weak_symbols=tuple(each.name for each in undefined if each.is_weak and each.version is None),
+        gpu=library.gpu,
+    )
+
+
+# What libraries may need
+
+
+def _library_faults(libraries: Sequence[_Library], *, for_python: bool) -> list[str]:
+    own_names = {Path(each.name).name for each in libraries}
+    own_symbols = {symbol for each in libraries for symbol in each.needs.exports}
+    faults = []
+    for each in libraries:
+        known = _SYSTEM_LIBRARIES | _TORCH_LIBRARIES | own_names
+        needs, name = each.needs, each.name
+        faults += [f"{name} needs the library {needed}" for needed in needs.libraries if needed not in known]
+        faults += [f"{name} looks for libraries in {place}" for place in needs.run_paths if not _is_own(place)]
+        if needs.has_executable_stack:
+            faults.append(f"{name} asks for an executable stack")
+        if needs.has_text_relocations:
+            faults.append(f"{name} changes its code while it is loaded (text relocations)")
+        faults += _symbol_faults(name, needs, own_symbols, for_python=for_python)
+        faults += _at_most(f"{name} exports", [x for x in needs.exports if _CUDA_RUNTIME.fullmatch(x)])
     return faults
 
 
-def _newest(family: str, needs: Iterable[tuple[str, Needs]]) -> tuple[int, ...]:
+def _is_own(run_path: str) -> bool:
+    """Return whether each place of a search path is relative to the library and stays in the environment."""
+    return all(re.fullmatch(r"\$ORIGIN(?:/.*)?", place) for place in run_path.split(":"))
+
+
+def _symbol_faults(name: str, needs: Needs, own: set[str], *, for_python: bool) -> list[str]:
+    unstable, unknown = [], []
+    for symbol in needs.undefined:
+        if _TORCH_CPP.match(symbol.name) or (_PYTHON.match(symbol.name) and not for_python):
+            unstable.append(symbol.name)
+        elif not (symbol.is_weak or symbol.name in own or for_python or _is_promised(symbol)):
+            unknown.append(f"{symbol.name}@{symbol.version}" if symbol.version else symbol.name)
+    return [
+        *_at_most(f"{name} needs the unstable symbol", unstable),
+        *_at_most(f"{name} needs a symbol that neither the system nor torch's stable ABI promises:", unknown),
+    ]
+
+
+def _is_promised(symbol: Symbol) -> bool:
+    if symbol.version is not None:
+        return _SYSTEM_VERSION.fullmatch(symbol.version) is not None
+    return TORCH_SHIM.fullmatch(symbol.name) is not None
+
+
+def _at_most(text: str, names: Sequence[str]) -> list[str]:
+    shown = [f"{text} {name}" for name in names[:_MOST_NAMES]]
+    return shown + ([f"… and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else [])
+
+
+def _build_paths(library: _Library, places: Sequence[Path]) -> list[str]:
+    found = {match[0].decode("ascii", "replace") for match in _BUILD_PLACE.finditer(library.data)}
+    found |= {str(place) for place in places if str(place).encode() in library.data}
+    return _at_most(f"{library.name} mentions a place of the machine that built it:", sorted(found))
+
+
+# What the name promises
+
+
+def _platform_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]:
+    if not libraries:
+        return
+    try:
+        least = _numbers(_generation(_newest_versions(libraries)))
+    except MimctlError as err:
+        yield from err.causes
+        return
+    for platform in stated.platforms:
+        if platform == "any":
+            yield "it holds compiled libraries, but its name says that it runs anywhere"
+            continue
+        promise = _promise(platform)
+        if promise is None:
+            yield f"its name says {platform}: only manylinux tags promise what can be checked"
+            continue
+        glibc, machine = promise
+        if least > glibc:
+            yield f"it needs glibc >= {_dotted(least)}, its name promises {_dotted(glibc)} ({platform})"
+        yield from (
+            f"{each.name} is for {each.needs.machine}, its name says {machine}"
+            for each in libraries
+            if each.needs.machine != machine
+        )
+
+
+def _promise(platform: str) -> tuple[tuple[int, ...], str] | None:
+    """Return the glibc version and the machine of a manylinux tag."""
+    if found := re.fullmatch(r"manylinux_(\d+)_(\d+)_(\w+)", platform):
+        return (int(found[1]), int(found[2])), found[3]
+    if found := re.fullmatch(r"(manylinux1|manylinux2010|manylinux2014)_(\w+)", platform):
+        return _LEGACY_PLATFORMS[found[1]], found[2]
+    return None
+
+
+def _newest_versions(libraries: Iterable[_Library]) -> dict[str, tuple[int, ...]]:
+    versions = {version for each in libraries for version in each.needs.versions}
+    return {family: _newest(family, versions) for family in _FAMILIES}
+
+
+def _newest(family: str, versions: Iterable[str]) -> tuple[int, ...]:
     pattern = re.compile(rf"{family}_(\d+(?:\.\d+)*)")
-    found = [pattern.fullmatch(version) for _, each in needs for version in each.versions]
+    found = [pattern.fullmatch(version) for version in versions]
     return max((_numbers(match[1]) for match in found if match), default=())
+
+
+def _needed_glibc(newest: Mapping[str, tuple[int, ...]]) -> str:
+    return _dotted(newest["GLIBC"]) or "2.17"
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def _generation(newest: dict[str, tuple[int, ...]]) -> str:
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
+
+
+def _generation(newest: Mapping[str, tuple[int, ...]]) -> str:
     for row in _GENERATIONS:
         if all(newest[family] <= _numbers(limit) for family, limit in zip(_FAMILIES, row, strict=True)):
             return row[0]
-    facts = ", ".join(f"{family} {'.'.join(map(str, value))}" for family, value in newest.items() if value)
+    facts = ", ".join(f"{family} {_dotted(value)}" for family, value in newest.items() if value)
     raise MimctlError(
         "the wheel needs a newer system than any known manylinux generation",
         code="wheel-audit",
         causes=[f"needed: {facts}"],
         hints=["build it on an older distribution, for instance in a manylinux_2_28 container"],
     )
+
+
+# What build.json and the requirements say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stated:
+    """What a wheel says of itself, and what is wrong with how it says it."""
+
+    platforms: tuple[str, ...]
+    abis: frozenset[str]
+    backend: str | None
+    toolkit: str | None
+    min_driver: str | None
+    min_torch: str | None
+    required_torch: str | None
+    archs: tuple[str, ...]
+    ptx: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+    @classmethod
+    def of(cls, facts: WheelFacts) -> _Stated:
+        build: Mapping[str, Any] = facts.build or {}
+        wrong: list[str] = []
+
+        def text(key: str) -> str | None:
+            value = build.get(key)
+            if value is None or isinstance(value, str):
+                return value
+            wrong.append(f"its build.json has a wrong `{key}`")
+            return None
+
+        def texts(key: str) -> tuple[str, ...]:
+            value = build.get(key) or []
+            if isinstance(value, list) and all(isinstance(each, str) for each in value):
+                return tuple(value)
+            wrong.append(f"its build.json has a wrong `{key}`")
+            return ()
+
+        tags = [tag.split("-") for tag in facts.tags]
+        return cls(
+            platforms=tuple(sorted({tag[2] for tag in tags})),
+            abis=frozenset(tag[1] for tag in tags),
+            backend=text("backend"),
+            toolkit=text("toolkit"),
+            min_driver=text("min_driver"),
+            min_torch=text("min_torch"),
+            required_torch=_required_torch(facts.requires_dist),
+            archs=texts("archs"),
+            ptx=texts("ptx"),
+            wrong=tuple(wrong),
+        )
+
+
+def _required_torch(requirements: Iterable[str]) -> str | None:
+    """Return the oldest torch that the requirements let in, None where none says so."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in requirements:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.name.lower() == "torch" and requirement.marker is None:
+            return next((each.version for each in requirement.specifier if each.operator in (">=", "~=", "==")), None)
+    return None
+
+
+def _build_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]:
+    backend = stated.backend
+    if backend is None:
+        return
+    if backend == "python" and libraries:
+        yield f"its backend is python, but it holds the compiled library {libraries[0].name}"
+    if backend != "python" and not libraries:
+        yield f"its backend is {backend}, but it holds no compiled library"
+    if stated.min_torch is not None and not _same_release(stated.min_torch, stated.required_torch):
+        requirement = f"torch >= {stated.required_torch}" if stated.required_torch else "no torch"
+        yield f"its build.json says torch >= {stated.min_torch}, its requirements say {requirement}"
+    if libraries:
+        yield from _gpu_faults(stated, libraries)
+
+
+def _gpu_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]:
+    for each in libraries:
+        yield from (f"only some parts of {each.name} have code for {arch}" for arch in each.gpu.partial)
+    found = {"archs": {arch for each in libraries for arch in each.gpu.archs}}
+    found["ptx"] = {arch for each in libraries for arch in each.gpu.ptx}
+    for key, said in (("archs", stated.archs), ("ptx", stated.ptx)):
+        if set(said) != found[key] or len(set(said)) != len(said):
+            has = ", ".join(sorted(found[key])) or "none"
+            yield f"its build.json says {key} {', '.join(said) or 'none'}; its libraries have {has}"
+    cuda = re.fullmatch(r"cu(\d+)", stated.backend or "")
+    if cuda is None:
+        return
+    if not found["archs"] | found["ptx"]:
+        yield f"its backend is {stated.backend}, but it holds no GPU code"
+    if (stated.toolkit or "").partition(".")[0] != cuda[1]:
+        yield f"its backend is {stated.backend}, but its toolkit is {stated.toolkit}"
+    if not stated.min_driver:
+        yield f"its backend is {stated.backend}, but it names no `min_driver`"
+
+
+def _same_release(first: str, second: str | None) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return second is not None and Version(first) == Version(second)
+    except InvalidVersion:
+        return False

@@ -181,7 +181,7 @@ def _platform_tag(wheel: Path, cell: BuildCell) -> tuple[str, str | None]:
     libraries = shared_libraries(wheel)
     if not libraries:
         raise _failed(cell, ["the wheel holds no compiled library"])
-    audit = audit_libraries(libraries, own={Path(name).name for name, _ in libraries})
+    audit = audit_libraries(libraries)
     machine = platform.machine()
     tag = f"manylinux_{audit.glibc.replace('.', '_')}_{machine}"
     promised = tuple(map(int, cell.platform.removeprefix("manylinux_").removesuffix(f"_{machine}").split("_")))
