@@ -17,6 +17,7 @@ from mimctl.pages import explain as explain
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
+    from mimctl.checkup.model import Report
     from mimctl.config import Config
     from mimctl.environment.model import Environment, Target
     from mimctl.index.client import IndexClient
@@ -63,6 +64,16 @@ def env(*, settings: Settings | None = None) -> Environment:
 
     settings = settings or settings_module.load()
     return describe(find_target(settings), environ=os.environ)
+
+
+def doctor(*, settings: Settings | None = None) -> Report:
+    """Look over the target environment: each check with what it found, why, and what to type; nothing is changed.
+
+    The compiled operators are loaded in a process of the target's own. Raises nothing for what it finds.
+    """
+    from mimctl.checkup import check_up
+
+    return check_up(settings or settings_module.load(), environ=os.environ, folder=Path.cwd())
 
 
 def list_package(*, settings: Settings | None = None) -> Listing:

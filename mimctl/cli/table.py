@@ -33,6 +33,7 @@ TOPICS = (INSTALLING, MODELS, UPKEEP, MAKING)
 
 COMMANDS: tuple[Entry, ...] = (
     _verb("env", INSTALLING, "Show what is on this machine: Python, torch, accelerator, each with its source"),
+    _verb("doctor", INSTALLING, "Check the environment: what is well, what is not, and what to type"),
     _verb("install", INSTALLING, "Install a toolbox and the op wheel that fits, leaving torch alone"),
     _verb("uninstall", INSTALLING, "Remove a toolbox"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),

@@ -33,6 +33,23 @@ def only_one(env: Environment, say: Callable[[str], None]) -> Iterator[None]:
         os.close(handle)
 
 
+def is_being_changed(env: Environment) -> bool:
+    """Return whether a process of this user holds the lock of an environment."""
+    try:
+        import fcntl
+
+        handle = os.open(_lock_file(env), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except (ImportError, OSError):
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _lock_file(env: Environment) -> Path:
     digest = hashlib.sha256(str(env.paths.prefix.resolve()).encode()).hexdigest()[:16]
     user = os.getuid() if hasattr(os, "getuid") else "user"

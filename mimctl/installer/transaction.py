@@ -16,6 +16,8 @@ from types import FrameType
 
 from mimctl.environment.model import Distribution, Environment
 
+_UNDO_PREFIX = ".mimctl-undo-"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -34,8 +36,8 @@ def undone_on_failure(env: Environment, *, kept: frozenset[str] = frozenset()) -
 
     `kept` names distributions that the body cannot change: no copies of them are made.
     """
-    place = env.paths.purelib.parent
-    with tempfile.TemporaryDirectory(prefix=".mimctl-undo-", dir=place if place.is_dir() else None) as folder:
+    place = _undo_place(env)
+    with tempfile.TemporaryDirectory(prefix=_UNDO_PREFIX, dir=place if place.is_dir() else None) as folder:
         there = [each for name, each in env.distributions.items() if name not in kept and _is_inside(each, env)]
         snapshot = take_snapshot(env, there, Path(folder))
         try:
@@ -45,6 +47,15 @@ def undone_on_failure(env: Environment, *, kept: frozenset[str] = frozenset()) -
             with _handled(signal.SIGINT, signal.SIG_IGN), _handled(signal.SIGTERM, signal.SIG_IGN):
                 restore(snapshot)
             raise
+
+
+def undo_folders(env: Environment) -> tuple[Path, ...]:
+    """Return the folders of changes that go on now, or that were killed: only these leave one behind."""
+    return tuple(sorted(_undo_place(env).glob(f"{_UNDO_PREFIX}*")))
+
+
+def _undo_place(env: Environment) -> Path:
+    return env.paths.purelib.parent
 
 
 def take_snapshot(env: Environment, distributions: Iterable[Distribution], folder: Path) -> Snapshot:

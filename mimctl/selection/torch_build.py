@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mimctl.environment.model import Environment, release_of
@@ -46,10 +47,14 @@ class _Toolkit:
     capabilities: tuple[tuple[int, int], tuple[int, int]]
 
 
-# Driver floors: CUDA's release notes (minor version compatibility). Capabilities: PyTorch's build scripts.
+MIN_DRIVERS: Mapping[int, str] = {13: "580", 12: "525.60.13", 11: "450.80.02"}
+"""CUDA major number → the oldest NVIDIA driver that its builds run on (CUDA's release notes, minor version
+compatibility)."""
+
+# Capabilities: PyTorch's build scripts.
 _TOOLKITS = (
-    _Toolkit(tag="cu130", min_driver="580", capabilities=((7, 5), (12, 99))),
-    _Toolkit(tag="cu126", min_driver="525.60.13", capabilities=((5, 0), (9, 99))),
+    _Toolkit(tag="cu130", min_driver=MIN_DRIVERS[13], capabilities=((7, 5), (12, 99))),
+    _Toolkit(tag="cu126", min_driver=MIN_DRIVERS[12], capabilities=((5, 0), (9, 99))),
 )
 
 

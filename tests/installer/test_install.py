@@ -18,8 +18,9 @@ from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibl
 from mimctl.index.client import IndexClient
 from mimctl.installer.apply import apply
 from mimctl.installer.backend import PipBackend, UvBackend, choose_backend
-from mimctl.installer.exclusive import only_one
+from mimctl.installer.exclusive import is_being_changed, only_one
 from mimctl.installer.prepare import prepare_install
+from mimctl.installer.transaction import undo_folders, undone_on_failure
 from mimctl.installer.uninstall import apply_uninstall, plan_uninstall
 from mimctl.site.build import build_site
 
@@ -332,6 +333,16 @@ def test_a_second_installation_waits_and_notices_that_its_plan_is_old(uv_bench):
     with pytest.raises(MimctlError):
         apply(first, client=uv_bench.client(), backend=uv_bench.backend())
     uv_bench.install("det")
+
+
+def test_whether_an_installation_goes_on_is_seen_from_outside(uv_bench):
+    env = uv_bench.env
+    assert not is_being_changed(env)
+    with only_one(env, print), undone_on_failure(env):
+        assert is_being_changed(env)
+        assert len(undo_folders(env)) == 1
+    assert not is_being_changed(env)
+    assert undo_folders(env) == ()
 
 
 def test_offline_installs_from_caches_and_local_indexes(bench, monkeypatch):

@@ -1,0 +1,152 @@
+"""Read what the checks look at: files of the target, its own word on its operators, the index where it can be read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mimctl.checkup.model import Facts, OpsAnswer
+from mimctl.environment.detect import child_environ
+from mimctl.environment.model import Environment
+from mimctl.errors import MimctlError, NetworkError
+from mimctl.index.client import IndexClient
+from mimctl.index.model import Index
+from mimctl.installer.exclusive import is_being_changed
+from mimctl.installer.names import is_own
+from mimctl.installer.transaction import undo_folders
+from mimctl.installer.verify import missing_requirements
+from mimctl.plugin.discover import discover, find_package
+from mimctl.settings import Settings
+from mimctl.transfer import TransferSettings
+
+_IMPORT_TIMEOUT_S = 120
+"""Importing torch takes a second, from a cold network file system a minute."""
+_INDEX_TIMEOUT_S = 5.0
+_VERSION = re.compile(r"""^__version__\s*(?::[^=\n]*)?=\s*["']([^"'\n]+)["']""", re.MULTILINE)
+
+
+def gather(env: Environment, settings: Settings, *, environ: Mapping[str, str], folder: Path) -> Facts:
+    """Return the facts on one environment; `folder` is where the person stands."""
+    index, index_problem = read_index(settings)
+    own = [name for name in env.distributions if is_own(name)]
+    return Facts(
+        env=env,
+        torch_index=settings.torch_index,
+        mimctl_there=importable_mimctl(env),
+        plugins=tuple(discover(env.paths.search)),
+        unmet=_unmet(env, own),
+        index=index,
+        index_problem=index_problem,
+        ops=ask_ops(env, environ) if env.ops.value is not None and env.torch.value is not None else None,
+        hidden=tuple(hidden_packages(env, own, folder)),
+        undo_folders=undo_folders(env),
+        is_being_changed=is_being_changed(env),
+    )
+
+
+def ask_ops(env: Environment, environ: Mapping[str, str], *, timeout_s: float = _IMPORT_TIMEOUT_S) -> OpsAnswer:
+    """Return what `python -m mimctl_ops` of the target says; it imports torch and loads the compiled library."""
+    python = env.target.python
+    try:
+        answer = subprocess.run(
+            [str(python), "-P", "-m", "mimctl_ops"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            cwd=python.parent,
+            env=child_environ(environ),
+        )
+    except subprocess.TimeoutExpired:
+        return OpsAnswer(problem=f"`{python} -m mimctl_ops` gave no answer within {timeout_s:g} s")
+    except OSError as err:
+        return OpsAnswer(problem=f"`{python}` cannot be started: {err}")
+    if answer.returncode != 0:
+        return OpsAnswer(problem=_last_words(answer))
+    try:
+        status = json.loads(answer.stdout[answer.stdout.index("{") :])
+    except ValueError:
+        return OpsAnswer(problem="`python -m mimctl_ops` printed no JSON")
+    return OpsAnswer(status=status)
+
+
+def _last_words(answer: subprocess.CompletedProcess[str]) -> str:
+    if answer.returncode < 0:
+        names = {each.value: each.name for each in signal.Signals}
+        return f"loading it ended the process with {names.get(-answer.returncode, f'signal {-answer.returncode}')}"
+    last = answer.stderr.strip().splitlines()[-1:] or [f"it exited {answer.returncode} and said nothing"]
+    return last[0]
+
+
+def read_index(settings: Settings) -> tuple[Index | None, MimctlError | None]:
+    """Return the configured index and what is wrong with it; what was last seen of it where it does not answer."""
+    transfer = TransferSettings(
+        offline=settings.offline, timeout_s=min(settings.http_timeout_s, _INDEX_TIMEOUT_S), retries=0
+    )
+    try:
+        return IndexClient(settings.index, transfer, settings.cache_dir).load(), None
+    except NetworkError as err:
+        problem: MimctlError = err
+    except MimctlError as err:
+        return None, err
+    try:
+        return IndexClient(settings.index, replace(transfer, offline=True), settings.cache_dir).load(), problem
+    except MimctlError:
+        return None, problem
+
+
+def importable_mimctl(env: Environment) -> str | None:
+    """Return the version of the mimctl that the target would import, None where it has none."""
+    package = find_package("mimctl", env.paths.search)
+    if package is not None:
+        try:
+            found = _VERSION.search((package / "__init__.py").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            found = None
+        if found:
+            return found[1]
+    installed = env.distributions.get("mimctl")
+    return installed.version if installed else None
+
+
+def _unmet(env: Environment, own: Sequence[str]) -> tuple[str, ...]:
+    """Return the requirements of our distributions that do not hold; what others need is theirs."""
+    others = frozenset(env.distributions) - frozenset(own)
+    try:
+        return tuple(missing_requirements(env, own, untouched=others))
+    except MimctlError as err:
+        return (f"{err.message}: {', '.join(err.causes)}",)
+
+
+def hidden_packages(env: Environment, own: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yield (module, what hides it, what is hidden): by an entry of the search path, or by `folder` for who starts
+    Python there."""
+    for name in ("torch", *own):
+        distribution = env.distributions.get(name)
+        module = name.replace("-", "_")
+        found = find_package(module, env.paths.search)
+        if distribution is None or found is None:
+            continue
+        installed = distribution.path.parent / module
+        if (installed / "__init__.py").is_file() and not _is_same(installed, found):
+            yield module, found, installed
+        here = [folder / module / "__init__.py", folder / f"{module}.py"]
+        hiding = next((each for each in here if each.is_file() and not _is_same(each, found / "__init__.py")), None)
+        if hiding is not None:
+            yield module, hiding if hiding.name != "__init__.py" else hiding.parent, found
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second)  # noqa: PTH121
+    except OSError:
+        return False

@@ -1,0 +1,73 @@
+"""What is gathered for a check-up, and what a check says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mimctl.environment.model import Environment, Target
+from mimctl.errors import MimctlError
+from mimctl.index.model import Index
+from mimctl.plugin.discover import BrokenPlugin, Plugin
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What one check found; `causes` say why, `hints` what to type, `code` which page `mimctl explain` has on it."""
+
+    name: str
+    status: Status
+    summary: str
+    code: str | None = None
+    causes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The checks of one environment in their order; `target` is None where none was found."""
+
+    target: Target | None
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Return whether no check fails; warnings are allowed."""
+        return all(each.status != "fail" for each in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpsAnswer:
+    """What the target's own `python -m mimctl_ops` said: its status as JSON data, or why there is none."""
+
+    status: Mapping[str, object] | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that the checks look at."""
+
+    env: Environment
+    torch_index: str
+    """Address of torch's wheel index, for commands to type."""
+    mimctl_there: str | None
+    """Version of the mimctl that the target would import, None where it has none."""
+    plugins: tuple[Plugin | BrokenPlugin, ...] = ()
+    unmet: tuple[str, ...] = ()
+    """Requirements of our own distributions that the target does not satisfy, one a line."""
+    index: Index | None = None
+    index_problem: MimctlError | None = None
+    """Why the index could not be read, or why only what was last seen of it is known."""
+    ops: OpsAnswer | None = None
+    """None where there is no torch or no mimctl-ops to ask."""
+    hidden: tuple[tuple[str, Path, Path], ...] = ()
+    """(module, what hides it, what is hidden)."""
+    undo_folders: tuple[Path, ...] = ()
+    """What installations keep while they go on, and leave behind when they are killed."""
+    is_being_changed: bool = False
+    """Whether an installation goes on just now."""

@@ -1,0 +1,154 @@
+"""Check the operators: does the library load, is the build the one that suits, and which wheel would fit."""
+
+from __future__ import annotations
+
+from mimctl.checkup.checks import installer_call
+from mimctl.checkup.model import Check, Facts, OpsAnswer
+from mimctl.environment.model import Environment, Ops
+from mimctl.index.model import IndexFile
+from mimctl.selection.choose import choose, refusal
+from mimctl.selection.installed import builds_to_choose_from, is_installed, why_unfit
+from mimctl.transfer import redact
+
+_PROJECT = "mimctl-ops"
+
+
+def operators(facts: Facts) -> Check | None:
+    """An operator is served by what suits this torch and this machine, and the library really loads."""
+    ops = facts.env.ops.value
+    if ops is None:
+        return _absent(facts)
+    if facts.ops is None:
+        return None  # without torch there is nothing to load it into; the check of torch says so
+    problem = _problem(ops, facts.ops)
+    if problem is not None:
+        return _cannot_serve(facts, ops, problem)
+    tier = str((facts.ops.status or {}).get("tier"))
+    if ops.asked == "python" and ops.backend != "python":
+        return Check(name="ops", status="ok", summary=f"pure PyTorch, as MIMCTL_OPS asks; {_words(ops)} is installed")
+    unfit, better = why_unfit(facts.env), _better(facts)
+    if unfit is not None:
+        return Check(
+            name="ops",
+            status="warn",
+            summary=f"{_words(ops)} does not suit this environment",
+            code="ops-build",
+            causes=(unfit,),
+            hints=_way_to(facts, better),
+        )
+    if tier == "python":
+        return _pure(facts, ops, better)
+    count = (facts.ops.status or {}).get("ops")
+    number = f", {len(count)} operators" if isinstance(count, list) else ""
+    return Check(name="ops", status="ok", summary=f"compiled, {_words(ops)}{_half(facts.env, ops)}{number}")
+
+
+def _absent(facts: Facts) -> Check | None:
+    env, better = facts.env, _better(facts)
+    recorded = env.distributions.get(_PROJECT)
+    if recorded is not None:
+        return Check(
+            name="ops",
+            status="fail",
+            summary=f"mimctl-ops {recorded.version} is installed, its package is gone",
+            code="ops-cannot-load",
+            causes=(env.ops.source,),
+            hints=(f"install it anew: `{_anew(env, better)}`",) if better else _way_to(facts, None),
+        )
+    if not facts.plugins:
+        return None
+    return Check(
+        name="ops",
+        status="warn",
+        summary="mimctl-ops is not installed",
+        code="ops-build",
+        causes=(env.ops.source,),
+        hints=_way_to(facts, better),
+    )
+
+
+def _problem(ops: Ops, answer: OpsAnswer) -> str | None:
+    """Return why no operator could be called, None where it could."""
+    if answer.status is None:
+        return answer.problem
+    tier, error = answer.status.get("tier"), answer.status.get("error")
+    if tier == "failed":
+        return str(error)
+    if tier == "python" and ops.backend not in (None, "python") and ops.asked != "python":
+        return f"it is the {ops.backend} build, and its library is missing: {ops.path}"
+    return None if tier in ("compiled", "python") else f"it names a tier that this mimctl does not know: {tier}"
+
+
+def _cannot_serve(facts: Facts, ops: Ops, problem: str) -> Check:
+    causes = [problem]
+    torch, better = facts.env.torch.value, _better(facts)
+    if ops.min_torch and torch is not None:
+        causes.append(f"it needs torch >= {ops.min_torch}; torch {torch.version} is installed")
+    meanwhile = "or compute more slowly in pure PyTorch: set `MIMCTL_OPS=python`"
+    if ops.asked not in (None, "python"):
+        hints: tuple[str, ...] = ("unset MIMCTL_OPS, or set it to `python` for pure PyTorch",)
+    elif better is not None and is_installed(facts.env, better):
+        causes.append(f"{better.label} is the build that fits: the installed file, or a library it needs, is damaged")
+        hints = (f"install it anew: `{_anew(facts.env, better)}`", meanwhile)
+    else:
+        said = facts.ops.status.get("hint") if facts.ops is not None and facts.ops.status is not None else None
+        hints = (said,) if isinstance(said, str) and facts.index is None else (*_way_to(facts, better), meanwhile)
+    return Check(
+        name="ops",
+        status="fail",
+        summary=f"{_words(ops)} cannot be loaded",
+        code="ops-cannot-load",
+        causes=tuple(causes),
+        hints=hints,
+    )
+
+
+def _pure(facts: Facts, ops: Ops, better: IndexFile | None) -> Check:
+    if better is None or better.build is None or not better.build.is_compiled:
+        return Check(name="ops", status="ok", summary=f"pure PyTorch, {_words(ops)}")
+    return Check(
+        name="ops",
+        status="warn",
+        summary=f"pure PyTorch, {_words(ops)}: slower than it could be",
+        code="ops-build",
+        causes=(f"the index has a compiled build that fits: {better.label}",),
+        hints=_way_to(facts, better),
+    )
+
+
+def _better(facts: Facts) -> IndexFile | None:
+    """Return the build that the index has for this environment."""
+    return choose(facts.env, _candidates(facts)).chosen
+
+
+def _candidates(facts: Facts) -> tuple[IndexFile, ...]:
+    return builds_to_choose_from(facts.env, facts.index.project(_PROJECT)) if facts.index else ()
+
+
+def _way_to(facts: Facts, better: IndexFile | None) -> tuple[str, ...]:
+    """Return what to type for the build that fits, or for what comes nearest to one."""
+    if better is not None:
+        return (f"{better.label} fits: `mimctl install {_PROJECT}`",)
+    candidates = _candidates(facts)
+    if candidates:
+        selection = choose(facts.env, candidates)
+        return tuple(dict.fromkeys(refusal(facts.env, _PROJECT, selection, wanted=_PROJECT).hints))
+    if facts.index is not None and facts.index.project(_PROJECT):
+        return (f"the index has other versions only: `mimctl install {_PROJECT} --upgrade`",)
+    return (f"install the build that fits: `mimctl install {_PROJECT} --index ADDRESS`",)
+
+
+def _anew(env: Environment, file: IndexFile) -> str:
+    return f"{installer_call(env, 'install')} --force-reinstall --no-deps {redact(file.url)}"
+
+
+def _words(ops: Ops) -> str:
+    version = f"mimctl-ops {ops.version}" if ops.version else f"mimctl-ops in {ops.path}"
+    backend = "" if ops.version and ops.version.endswith(f"+{ops.backend}") else f", {ops.backend} build"
+    return f"{version}{backend}" + (f", CUDA {ops.toolkit}" if ops.toolkit else "")
+
+
+def _half(env: Environment, ops: Ops) -> str:
+    torch = env.torch.value
+    is_idle = ops.toolkit is not None and torch is not None and torch.backend == "cpu"
+    return ", its CPU half as torch is a CPU build" if is_idle else ""

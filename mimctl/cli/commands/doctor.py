@@ -1,0 +1,76 @@
+"""`mimctl doctor`: what is well in the target environment, what is not, and what to type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mimctl import api
+from mimctl.cli.options import Context, index_option, verb
+from mimctl.cli.result import Line, Result, Styled
+from mimctl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mimctl.checkup.model import Check, Report
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_INDENT = " " * 6
+
+
+@verb(
+    "doctor",
+    examples=["mimctl doctor", "mimctl doctor --json", "mimctl doctor --offline --python .venv"],
+    target=True,
+)
+@index_option
+def doctor(context: Context) -> Result:
+    """Check the target environment: interpreter, torch, driver, ops, toolboxes, index; nothing is changed."""
+    report = api.doctor(settings=context.settings)
+    return Result(
+        data={"ok": report.ok, "target": _target(report), "checks": [_data(each) for each in report.checks]},
+        lines=[*(line for each in report.checks for line in _lines(each, _width(report))), "", _sum(report)],
+        quiet=[f"{each.status} {each.name}: {each.summary}" for each in report.checks if each.status != "ok"],
+        exit_code=ExitCode.DONE if report.ok else ExitCode.FAILED,
+    )
+
+
+def _lines(check: Check, width: int) -> list[Line]:
+    """Return one line on the check; where it is not ok also why, what to type, and where to read more."""
+    lines: list[Line] = [Styled(f"{check.status:<4}  {check.name:<{width}}  {check.summary}", _STYLES[check.status])]
+    if check.status == "ok":
+        return lines
+    lines += [f"{_INDENT}{'cause: ' if number == 0 else '       '}{cause}" for number, cause in enumerate(check.causes)]
+    lines += [f"{_INDENT}hint: {hint}" for hint in check.hints]
+    lines += [f"{_INDENT}read more: `mimctl explain {check.code}`"] if check.code else []
+    return lines
+
+
+def _sum(report: Report) -> str:
+    counts = {status: sum(each.status == status for each in report.checks) for status in _STYLES}
+    words = [f"{counts['ok']} ok"]
+    words += [f"{counts['warn']} warning{'s' if counts['warn'] > 1 else ''}"] if counts["warn"] else []
+    words += [f"{counts['fail']} failed"] if counts["fail"] else []
+    return ", ".join(words)
+
+
+def _width(report: Report) -> int:
+    return max(len(each.name) for each in report.checks)
+
+
+def _target(report: Report) -> dict[str, str] | None:
+    if report.target is None:
+        return None
+    return {"python": str(report.target.python), "source": report.target.source}
+
+
+def _data(check: Check) -> dict[str, object]:
+    return {
+        "name": check.name,
+        "status": check.status,
+        "summary": check.summary,
+        "code": check.code,
+        "causes": list(check.causes),
+        "hints": list(check.hints),
+    }
+
+
+COMMANDS = {"doctor": doctor}

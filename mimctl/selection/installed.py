@@ -1,0 +1,56 @@
+"""Judge the operators that are installed by the rules that choose among those of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mimctl.environment.model import Environment
+from mimctl.index.model import Build, IndexFile
+from mimctl.selection.choose import public_version
+from mimctl.selection.rules import Wish, fits_backend, fits_driver, fits_gpu, fits_torch
+
+_RULES = (fits_torch, fits_backend, fits_driver, fits_gpu)
+
+
+def why_unfit(env: Environment) -> str | None:
+    """Return why the installed operators do not suit `env`, None where they do or none are known."""
+    ops = env.ops.value
+    if ops is None or ops.backend is None:
+        return None
+    installed = IndexFile(
+        project="mimctl-ops",
+        filename="",
+        url="",
+        sha256="",
+        size=None,
+        version=ops.version or "",
+        tags=(),
+        build=Build(
+            backend=ops.backend,
+            min_torch=ops.min_torch,
+            max_torch=ops.max_torch,
+            min_driver=ops.min_driver,
+            archs=ops.archs,
+            ptx=ops.ptx,
+            toolkit=ops.toolkit,
+        ),
+    )
+    reasons = (rule(env, installed, Wish()) for rule in _RULES)
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def builds_to_choose_from(env: Environment, candidates: Sequence[IndexFile]) -> tuple[IndexFile, ...]:
+    """Return the builds of the installed version, of every version where none is known to be installed."""
+    ops = env.ops.value
+    if ops is None or ops.version is None:
+        return tuple(candidates)
+    version = public_version(ops.version)
+    return tuple(file for file in candidates if public_version(file.version) == version)
+
+
+def is_installed(env: Environment, file: IndexFile) -> bool:
+    """Return whether the installed operators are the build `file`, whatever its label."""
+    ops = env.ops.value
+    if ops is None or ops.version is None or file.build is None:
+        return False
+    return (public_version(ops.version), ops.backend) == (public_version(file.version), file.build.backend)
