@@ -125,6 +125,8 @@ def _unmet(env: Environment, own: Sequence[str]) -> tuple[str, ...]:
         return tuple(missing_requirements(env, own, untouched=others))
     except MimctlError as err:
         return (f"{err.message}: {', '.join(err.causes)}",)
+    except ValueError as err:  # a folder that is named like a distribution and is none
+        return (str(err).splitlines()[0],)
 
 
 def hidden_packages(env: Environment, own: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Path]]:

@@ -230,6 +230,12 @@ def test_broken_toolboxes_missing_requirements_and_two_opencvs(checks, bare):
     assert (found["opencv"]["status"], found["torch"]["status"], found["ops"]["status"]) == ("warn", "fail", "warn")
 
 
+def test_a_folder_with_an_impossible_name_is_survived(checks, bare):
+    (bare.site / "mimctl_$-1.0.dist-info").mkdir()
+    code, found = checks(bare)
+    assert (code, found["requirements"]["status"]) == (1, "fail")
+
+
 def test_what_a_killed_install_left_is_told_with_what_to_type(checks, bare):
     folder = bare.site.parent / ".mimctl-undo-abc"
     folder.mkdir()
