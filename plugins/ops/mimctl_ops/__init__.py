@@ -6,8 +6,12 @@ with; `reference` holds a pure-PyTorch twin of every operator.
 
 from mimctl_ops import reference
 from mimctl_ops.library import OpsLoadError, Status, status
+from mimctl_ops.ops.batched_nms import batched_nms
+from mimctl_ops.ops.box_iou_rotated import box_iou_rotated
 from mimctl_ops.ops.nms import nms
+from mimctl_ops.ops.nms_rotated import nms_rotated
 from mimctl_ops.ops.sigmoid_focal_loss import SigmoidFocalLoss, sigmoid_focal_loss
+from mimctl_ops.ops.soft_nms import soft_nms
 from mimctl_ops.registration import OpsTierWarning
 
 __all__ = [
@@ -15,8 +19,12 @@ __all__ = [
     "OpsTierWarning",
     "SigmoidFocalLoss",
     "Status",
+    "batched_nms",
+    "box_iou_rotated",
     "nms",
+    "nms_rotated",
     "reference",
     "sigmoid_focal_loss",
+    "soft_nms",
     "status",
 ]

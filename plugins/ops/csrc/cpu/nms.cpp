@@ -1,27 +1,19 @@
 // Greedy non-maximum suppression on the CPU.
 //
-// Boxes are copied into a structure of arrays in order of falling score. Each kept box is compared with all later
-// ones in one loop without branches, which the compiler turns into vector code; dead boxes are squeezed out as soon
-// as they are a good part of what is left, so crowded scenes cost far less than all pairs.
+// Boxes are copied into a structure of arrays, class by class, in order of falling score. Each kept box is compared
+// with all later ones of its class in one loop without branches, which the compiler turns into vector code; dead boxes
+// are squeezed out as soon as they are a good part of what is left, so crowded scenes cost far less than all pairs.
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <memory>
 #include <type_traits>
 #include <vector>
 
-#include "../checks.h"
-
-// One copy of the inner loop for AVX2 and one for any x86-64, chosen when the library is loaded.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define MIMCTL_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define MIMCTL_CLONES
-#endif
+#include "../scored_boxes.h"
+#include "clones.h"
+#include "falling_order.h"
 
 namespace mimctl_ops {
 namespace {
@@ -37,11 +29,11 @@ template <typename T>
 struct Boxes {
   std::unique_ptr<T[]> storage;
   std::unique_ptr<Flag<T>[]> dead;
-  std::unique_ptr<int64_t[]> index;  // row in the caller's tensors
+  std::unique_ptr<int64_t[]> rank;  // in the order of falling score over all classes
   T *x1, *y1, *x2, *y2, *area;
 
   explicit Boxes(int64_t count)
-      : storage(new T[5 * count]), dead(new Flag<T>[count]()), index(new int64_t[count]) {
+      : storage(new T[5 * count]), dead(new Flag<T>[count]()), rank(new int64_t[count]) {
     x1 = storage.get();
     y1 = x1 + count;
     x2 = y1 + count;
@@ -55,7 +47,7 @@ struct Boxes {
     x2[to] = x2[from];
     y2[to] = y2[from];
     area[to] = area[from];
-    index[to] = index[from];
+    rank[to] = rank[from];
   }
 };
 
@@ -80,50 +72,16 @@ MIMCTL_DEFINE_SUPPRESS(float)
 MIMCTL_DEFINE_SUPPRESS(double)
 #undef MIMCTL_DEFINE_SUPPRESS
 
-// Return an integer that orders as the number does, falling: greater scores first, NaN before all (as torch.sort).
 template <typename T>
-auto falling_key(T value) {
-  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  if (std::isnan(value)) {
-    return Bits{0};
-  }
-  value += T{0};  // -0 and +0 are one score
-  Bits bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  const Bits sign = Bits{1} << (8 * sizeof(T) - 1);
-  return static_cast<Bits>((bits & sign) ? bits : ~(bits | sign));
-}
-
-// Return the rows in order of falling score; equal scores keep their order.
-template <typename S>
-std::vector<int64_t> falling_order(const S* scores, int64_t count) {
-  struct Entry {
-    decltype(falling_key(S{})) key;
-    int64_t row;
-  };
-  std::vector<Entry> entries(count);
-  for (int64_t i = 0; i < count; ++i) {
-    entries[i] = {falling_key(scores[i]), i};
-  }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return a.key != b.key ? a.key < b.key : a.row < b.row;
-  });
-  std::vector<int64_t> order(count);
-  std::transform(entries.begin(), entries.end(), order.begin(), [](const Entry& entry) { return entry.row; });
-  return order;
-}
-
-template <typename T>
-void fill(Boxes<T>& sorted, const T* boxes, const std::vector<int64_t>& order) {
-  const auto count = static_cast<int64_t>(order.size());
-  for (int64_t i = 0; i < count; ++i) {
-    const T* box = boxes + 4 * order[i];
+void fill(Boxes<T>& sorted, const T* boxes, const Classes& classes) {
+  for (size_t i = 0; i < classes.rows.size(); ++i) {
+    const T* box = boxes + 4 * classes.rows[i];
     sorted.x1[i] = box[0];
     sorted.y1[i] = box[1];
     sorted.x2[i] = box[2];
     sorted.y2[i] = box[3];
     sorted.area[i] = (box[2] - box[0]) * (box[3] - box[1]);
-    sorted.index[i] = order[i];
+    sorted.rank[i] = classes.ranks[i];
   }
 }
 
@@ -140,52 +98,50 @@ int64_t squeeze(Boxes<T>& boxes, int64_t begin, int64_t end) {
   return next;
 }
 
+// Mark the ranks of what is kept of the rows begin..end, which are those of one class.
 template <typename T>
-std::vector<int64_t> keep(const T* data, const std::vector<int64_t>& order, T threshold) {
-  auto end = static_cast<int64_t>(order.size());
-  Boxes<T> boxes(end);
-  fill(boxes, data, order);
-  std::vector<int64_t> kept;
+void keep_of_class(Boxes<T>& boxes, int64_t begin, int64_t end, T threshold, std::vector<char>& is_kept) {
   int64_t num_dead = 0;
-  for (int64_t i = 0; i < end; ++i) {
+  for (int64_t i = begin; i < end; ++i) {
     if (boxes.dead[i]) {
       --num_dead;
       continue;
     }
-    kept.push_back(boxes.index[i]);
-    for (int64_t begin = i + 1; begin < end; begin += kBlock) {
-      num_dead += suppress(boxes.x1, boxes.y1, boxes.x2, boxes.y2, boxes.area, boxes.dead.get(), i, begin,
-                           std::min(begin + kBlock, end), threshold);
+    is_kept[boxes.rank[i]] = 1;
+    for (int64_t from = i + 1; from < end; from += kBlock) {
+      num_dead += suppress(boxes.x1, boxes.y1, boxes.x2, boxes.y2, boxes.area, boxes.dead.get(), i, from,
+                           std::min(from + kBlock, end), threshold);
     }
     if (num_dead * 8 > end - i) {
       end = squeeze(boxes, i + 1, end);
       num_dead = 0;
     }
   }
-  return kept;
 }
 
-Tensor nms_cpu(const Tensor& boxes, const Tensor& scores, double iou_threshold) {
-  check_dim("nms", "boxes", boxes, 2);
-  check_size("nms", "boxes", boxes, 1, 4);
-  const int64_t count = boxes.size(0);
-  check_dim("nms", "scores", scores, 1);
-  check_size("nms", "scores", scores, 0, count);
-  check_floating("nms", "boxes", boxes);
-  check_floating("nms", "scores", scores);
+template <typename T>
+std::vector<char> keep(const Tensor& data, const Classes& classes, T threshold) {
+  Boxes<T> boxes(data.size(0));
+  fill(boxes, data.const_data_ptr<T>(), classes);
+  std::vector<char> is_kept(data.size(0));
+  torch::stable::parallel_for(0, classes.num(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) {
+      keep_of_class(boxes, classes.starts[c], classes.starts[c + 1], threshold, is_kept);
+    }
+  });
+  return is_kept;
+}
+
+Tensor nms_cpu(const Tensor& boxes, const Tensor& scores, double iou_threshold, const std::optional<Tensor>& labels) {
+  check_scored_boxes("nms", "boxes", boxes, 4, scores, labels);
   const Tensor box_data = as_contiguous(boxes, compute_type(boxes.scalar_type()));
   const Tensor score_data = as_contiguous(scores, compute_type(scores.scalar_type()));
-
-  const auto order = score_data.scalar_type() == ScalarType::Double
-                         ? falling_order(score_data.const_data_ptr<double>(), count)
-                         : falling_order(score_data.const_data_ptr<float>(), count);
-  const auto kept = box_data.scalar_type() == ScalarType::Double
-                        ? keep(box_data.const_data_ptr<double>(), order, iou_threshold)
-                        : keep(box_data.const_data_ptr<float>(), order, static_cast<float>(iou_threshold));
-
-  Tensor result = torch::stable::new_empty(boxes, {static_cast<int64_t>(kept.size())}, ScalarType::Long);
-  std::copy(kept.begin(), kept.end(), result.mutable_data_ptr<int64_t>());
-  return result;
+  const auto order = falling_order(score_data);
+  const auto classes = by_class(order, Labels(labels).data());
+  const auto is_kept = with_compute_type(box_data.scalar_type(), [&](auto zero) {
+    return keep(box_data, classes, static_cast<decltype(zero)>(iou_threshold));
+  });
+  return kept_rows(boxes, order, is_kept);
 }
 
 }  // namespace

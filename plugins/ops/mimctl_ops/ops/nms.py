@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from mimctl_ops.checks import check_floating, check_same_device, check_size, check_tensor
+from mimctl_ops.checks import compute_type
+from mimctl_ops.ops._suppression import (
+    check_scored_boxes,
+    class_by_class,
+    detections,
+    with_tensors,
+)
 from mimctl_ops.registration import define
+
+if TYPE_CHECKING:
+    from mimctl_ops.ops._suppression import Numbers
 
 _BLOCK = 128
 """Boxes decided at once: many, to need few tensor operations, but so few that their masks stay in the cache."""
 
 
 def nms(
-    boxes: Tensor,
-    scores: Tensor,
+    boxes: Numbers,
+    scores: Numbers,
     iou_threshold: float,
     offset: int = 0,
     score_threshold: float = 0,
     max_num: int = -1,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Numbers, Numbers]:
     """Keep the boxes that overlap no better box by more than `iou_threshold`.
 
     Boxes are taken in order of falling score (equal scores in order of their rows, NaN first); a box is dropped when
@@ -29,6 +40,7 @@ def nms(
 
     Args:
         boxes: (N, 4) floating point, `x1, y1, x2, y2` with `x1 <= x2` and `y1 <= y2`, in pixels or any other unit.
+            Boxes and scores may also be numpy arrays; then the results are.
         scores: (N,) floating point, on the same device.
         iou_threshold: 0 … 1, compared in the precision of the boxes.
         offset: 0, or 1 where `x2, y2` are the last pixels inside a box: its width is then `x2 - x1 + 1`.
@@ -41,67 +53,70 @@ def nms(
     Raises:
         TypeError or ValueError: an argument is not as above.
     """
-    return _nms(OP, boxes, scores, iou_threshold, offset, score_threshold, max_num)
+    call = partial(
+        select, OP, iou_threshold=iou_threshold, offset=offset, score_threshold=score_threshold, max_num=max_num
+    )
+    return with_tensors(call, boxes, scores)
 
 
 def nms_reference(
+    boxes: Numbers,
+    scores: Numbers,
+    iou_threshold: float,
+    offset: int = 0,
+    score_threshold: float = 0,
+    max_num: int = -1,
+) -> tuple[Numbers, Numbers]:
+    """Pure-PyTorch twin of `nms`."""
+    call = partial(
+        select, find_rows, iou_threshold=iou_threshold, offset=offset, score_threshold=score_threshold, max_num=max_num
+    )
+    return with_tensors(call, boxes, scores)
+
+
+def select(
+    rows_of: Callable[[Tensor, Tensor, float, Tensor | None], Tensor],
     boxes: Tensor,
     scores: Tensor,
+    labels: Tensor | None = None,
+    *,
     iou_threshold: float,
     offset: int = 0,
     score_threshold: float = 0,
     max_num: int = -1,
 ) -> tuple[Tensor, Tensor]:
-    """Pure-PyTorch twin of `nms`."""
-    return _nms(_rows, boxes, scores, iou_threshold, offset, score_threshold, max_num)
-
-
-def _nms(
-    rows_of: Callable[[Tensor, Tensor, float], Tensor],
-    boxes: Tensor,
-    scores: Tensor,
-    iou_threshold: float,
-    offset: int,
-    score_threshold: float,
-    max_num: int,
-) -> tuple[Tensor, Tensor]:
-    _check(boxes, scores)
+    """Do what `nms` promises by an operator or its twin; boxes of different labels do not suppress each other."""
+    check_scored_boxes("nms", "boxes", boxes, 4, scores)
     if offset not in (0, 1):
         raise ValueError(f"nms: offset must be 0 or 1, not {offset}")
     chosen = (scores > score_threshold).nonzero().squeeze(1) if score_threshold > 0 else None
     some_boxes, some_scores = (boxes, scores) if chosen is None else (boxes[chosen], scores[chosen])
     if offset:
         some_boxes = torch.cat((some_boxes[:, :2], some_boxes[:, 2:] + offset), dim=1)
-    rows = rows_of(some_boxes.detach(), some_scores.detach(), iou_threshold)
+    some_labels = labels if labels is None or chosen is None else labels[chosen]
+    rows = rows_of(some_boxes.detach(), some_scores.detach(), float(iou_threshold), some_labels)
     rows = rows[:max_num] if max_num > 0 else rows
     rows = rows if chosen is None else chosen[rows]
-    return torch.cat((boxes[rows], scores[rows, None]), dim=1), rows
+    return detections(boxes, scores, rows), rows
 
 
-def _check(boxes: Tensor, scores: Tensor) -> None:
-    check_tensor("nms", "boxes", boxes, "(N, 4)", dim=2)
-    check_size("nms", "boxes", boxes, "(N, 4)", dim=1, size=4)
-    check_tensor("nms", "scores", scores, "(N,)", dim=1)
-    check_size("nms", "scores", scores, "(N,), as many as boxes", dim=0, size=boxes.shape[0])
-    check_floating("nms", boxes=boxes, scores=scores)
-    check_same_device("nms", boxes=boxes, scores=scores)
+def find_rows(boxes: Tensor, scores: Tensor, iou_threshold: float, labels: Tensor | None = None) -> Tensor:
+    """Twin of the operator: return the rows that are kept, best score first."""
+    boxes, scores = boxes.to(compute_type(boxes.dtype)), scores.to(compute_type(scores.dtype))
+    return class_by_class(labels, scores, lambda rows: rows[_keep_of_class(boxes[rows], scores[rows], iou_threshold)])
 
 
-def _rows(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    order = _as_float(scores).sort(descending=True, stable=True).indices
-    rest = _as_float(boxes)[order]
+def _keep_of_class(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    order = scores.sort(descending=True, stable=True).indices
+    rest = boxes[order]
     kept = []
     while order.numel():
         block, rest = rest[:_BLOCK], rest[_BLOCK:]
-        alive = _greedy(_iou_exceeds(block, block, iou_threshold).triu(diagonal=1))
+        alive = greedy(_iou_exceeds(block, block, iou_threshold).triu(diagonal=1))
         kept.append(order[:_BLOCK][alive])
         survives = ~_iou_exceeds(block[alive], rest, iou_threshold).any(dim=0)
         order, rest = order[_BLOCK:][survives], rest[survives]
     return torch.cat(kept) if kept else order
-
-
-def _as_float(tensor: Tensor) -> Tensor:
-    return tensor.detach() if tensor.dtype in (torch.float32, torch.float64) else tensor.detach().float()
 
 
 def _iou_exceeds(first: Tensor, second: Tensor, threshold: float) -> Tensor:
@@ -118,7 +133,7 @@ def _area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _greedy(suppresses: Tensor) -> Tensor:
+def greedy(suppresses: Tensor) -> Tensor:
     """Return who survives when row i, if it survives, suppresses the columns marked in it (all right of i).
 
     A box depends on earlier boxes only, so repeating the rule settles the first k boxes after k rounds at the latest;
@@ -132,9 +147,13 @@ def _greedy(suppresses: Tensor) -> Tensor:
         alive = update
 
 
-def _fake(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    _check(boxes, scores)
+def _fake(boxes: Tensor, scores: Tensor, iou_threshold: float, labels: Tensor | None = None) -> Tensor:
+    check_scored_boxes("nms", "boxes", boxes, 4, scores)
     return boxes.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
 
 
-OP = define("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor", reference=_rows, fake=_fake)
+OP = define(
+    "nms(Tensor boxes, Tensor scores, float iou_threshold, Tensor? labels=None) -> Tensor",
+    reference=find_rows,
+    fake=_fake,
+)
