@@ -17,7 +17,10 @@ def check_tensor(op: str, name: str, tensor: object, shape: str, *, dim: int) ->
 def check_size(op: str, name: str, tensor: Tensor, shape: str, *, dim: int, size: int) -> None:
     """Raise ValueError unless dimension `dim` of `tensor` has `size` elements."""
     # Not an `if`: sizes that are known only when a compiled graph runs are checked there.
-    torch._check_value(tensor.shape[dim] == size, lambda: f"{op}: {name} must have the shape {shape}")
+    if torch.compiler.is_compiling():
+        torch._check_value(tensor.shape[dim] == size)  # torch 2.11 cannot trace a message made of variables
+    else:
+        torch._check_value(tensor.shape[dim] == size, lambda: f"{op}: {name} must have the shape {shape}")
 
 
 def check_floating(op: str, **tensors: Tensor | None) -> None:
