@@ -7,15 +7,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError, UsageError
-from mimctl.wheels.audit import audit_libraries
+from mimctl.wheels.audit import audit_libraries, audit_wheel
 from mimctl.wheels.build_environment import Report, child_environment, compile_environment, pure_environment
 from mimctl.wheels.matrix import BuildCell, Matrix
-from mimctl.wheels.wheelfile import read_wheel, rewrite, shared_libraries
+from mimctl.wheels.toolchain import cuda_compiler, cuda_variables, find_nvcc, is_packaged
+from mimctl.wheels.wheelfile import WheelFacts, read_wheel, rewrite, shared_libraries
 
 EPOCH_WITHOUT_HISTORY = 315532800
 """1980-01-01, the oldest time a zip file can hold: the date of wheels built outside a git checkout."""
@@ -68,16 +69,20 @@ def build_wheels(matrix: Matrix, names: Sequence[str] = (), *, place: BuildPlace
     """Build the cells with these cell or project names (all where none is given) that this machine can build.
 
     A cell for another platform, or a compiled one where there is no C++ compiler, is skipped with a reason; where it
-    was asked for by its own name that is an error. Raises UsageError[wheels-cell], MimctlError[no-compiler],
+    was asked for by its own name that is an error. A CUDA cell is built only where it is named itself: its compiler is
+    a large download, and it takes minutes. Raises UsageError[wheels-cell], MimctlError[no-compiler],
     MimctlError[wheel-build], MimctlError[wheel-audit], MimctlError[build-environment].
     """
-    wheels, skipped = [], []
+    wheels: list[BuiltWheel] = []
+    skipped = []
     for cell in matrix.select(names):
         reason = why_not(cell)
-        if reason is None:
-            wheels.append(build_cell(cell, place=place))
-        elif cell.name in names:
+        if reason is not None and cell.name in names:
             raise _cannot(cell, reason)
+        if reason is None and cell.name not in names:
+            reason = why_not_unasked(cell)
+        if reason is None:
+            wheels.extend(build_cell(cell, place=place))
         else:
             skipped.append(Skipped(cell=cell.name, reason=reason))
             place.report(f"skipped {cell.name}: {reason}")
@@ -90,11 +95,20 @@ def why_not(cell: BuildCell) -> str | None:
         return None
     if not cell.platform.endswith(f"_{platform.machine()}"):
         return f"it is for {cell.platform}, this machine is {platform.machine()}"
-    if cell.toolkit is not None:
-        return f"it needs the CUDA toolkit {cell.toolkit}, which only CI has"
     if find_compiler() is None:
         return "no C++ compiler that works (looked for $CXX, c++, g++, clang++); the pure-PyTorch wheel serves instead"
+    if cell.toolkit is not None and not is_packaged(cell.toolkit) and find_nvcc(cell.toolkit) is None:
+        return f"it needs nvcc of the CUDA toolkit {cell.toolkit} (looked at $CUDACXX and on the PATH)"
     return None
+
+
+def why_not_unasked(cell: BuildCell) -> str | None:
+    """Return why a cell that this machine can build is left out unless it is named, None where it is not."""
+    if cell.toolkit is None:
+        return None
+    if is_packaged(cell.toolkit):
+        return "name it to build it (downloads a 114 MB toolchain, several CPU-minutes)"
+    return "name it to build it (several CPU-minutes)"
 
 
 def find_compiler() -> str | None:
@@ -110,29 +124,71 @@ def find_compiler() -> str | None:
     return None
 
 
-def build_cell(cell: BuildCell, *, place: BuildPlace) -> BuiltWheel:
-    """Build one cell's wheel into `place.out_dir`, replacing one of the same name."""
+def build_cell(cell: BuildCell, *, place: BuildPlace) -> tuple[BuiltWheel, ...]:
+    """Build one cell's wheel into `place.out_dir`, once for each of its labels, replacing those of the same name."""
     if cell.torch_headers is not None:
         python = compile_environment(
             cell.torch_headers, cache_dir=place.cache_dir, torch_index=place.torch_index, report=place.report
         )
     else:
         python = pure_environment(cache_dir=place.cache_dir, report=place.report)
+    nvcc = None
+    if cell.toolkit is not None:
+        nvcc = cuda_compiler(cell.toolkit, cache_dir=place.cache_dir, report=place.report)
     place.report(f"building {cell.name}")
-    return build_with(python, cell, place=place)
+    return build_with(python, cell, place=place, nvcc=nvcc)
 
 
-def build_with(python: Path, cell: BuildCell, *, place: BuildPlace) -> BuiltWheel:
-    """Build one cell's wheel with the build tools that `python` has."""
+def build_with(python: Path, cell: BuildCell, *, place: BuildPlace, nvcc: Path | None = None) -> tuple[BuiltWheel, ...]:
+    """Build one cell's wheel with the build tools that `python` has, and `nvcc` for GPU code; audit what came of it."""
     place.out_dir.mkdir(parents=True, exist_ok=True)
+    cuda = cuda_variables(cell, nvcc) if nvcc is not None else {}
     with tempfile.TemporaryDirectory(prefix="mimctl-wheel-") as folder:
-        raw = _pip_wheel(python, cell, Path(folder), place.jobs)
+        raw = _pip_wheel(python, cell, Path(folder), place.jobs, cuda)
         tag, note = _platform_tag(raw, cell) if cell.is_compiled else (None, None)
-        path = rewrite(raw, place.out_dir, platform=tag)
+        done = Path(folder) / "done"
+        done.mkdir()
+        finished = [rewrite(raw, done, platform=tag, label=label) for label in cell.labels]
+        for path in finished:
+            _check(path, cell, build_places=[Path(folder), python.parents[1], cell.source])
+        paths = [rewrite(path, place.out_dir) for path in finished]
+    return tuple(_built(cell, path, note) for path in paths)
+
+
+def _check(path: Path, cell: BuildCell, *, build_places: Sequence[Path]) -> None:
+    """Refuse a wheel that would not load elsewhere, or that is not what its cell says."""
     facts = read_wheel(path)
     if facts.project != cell.project:
-        path.unlink()
         raise _failed(cell, [f"{cell.source} builds {facts.project}, the matrix says {cell.project}"])
+    audit_wheel(path, build_places=build_places)
+    if wrong := list(_disagreements(facts, cell)):
+        raise MimctlError(
+            f"the wheel of `{cell.name}` is not what the matrix says",
+            code="wheel-audit",
+            causes=wrong,
+            hints=["one of the two is wrong: wheels-matrix.yaml, or what the build writes into build.json"],
+        )
+
+
+def _disagreements(facts: WheelFacts, cell: BuildCell) -> Iterator[str]:
+    if facts.build is None:
+        return
+    toolkit = facts.build.get("toolkit")
+    pairs = [
+        ("backend", facts.build.get("backend"), cell.backend),
+        ("min_torch", facts.build.get("min_torch"), cell.target_torch),
+        ("min_driver", facts.build.get("min_driver"), cell.min_driver),
+        ("archs", sorted(facts.build.get("archs") or []), sorted(cell.archs)),
+        ("ptx", sorted(facts.build.get("ptx") or []), sorted(cell.ptx)),
+        ("toolkit", str(toolkit).partition(".")[0], str(cell.toolkit).partition(".")[0]),
+    ]
+    for key, found, wanted in pairs:
+        if wanted is not None and found != wanted:
+            yield f"its build.json says {key} {found or 'none'}, the matrix {wanted or 'none'}"
+
+
+def _built(cell: BuildCell, path: Path, note: str | None) -> BuiltWheel:
+    facts = read_wheel(path)
     return BuiltWheel(
         cell=cell.name,
         project=facts.project,
@@ -159,12 +215,13 @@ def source_date_epoch(source: Path) -> int:
     return EPOCH_WITHOUT_HISTORY
 
 
-def _pip_wheel(python: Path, cell: BuildCell, folder: Path, jobs: int) -> Path:
+def _pip_wheel(python: Path, cell: BuildCell, folder: Path, jobs: int, cuda: Mapping[str, str]) -> Path:
     argv = [str(python), "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
     environment = child_environment(
         SOURCE_DATE_EPOCH=str(source_date_epoch(cell.source)),
         CMAKE_BUILD_PARALLEL_LEVEL=str(jobs),
         PATH=f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        **cuda,
         **cell.env,
     )
     argv += ["--wheel-dir", str(folder), str(cell.source)]

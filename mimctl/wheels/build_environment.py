@@ -1,4 +1,4 @@
-"""Keeps virtual environments for building wheels in the cache, one for each set of requirements."""
+"""Keeps virtual environments for building, auditing and testing wheels in the cache, one for each set of packages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError
@@ -25,17 +27,50 @@ _DROPPED = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What an environment holds, and which interpreter it is made with: equal recipes share one."""
+
+    purpose: str
+    """Why it exists: the folder of the cache that it lies in, a key of `_WORDS`."""
+    requirements: tuple[str, ...]
+    torch: tuple[Source, ...] = ()
+    """Ways to get torch, the first that works is taken; none where the environment needs no torch."""
+    interpreter: Path = Path(sys.executable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One way to get torch: a requirement, and an index that takes the place of pip's own where one is given."""
+
+    requirement: str
+    index: str | None = None
+    with_dependencies: bool = True
+
+
 def pure_environment(*, cache_dir: Path, report: Report) -> Path:
     """Return the interpreter of an environment that builds pure-Python wheels, making it where needed."""
-    return _ensure(_PURE, None, "", cache_dir=cache_dir, report=report)
+    return ensure(Recipe(purpose="build-envs", requirements=_PURE), cache_dir=cache_dir, report=report)
 
 
 def compile_environment(torch: str, *, cache_dir: Path, torch_index: str, report: Report) -> Path:
     """Return the interpreter of an environment that compiles against `torch` (its CPU build), making it where needed.
 
-    torch comes from where pip's own configuration offers the CPU build, else from `<torch_index>/cpu`.
+    torch comes from where pip's own configuration offers the CPU build, else from `<torch_index>/cpu`. Only its headers
+    and libraries are wanted, so it comes without its dependencies.
     """
-    return _ensure(_COMPILED, torch, torch_index, cache_dir=cache_dir, report=report)
+    sources = cpu_torch(torch, torch_index, with_dependencies=False)
+    recipe = Recipe(purpose="build-envs", requirements=_COMPILED, torch=sources)
+    return ensure(recipe, cache_dir=cache_dir, report=report)
+
+
+def cpu_torch(version: str, torch_index: str, *, with_dependencies: bool) -> tuple[Source, ...]:
+    """Return the two places where the CPU build of a torch may be: what pip is set up with, torch's own index."""
+    own_index = f"{torch_index.rstrip('/')}/cpu"
+    return (
+        Source(requirement=f"torch=={version}+cpu", with_dependencies=with_dependencies),
+        Source(requirement=f"torch=={version}", index=own_index, with_dependencies=with_dependencies),
+    )
 
 
 def child_environment(**more: str) -> dict[str, str]:
@@ -44,49 +79,86 @@ def child_environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONNOUSERSITE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", **more}
 
 
-def _ensure(
-    requirements: Sequence[str], torch: str | None, torch_index: str, *, cache_dir: Path, report: Report
+def ensure(
+    recipe: Recipe, *, cache_dir: Path, report: Report, finish: Callable[[Path], None] = lambda folder: None
 ) -> Path:
-    facts: dict[str, object] = {
-        "requirements": list(requirements),
-        "torch": torch,
-        "python": [sys.version, sys.base_prefix],
-    }
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
-    folder = cache_dir / "build-envs" / key
+    """Return the interpreter of the environment that a recipe describes, making it where needed.
+
+    `finish` gets the folder of a new environment before it counts as ready. Raises MimctlError[build-environment].
+    """
+    folder = place_of(recipe, cache_dir=cache_dir)
     python = folder / "bin" / "python"
-    if _is_ready(folder):
+    if is_ready(folder):
         return python
-    with _lock(folder.with_name(f"{key}.lock"), report):
-        if not _is_ready(folder):  # another build may have made it while this one waited
-            shutil.rmtree(folder, ignore_errors=True)  # what an interrupted build left
-            report(f"making a build environment in {folder}")
-            _create(folder, python, requirements, torch, torch_index)
-            _write_ready(folder, facts)
+    with exclusive(folder.with_name(f"{folder.name}.lock"), report):
+        if not is_ready(folder):  # another process may have made it while this one waited
+            shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
+            report(f"making {_WORDS[recipe.purpose]} in {folder}")
+            _create(folder, python, recipe)
+            finish(folder)
+            _write_ready(folder, recipe)
     return python
 
 
-def _is_ready(folder: Path) -> bool:
+_WORDS = {
+    "build-envs": "a build environment",
+    "toolchains": "an environment with the CUDA compiler",
+    "audit-envs": "an environment for torch-abi-audit",
+    "verify-envs": "an environment to test in",
+}
+
+
+def place_of(recipe: Recipe, *, cache_dir: Path) -> Path:
+    """Return the folder of a recipe's environment, which may not exist yet."""
+    facts = {**_facts(recipe), "torch": [asdict(each) for each in recipe.torch]}
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+    return cache_dir / recipe.purpose / key
+
+
+def _facts(recipe: Recipe) -> dict[str, object]:
+    interpreter = recipe.interpreter
+    python = [sys.version, sys.base_prefix] if interpreter == Path(sys.executable) else [str(interpreter.resolve())]
+    return {
+        "requirements": list(recipe.requirements),
+        "torch": recipe.torch[0].requirement.partition("==")[2] if recipe.torch else None,
+        "python": python,
+    }
+
+
+def is_ready(folder: Path) -> bool:
+    """Return whether an environment was made to its end."""
     return (folder / _READY).is_file() and (folder / "bin" / "python").exists()
 
 
-def _write_ready(folder: Path, facts: dict[str, object]) -> None:
+def _write_ready(folder: Path, recipe: Recipe) -> None:
     temporary = folder / f".{_READY}"
-    temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(_facts(recipe), indent=1) + "\n", encoding="utf-8")
     temporary.replace(folder / _READY)
 
 
-def _create(folder: Path, python: Path, requirements: Sequence[str], torch: str | None, torch_index: str) -> None:
-    _run([sys.executable, "-m", "venv", str(folder)], "cannot make a virtual environment", ["install `python3-venv`"])
+def _create(folder: Path, python: Path, recipe: Recipe) -> None:
+    argv = [str(recipe.interpreter), "-m", "venv", str(folder)]
+    _run(argv, "cannot make a virtual environment", ["install `python3-venv`"])
     install = [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
-    _run([*install, *requirements], "cannot install the build tools")
-    if torch is None:
-        return
-    # Only headers and libraries are wanted, so torch comes without its dependencies.
-    install = [*install, "--no-deps"]
-    if subprocess.run([*install, f"torch=={torch}+cpu"], env=child_environment(), capture_output=True).returncode != 0:
-        index = f"{torch_index.rstrip('/')}/cpu"
-        _run([*install, "--index-url", index, f"torch=={torch}"], f"cannot install the CPU build of torch {torch}")
+    _run([*install, *recipe.requirements], f"cannot install {_first_names(recipe.requirements)}")
+    if recipe.torch:
+        _install_torch(install, recipe.torch)
+
+
+def _install_torch(install: Sequence[str], sources: Sequence[Source]) -> None:
+    for number, source in enumerate(sources, start=1):
+        argv = [*install, *([] if source.with_dependencies else ["--no-deps"])]
+        argv += ["--index-url", source.index] if source.index else []
+        argv.append(source.requirement)
+        if number == len(sources):
+            _run(argv, f"cannot install `{source.requirement}`")
+        elif subprocess.run(argv, env=child_environment(), capture_output=True).returncode == 0:
+            return
+
+
+def _first_names(requirements: Sequence[str]) -> str:
+    names = [re.split(r"[<>=!~ ;\[]", each)[0] for each in requirements]
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def _run(argv: list[str], message: str, hints: Sequence[str] = ()) -> None:
@@ -103,13 +175,13 @@ def _run(argv: list[str], message: str, hints: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def _lock(path: Path, report: Report) -> Iterator[None]:
+def exclusive(path: Path, report: Report) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel drops it when the process ends, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report(f"waiting for another build that holds {path}")
+            report(f"waiting for another process that holds {path}")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -17,6 +17,8 @@ MAX_CELLS = 256
 """The most jobs that one GitHub Actions matrix may have."""
 
 Kind = Literal["build", "verify"]
+Proof = Literal["local", "ci"]
+"""Where a cell can be proved: on any Linux machine of its platform without a GPU, or only where CI has other ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,11 @@ class BuildCell:
     """The oldest torch that the wheel works with."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of the build."""
+    labels: tuple[str, ...] = ("",)
+    """Local version labels: the wheel is written once for each, "" being the plain version."""
+    container: str | None = None
+    """Image whose C library is as old as `platform` promises; CI builds in it."""
+    proof: Proof = "ci"
 
     @property
     def is_compiled(self) -> bool:
@@ -65,6 +72,11 @@ class VerifyCell:
     backend: str | None
     torch_build: str
     """The torch build to install: "cpu", "cu130", …"""
+    platform: str
+    """Of the build: "any", or the tag that the wheel is to reach."""
+    source: Path
+    """The project's folder; its `tests` are run."""
+    proof: Proof = "ci"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +92,30 @@ class Matrix:
         """The newest torch that any verify cell names."""
         return max((cell.torch for cell in self.verifies), key=_release, default=None)
 
+    def select_verifies(self, names: Sequence[str]) -> tuple[VerifyCell, ...]:
+        """Return the verify cells with these names, or of builds of these names; all where none is given.
+
+        Raises UsageError[wheels-cell].
+        """
+        known = {cell.name for cell in self.verifies} | {cell.build for cell in self.verifies}
+        self._check_names(names, known, "verify cell or build")
+        return tuple(cell for cell in self.verifies if not names or {cell.name, cell.build} & set(names))
+
     def select(self, names: Sequence[str]) -> tuple[BuildCell, ...]:
         """Return the build cells with these cell or project names, all where none is given; UsageError[wheels-cell]."""
         known = {cell.name for cell in self.builds} | {cell.project for cell in self.builds}
+        self._check_names(names, known, "build cell or project")
+        return tuple(cell for cell in self.builds if not names or {cell.name, cell.project} & set(names))
+
+    def _check_names(self, names: Sequence[str], known: set[str], what: str) -> None:
         for name in names:
             if name not in known:
                 near = nearest(name, known)
                 raise UsageError(
-                    f"no build cell or project `{name}` in {self.path.name}",
+                    f"no {what} `{name}` in {self.path.name}",
                     code="wheels-cell",
-                    hints=[f"did you mean `{near[0]}`?"] if near else [f"there are {', '.join(sorted(known))}"],
+                    hints=[f"did you mean `{near[0]}`?"] if near else [f"there are {_some(known)}"],
                 )
-        return tuple(cell for cell in self.builds if not names or {cell.name, cell.project} & set(names))
 
 
 def read_matrix(path: Path) -> Matrix:
@@ -135,6 +159,11 @@ def cell_data(cell: BuildCell | VerifyCell) -> dict[str, object]:
     return data
 
 
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:12]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
@@ -160,6 +189,10 @@ class _Reader:
         verifies = tuple(
             cell for item in self.items(top.get("verify") or [], "verify") for cell in self.verify(item, by_name)
         )
+        verify_names = [cell.name for cell in verifies]
+        for name in verify_names:
+            if verify_names.count(name) > 1:
+                self.fail(f"two verify entries make the cell `{name}`", "verify")
         return Matrix(path=self.path, builds=builds, verifies=verifies)
 
     def build(self, item: object, projects: Mapping[str, str]) -> BuildCell:
@@ -173,22 +206,32 @@ class _Reader:
         if values["platform"] != "any" and not values.get("torch_headers"):
             self.fail(f"build `{name}` compiles, but names no `torch_headers`", name)
         env = self.strings(values.pop("env", {}), f"env of build {name}")
-        lists = {key: tuple(self.texts(values.pop(key, []), key, name)) for key in ("archs", "ptx")}
+        labels = self.labels(values.pop("labels", [""]), name)
+        archs, ptx = (tuple(self.texts(values.pop(key, []), key, name)) for key in ("archs", "ptx"))
+        proof = self.proof(values.pop("proof", "ci"), name)
         texts = {key: self.text_of(value, key, name) for key, value in values.items() if value is not None}
         source = (self.path.parent / projects[texts["project"]]).resolve()
-        return BuildCell(source=source, env=env, archs=lists["archs"], ptx=lists["ptx"], **texts)
+        return BuildCell(source=source, env=env, labels=labels, archs=archs, ptx=ptx, proof=proof, **texts)
+
+    def labels(self, value: object, name: str) -> tuple[str, ...]:
+        labels = tuple(self.texts(value, "labels", name))
+        for label in labels:
+            if not re.fullmatch(r"(?:[a-z0-9]+(?:\.[a-z0-9]+)*)?", label) or labels.count(label) > 1:
+                self.fail(f"`labels` of `{name}` has `{label}`: small letters, digits and dots, each label once", name)
+        return labels or ("",)
 
     def verify(self, item: object, builds: Mapping[str, BuildCell]) -> Iterator[VerifyCell]:
-        allowed = {"build", "torch", "python", "runner", "torch_build"}
+        allowed = {"build", "torch", "python", "runner", "torch_build", "proof"}
         values = self.table(item, "a verify entry", allowed, {"build", "torch", "python", "runner"})
         build = builds.get(str(values["build"]))
         if build is None:
             self.fail(f"verify names the build `{values['build']}`, which is not in `builds`", str(values["build"]))
         torches, pythons = (list(self.texts(values[key], key, build.name)) for key in ("torch", "python"))
         torch_build = str(values.get("torch_build") or "cpu")
+        own = "" if torch_build == "cpu" else f"+{torch_build}"
         for torch, python in itertools.product(torches, pythons):
             yield VerifyCell(
-                name=f"{build.name}-torch{torch}-py{python}",
+                name=f"{build.name}-torch{torch}{own}-py{python}",
                 build=build.name,
                 project=build.project,
                 torch=torch,
@@ -196,7 +239,15 @@ class _Reader:
                 runner=str(values["runner"]),
                 backend=build.backend,
                 torch_build=torch_build,
+                platform=build.platform,
+                source=build.source,
+                proof=self.proof(values.get("proof", "ci"), build.name),
             )
+
+    def proof(self, value: object, name: str) -> Proof:
+        if value not in ("local", "ci"):
+            self.fail(f"`proof` of `{name}` is `{value}`: it is local or ci", name)
+        return "local" if value == "local" else "ci"
 
     def table(self, value: object, what: str, allowed: set[str], required: set[str]) -> dict[str, Any]:
         if not isinstance(value, dict):

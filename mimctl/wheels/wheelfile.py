@@ -7,7 +7,7 @@ import hashlib
 import json
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -120,52 +120,83 @@ def shared_libraries(path: Path) -> list[tuple[str, bytes]]:
         return [(name, read_member(archive, path, name, MAX_LIBRARY_BYTES)) for name in names]
 
 
-def rewrite(source: Path, folder: Path, *, platform: str | None = None) -> Path:
-    """Write a wheel anew into `folder`: with another platform tag where one is given, and equal modes everywhere.
+def rewrite(source: Path, folder: Path, *, platform: str | None = None, label: str = "") -> Path:
+    """Write a wheel anew into `folder`: with another platform tag or a local version label, and equal modes everywhere.
 
-    Times are those of the source, modes are 0644 (0755 for libraries), so that the umask of the building user leaves
-    no trace. Returns the new path; an existing file of that name is replaced by a rename.
+    `label` "cu13" makes 0.1.0 to 0.1.0+cu13 wherever the wheel says its version (PEP 440). Times are those of the
+    source, modes are 0644 (0755 for libraries), so that the umask of the building user leaves no trace. Returns the new
+    path; an existing file of that name is replaced by a rename.
     """
-    stem, python, abi, old = source.name.removesuffix(".whl").rsplit("-", 3)
-    target = folder / f"{stem}-{python}-{abi}-{platform or old}.whl"
+    name, version, *rest = source.name.removesuffix(".whl").split("-")
+    labelled = _labelled(version, label)
+    rest[-1] = platform or rest[-1]
+    target = folder / f"{'-'.join([name, labelled, *rest])}.whl"
     temporary = folder / f".{target.name}.{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
+    folders = {f"{name}-{version}.{kind}": f"{name}-{labelled}.{kind}" for kind in ("dist-info", "data")}
     try:
         with open_wheel(source) as archive, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as out:
-            _copy_members(archive, source, out, f"{python}-{abi}-{platform}" if platform else None)
+            changes = _changes(archive, source, tag="-".join(rest[-3:]) if platform else None, label=label)
+            _copy_members(archive, out, changes, folders if label else {})
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     return target
 
 
-def _copy_members(archive: zipfile.ZipFile, path: Path, out: zipfile.ZipFile, tag: str | None) -> None:
+def _labelled(version: str, label: str) -> str:
+    return f"{version}{'.' if '+' in version else '+'}{label}" if label else version
+
+
+def _changes(archive: zipfile.ZipFile, path: Path, *, tag: str | None, label: str) -> dict[str, bytes]:
+    """Return the members that change, by their old names; RECORD, which lists them all, is not among them."""
     info_dir = _dist_info(archive, path)
     changed: dict[str, bytes] = {}
     if tag is not None:
         wheel = read_member(archive, path, f"{info_dir}/WHEEL", MAX_METADATA_BYTES).decode("utf-8")
         lines = [line for line in wheel.splitlines() if line and not line.startswith("Tag:")]
         changed[f"{info_dir}/WHEEL"] = ("\n".join([*lines, f"Tag: {tag}"]) + "\n").encode("utf-8")
-        record = read_member(archive, path, f"{info_dir}/RECORD", 16 * MAX_METADATA_BYTES).decode("utf-8")
-        changed[f"{info_dir}/RECORD"] = _new_record(record, changed).encode("utf-8")
+    if label:
+        metadata = read_member(archive, path, f"{info_dir}/METADATA", MAX_METADATA_BYTES)
+        version = str(_headers(metadata, path)["Version"])
+        head, blank, body = metadata.partition(b"\n\n")
+        old, new = (f"\nVersion: {text}\n".encode() for text in (version, _labelled(version, label)))
+        changed[f"{info_dir}/METADATA"] = (b"\n" + head + b"\n").replace(old, new, 1)[1:-1] + blank + body
+    if changed:
+        record = read_member(archive, path, f"{info_dir}/RECORD", 16 * MAX_METADATA_BYTES)
+        changed[f"{info_dir}/RECORD"] = record
+    return changed
+
+
+def _copy_members(
+    archive: zipfile.ZipFile, out: zipfile.ZipFile, changes: dict[str, bytes], folders: dict[str, str]
+) -> None:
+    """Copy all members; `folders` maps the names of top folders to new ones."""
+
+    def renamed(name: str) -> str:
+        top, slash, rest = name.partition("/")
+        return f"{folders.get(top, top)}{slash}{rest}"
+
     for member in archive.infolist():
         if member.is_dir():
             continue
-        data = changed.get(member.filename)
-        info = zipfile.ZipInfo(member.filename, member.date_time)
+        data = changes.get(member.filename)
+        if data is not None and member.filename.endswith(".dist-info/RECORD"):
+            data = _new_record(data.decode("utf-8"), changes, renamed).encode("utf-8")
+        info = zipfile.ZipInfo(renamed(member.filename), member.date_time)
         info.compress_type = zipfile.ZIP_DEFLATED
         mode = 0o755 if ".so" in Path(member.filename).suffixes else 0o644
         info.external_attr = (stat.S_IFREG | mode) << 16
         out.writestr(info, archive.read(member) if data is None else data)
 
 
-def _new_record(record: str, changed: dict[str, bytes]) -> str:
+def _new_record(record: str, changed: dict[str, bytes], renamed: Callable[[str], str]) -> str:
     lines = []
     for line in record.splitlines():
-        name = line.rsplit(",", 2)[0]
-        if name in changed:
-            digest = base64.urlsafe_b64encode(hashlib.sha256(changed[name]).digest()).rstrip(b"=").decode("ascii")
-            line = f"{name},sha256={digest},{len(changed[name])}"
-        lines.append(line)
+        name, digest, size = line.rsplit(",", 2)
+        if digest and name in changed:
+            raw = base64.urlsafe_b64encode(hashlib.sha256(changed[name]).digest()).rstrip(b"=")
+            digest, size = f"sha256={raw.decode('ascii')}", str(len(changed[name]))
+        lines.append(f"{renamed(name)},{digest},{size}")
     return "\n".join(lines) + "\n"
 
 

@@ -32,6 +32,11 @@ endif()
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cu)
 target_sources(mimctl_ops PRIVATE ${cuda_sources})
+# nvcc puts its process number into names of internal linkage, unless a seed of the file's own takes its place.
+foreach(source IN LISTS cuda_sources)
+  cmake_path(GET source FILENAME name)
+  set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "--frandom-seed=mimctl-ops/${name}")
+endforeach()
 set_target_properties(mimctl_ops PROPERTIES
   CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}" CUDA_RUNTIME_LIBRARY Static
   CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_VISIBILITY_PRESET hidden)

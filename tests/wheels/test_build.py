@@ -10,22 +10,28 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import mimctl
 from mimctl.errors import MimctlError, UsageError
 from mimctl.wheels import build_environment
+from mimctl.wheels.audit import audit_wheel
 from mimctl.wheels.build import (
     EPOCH_WITHOUT_HISTORY,
     BuildPlace,
+    BuiltWheel,
     build_wheels,
     build_with,
     find_compiler,
     source_date_epoch,
+    why_not,
 )
 from mimctl.wheels.matrix import BuildCell, read_matrix
+from mimctl.wheels.toolchain import cuda_compiler, cuda_variables, find_nvcc
 from mimctl.wheels.wheelfile import read_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,78 +51,90 @@ def cell(name: str) -> BuildCell:
     return read_matrix(ROOT / "wheels-matrix.yaml").select([name])[0]
 
 
-def this_machine() -> BuildCell:
-    found = cell("ops-cpu-x86_64")
-    return replace(found, platform=f"manylinux_2_99_{os.uname().machine}")
+def this_machine(source: Path) -> BuildCell:
+    """Return the CPU cell for this machine, promising a C library that is older than any."""
+    return replace(cell("ops-cpu-x86_64"), platform=f"manylinux_2_5_{os.uname().machine}", source=source)
+
+
+def some_operators(folder: Path, *names: str) -> Path:
+    """Copy mimctl-ops with the C++ files of a few operators: compiling all of them takes a minute."""
+    ignore = shutil.ignore_patterns("__pycache__", "tests")
+    shutil.copytree(ROOT / "plugins/ops", folder / "plugins/ops", ignore=ignore)
+    for path in (folder / "plugins/ops/csrc").rglob("*.c*"):
+        if path.suffix in (".cpp", ".cu") and path.stem not in names:
+            path.unlink()
+    (folder / "mimctl").mkdir()
+    shutil.copyfile(ROOT / "mimctl/__init__.py", folder / "mimctl/__init__.py")
+    return folder / "plugins/ops"
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the compiled wheel of mimctl-ops."""
-    return build_with(PYTHON, this_machine(), place=place(tmp_path_factory.mktemp("compiled"))).path
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltWheel]:
+    """Return a compiled wheel of mimctl-ops."""
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        (built,) = build_with(PYTHON, this_machine(some_operators(folder, "sigmoid_focal_loss")), place=place(folder))
+        yield built
 
 
 @needs_tools
-def test_compiled_wheel_serves_every_python_and_says_what_it_is(compiled: Path) -> None:
-    facts = read_wheel(compiled)
-    assert facts.filename.startswith("mimctl_ops-")
-    assert "-py3-none-manylinux_2_" in facts.filename
+def test_compiled_wheel_serves_every_python_and_says_what_it_is(compiled: BuiltWheel) -> None:
+    facts = read_wheel(compiled.path)
+    assert facts.filename.startswith(f"mimctl_ops-{mimctl.__version__}+cpu-py3-none-manylinux_2_")
     assert facts.requires_dist == ("torch>=2.10",)
     assert facts.build is not None
     assert facts.build["backend"] == "cpu"
     assert facts.build["min_torch"] == "2.10"
-    assert facts.build["ops"] == ["nms"]
+    in_source = json.loads((ROOT / "plugins/ops/mimctl_ops/build.json").read_text(encoding="utf-8"))
+    assert facts.build["ops"] == in_source["ops"]
 
 
 @needs_tools
-def test_two_builds_are_equal_byte_for_byte(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkout = tmp_path / "elsewhere" / "deeper"
-    ignore = shutil.ignore_patterns("__pycache__", "tests")
-    shutil.copytree(ROOT / "plugins/ops", checkout / "plugins/ops", ignore=ignore)
-    (checkout / "mimctl").mkdir()
-    shutil.copyfile(ROOT / "mimctl/__init__.py", checkout / "mimctl/__init__.py")
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(source_date_epoch(ROOT)))
+def test_a_promise_that_the_libraries_do_not_keep_is_said(compiled: BuiltWheel) -> None:
+    assert "manylinux_2_5_" not in compiled.path.name
+    assert compiled.note is not None
+    assert "the matrix promises manylinux_2_5_" in compiled.note
+
+
+@needs_tools
+def test_two_builds_are_equal_byte_for_byte(
+    compiled: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     old = os.umask(0o077)
     try:
-        here = replace(this_machine(), source=checkout / "plugins/ops")
-        second = build_with(PYTHON, here, place=place(tmp_path)).path
+        source = some_operators(tmp_path / "elsewhere" / "deeper", "sigmoid_focal_loss")
+        (second,) = build_with(PYTHON, this_machine(source), place=place(tmp_path))
     finally:
         os.umask(old)
-    assert second.name == compiled.name
-    assert second.read_bytes() == compiled.read_bytes()
+    assert second.path.name == compiled.path.name
+    assert second.path.read_bytes() == compiled.path.read_bytes()
 
 
 @needs_tools
-def test_compiled_operators_pass_the_tests_of_the_plugin(compiled: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(compiled) as archive:
-        archive.extractall(tmp_path)
-    tests = ROOT / "plugins/ops/tests"
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
-    argv += ["-o", f"pythonpath={ROOT / 'tests'} {tmp_path}"]
-    done = subprocess.run(argv, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
-    code = "import mimctl_ops; print(mimctl_ops.status().tier == 'compiled')"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout == "True\n"
+def test_a_compiled_wheel_is_loaded(compiled: BuiltWheel, tmp_path: Path) -> None:
+    assert loaded_tier(compiled.path, tmp_path) == "compiled cpu\n"
+
+
+def loaded_tier(wheel: Path, folder: Path) -> str:
+    """Return what the operators of a wheel say of themselves in a process of their own."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    code = "import mimctl_ops; s = mimctl_ops.status(); print(s.tier, s.backend)"
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 @needs_tools
 def test_pure_wheel_comes_from_the_same_sources(tmp_path: Path) -> None:
-    facts = read_wheel(build_with(PYTHON, cell("ops-python"), place=place(tmp_path)).path)
+    facts = read_wheel(build_with(PYTHON, cell("ops-python"), place=place(tmp_path))[0].path)
     assert facts.filename.endswith("-py3-none-any.whl")
     assert facts.requires_dist == ("torch>=2.6",)
     assert facts.build is not None
     assert facts.build["backend"] == "python"
-
-
-@needs_tools
-def test_a_promise_that_the_libraries_do_not_keep_is_said(tmp_path: Path) -> None:
-    promised = replace(this_machine(), platform=f"manylinux_2_5_{os.uname().machine}")
-    built = build_with(PYTHON, promised, place=place(tmp_path))
-    assert "manylinux_2_5_" not in built.path.name
-    assert built.note is not None
-    assert "the matrix promises manylinux_2_5_" in built.note
 
 
 def test_a_build_that_fails_shows_the_last_lines_and_leaves_no_wheel(tmp_path: Path) -> None:
@@ -154,6 +172,107 @@ def test_a_compiler_that_cannot_compile_is_no_compiler(tmp_path: Path, monkeypat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert find_compiler() is None
+
+
+def test_a_cuda_cell_waits_until_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = f"ops-cu13-{os.uname().machine}"
+    matrix = read_matrix(ROOT / "wheels-matrix.yaml")
+    only_cuda = replace(matrix, builds=tuple(each for each in matrix.builds if each.name == ours))
+    monkeypatch.setattr("mimctl.wheels.build.find_compiler", lambda: "c++")
+    for names in ((), ("mimctl-ops",)):
+        (skipped,) = build_wheels(only_cuda, names, place=place(tmp_path)).skipped
+        assert skipped.reason == "name it to build it (downloads a 114 MB toolchain, several CPU-minutes)"
+
+
+def test_cuda_12_needs_a_compiler_of_that_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    twelve = cell(f"ops-cu12-{os.uname().machine}")
+    monkeypatch.setattr("mimctl.wheels.build.find_compiler", lambda: "c++")
+    monkeypatch.delenv("CUDACXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert why_not(twelve) == "it needs nvcc of the CUDA toolkit 12.6 (looked at $CUDACXX and on the PATH)"
+    fake_nvcc(tmp_path / "nvcc", "13.0")
+    assert why_not(twelve) is not None
+    fake_nvcc(tmp_path / "elsewhere/nvcc", "12.8")
+    monkeypatch.setenv("CUDACXX", str(tmp_path / "elsewhere/nvcc"))
+    assert why_not(twelve) is None
+    assert find_nvcc("12.6") == tmp_path / "elsewhere/nvcc"
+
+
+def test_the_compiler_that_is_named_beats_that_of_the_package_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_nvcc(tmp_path / "nvcc", "13.0")
+    monkeypatch.setenv("CUDACXX", str(tmp_path / "nvcc"))
+    assert cuda_compiler("13.0", cache_dir=tmp_path, report=print) == tmp_path / "nvcc"
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MimctlError) as caught:
+        cuda_compiler("14.1", cache_dir=tmp_path, report=print)
+    assert caught.value.code == "build-environment"
+
+
+def test_packages_of_another_layout_are_refused_and_made_anew_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDACXX", raising=False)
+    monkeypatch.setattr(build_environment, "_run", counted_run(calls := []))
+    for attempt in (1, 2):
+        with pytest.raises(MimctlError) as caught:
+            cuda_compiler("13.0", cache_dir=tmp_path, report=lambda _: None)
+        assert "it has no bin/nvcc" in caught.value.causes
+        assert len(calls) == 2 * attempt
+
+
+def test_a_build_is_told_for_which_gpus_it_is() -> None:
+    told = cuda_variables(cell("ops-cu13-x86_64"), Path("/x/nvcc"))
+    assert told == {
+        "CUDACXX": "/x/nvcc",
+        "CUDAARCHS": "75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual",
+        "MIMCTL_OPS_CUDA_ARCHS": "7.5;8.0;8.6;8.9;9.0;10.0;12.0+PTX",
+        "MIMCTL_OPS_MIN_DRIVER": "580",
+    }
+
+
+@pytest.mark.slow
+@needs_tools
+@pytest.mark.skipif(find_nvcc("13.0") is None, reason="needs nvcc 13")
+def test_cuda_wheels_are_equal_byte_for_byte_and_load_without_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    few = replace(
+        cell(f"ops-cu13-{os.uname().machine}"),
+        platform=f"manylinux_2_99_{os.uname().machine}",
+        archs=("9.0", "12.0"),
+        ptx=("12.0",),
+        source=some_operators(tmp_path, "sigmoid_focal_loss"),
+    )
+    nvcc = find_nvcc("13.0")
+    first, second = (build_with(PYTHON, few, place=place(tmp_path / name), nvcc=nvcc) for name in ("a", "b"))
+    assert [each.version for each in first] == [f"{mimctl.__version__}+cu13", mimctl.__version__]
+    assert [each.sha256 for each in first] == [each.sha256 for each in second]
+    report = audit_wheel(first[0].path)
+    assert (report.archs, report.ptx) == (("9.0", "12.0"), ("12.0",))
+    libraries = [zipfile.ZipFile(each.path).read("mimctl_ops/_mimctl_ops.so") for each in first]
+    assert libraries[0] == libraries[1], "one library under two names"
+    assert loaded_tier(first[0].path, tmp_path) == "compiled cu13\n"
+
+
+def fake_nvcc(path: Path, release: str) -> None:
+    """Write a program that says which toolkit it belongs to."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V{release}.1'\n")
+    path.chmod(0o755)
+
+
+def test_a_wheel_that_is_not_what_the_matrix_says_is_not_kept(tmp_path: Path) -> None:
+    other = replace(cell("ops-python"), target_torch="2.7")
+    if importlib.util.find_spec("scikit_build_core") is None:
+        pytest.skip("needs scikit-build-core")
+    with pytest.raises(MimctlError) as caught:
+        build_with(PYTHON, other, place=place(tmp_path))
+    assert caught.value.code == "wheel-audit"
+    assert caught.value.causes == ("its build.json says min_torch 2.6, the matrix 2.7",)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_date_of_a_wheel_is_given_or_that_of_the_last_commit(

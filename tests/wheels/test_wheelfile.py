@@ -98,6 +98,50 @@ def test_rewriting_changes_the_tag_everywhere_and_keeps_the_record_true(tmp_path
     assert not list(tmp_path.glob(".*"))
 
 
+def record_is_true(path: Path) -> bool:
+    """Return whether RECORD lists every member with its hash and its size."""
+    with zipfile.ZipFile(path) as archive:
+        (record,) = [name for name in archive.namelist() if name.endswith(".dist-info/RECORD")]
+        listed = {}
+        for line in archive.read(record).decode().splitlines():
+            name, digest, size = line.rsplit(",", 2)
+            listed[name] = (digest, size)
+        for name, found in listed.items():
+            data = archive.read(name)
+            raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            if found != ("", "") and found != (f"sha256={raw}", str(len(data))):
+                return False
+        return set(listed) == set(archive.namelist())
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled"),
+    [
+        ("mimctl_ops-0.1.0-py3-none-linux_x86_64.whl", "mimctl_ops-0.1.0+cu13-py3-none-manylinux_2_28_x86_64.whl"),
+        ("x-1.0+g1-7-cp311-cp311-linux_x86_64.whl", "x-1.0+g1.cu13-7-cp311-cp311-manylinux_2_28_x86_64.whl"),
+    ],
+)
+def test_a_label_is_put_wherever_the_wheel_says_its_version(tmp_path: Path, name: str, labelled: str) -> None:
+    project, version = name.split("-")[:2]
+    text = f"Summary: about\nRequires-Dist: torch>=2.10\n\nIn the text, too:\nVersion: {version}\n"
+    extra = {f"{project}/x.so": b"\x7fELF", f"{project}-{version}.data/scripts/tool": b"#!python\n"}
+    source = write_wheel(tmp_path, name, metadata=text, extra=extra)
+    target = rewrite(source, tmp_path, platform="manylinux_2_28_x86_64", label="cu13")
+    assert target.name == labelled
+    new = labelled.split("-")[1]
+    facts = read_wheel(target)
+    assert (facts.version, facts.summary, facts.requires_dist) == (new, "about", ("torch>=2.10",))
+    assert facts.metadata.decode().count(f"\nVersion: {version}\n") == 1, "that of the description is left alone"
+    with zipfile.ZipFile(target) as archive:
+        folders = {name.split("/")[0] for name in archive.namelist()}
+    assert folders == {project, f"{project}-{new}.dist-info", f"{project}-{new}.data"}
+    assert record_is_true(target)
+    (tmp_path / "again").mkdir()
+    again = rewrite(source, tmp_path / "again", label="cu13")
+    assert record_is_true(again)
+    assert read_wheel(again).tags == read_wheel(source).tags
+
+
 def test_rewriting_leaves_no_trace_of_the_umask(tmp_path: Path) -> None:
     paths = []
     for number, mode in enumerate((0o600, 0o664)):
