@@ -60,8 +60,9 @@ class Status:
 def status() -> Status:
     """Return which tier serves and what it was compiled with; never raises for a library that cannot be loaded."""
     facts = _build_facts()
-    error = _wrong_wish() or (_load_library(facts) if _wants_library() else None)
-    tier: Tier = "failed" if error else "compiled" if _wants_library() else "python"
+    is_compiled = facts["backend"] != "python" and os.environ.get("MIMCTL_OPS") != "python"
+    error = _wrong_wish() or (_load_library(facts) if is_compiled else None)
+    tier: Tier = "failed" if error else "compiled" if is_compiled else "python"
     return Status(
         tier=tier,
         backend=facts["backend"],
@@ -102,13 +103,11 @@ def _wrong_wish() -> str | None:
     return None if wish in ("", "python") else f"MIMCTL_OPS is `{wish}`; only `python` means anything there"
 
 
-def _wants_library() -> bool:
-    return _LIBRARY.exists() and os.environ.get("MIMCTL_OPS") != "python"
-
-
 def _load_library(facts: dict[str, Any]) -> str | None:
     if _release(str(torch.__version__)) < _release(facts["min_torch"]):
         return f"torch {torch.__version__} is older than {facts['min_torch']}, whose ABI the library uses"
+    if not _LIBRARY.exists():
+        return f"the library `{_LIBRARY.name}` of this {facts['backend']} build is missing from {_HERE}"
     try:
         torch.ops.load_library(_LIBRARY)
     except (OSError, RuntimeError) as err:

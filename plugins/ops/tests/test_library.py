@@ -38,12 +38,18 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def change_facts(package: Path, **facts: str) -> None:
+    path = package / "mimctl_ops" / "build.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
 def pretend_library(package: Path, source: str, *flags: str) -> None:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no C++ compiler")
     target = package / "mimctl_ops" / "_mimctl_ops.so"
     target.unlink(missing_ok=True)
+    change_facts(package, backend="cpu")
     argv = [compiler, "-shared", "-fPIC", "-o", str(target), *flags, "-x", "c++", "-"]
     subprocess.run(argv, input=source, text=True, check=True)
 
@@ -120,6 +126,7 @@ def test_an_absent_library_is_named(package: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_library_is_an_error(package: Path) -> None:
+    change_facts(package, backend="cpu")
     (package / "mimctl_ops" / "_mimctl_ops.so").write_bytes(b"no library at all")
     done = run(package)
     assert done.stdout == "failed\n"
@@ -128,8 +135,7 @@ def test_a_damaged_library_is_an_error(package: Path) -> None:
 
 def test_a_torch_older_than_the_library_needs_is_an_error_with_the_pure_wheel_as_hint(package: Path) -> None:
     pretend_library(package, "int x;")
-    facts = package / "mimctl_ops" / "build.json"
-    facts.write_text(json.dumps({**json.loads(facts.read_text()), "backend": "cpu", "min_torch": "99.0"}))
+    change_facts(package, backend="cpu", min_torch="99.0")
     done = run(package)
     assert done.stdout == "failed\n"
     assert "is older than 99.0" in done.stderr
@@ -137,6 +143,7 @@ def test_a_torch_older_than_the_library_needs_is_an_error_with_the_pure_wheel_as
 
 
 def test_python_is_served_where_it_is_asked_for_even_beside_a_damaged_library(package: Path) -> None:
+    change_facts(package, backend="cpu")
     (package / "mimctl_ops" / "_mimctl_ops.so").write_bytes(b"no library at all")
     done = run(package, MIMCTL_OPS="python")
     assert (done.returncode, done.stdout, done.stderr) == (0, "python\n[0, 1, 2, 3]\n", "")
@@ -148,8 +155,17 @@ def test_any_other_wish_is_an_error(package: Path) -> None:
     assert "MIMCTL_OPS is `pyhton`" in done.stderr
 
 
-def test_without_a_library_pure_pytorch_serves(package: Path) -> None:
+@pytest.mark.skipif(not COMPILED, reason="about a compiled build")
+def test_a_compiled_build_that_lost_its_library_is_an_error(package: Path) -> None:
+    (package / "mimctl_ops" / "_mimctl_ops.so").unlink()
+    done = run(package)
+    assert done.stdout == "failed\n"
+    assert "the library `_mimctl_ops.so` of this" in done.stderr
+
+
+def test_a_build_without_a_library_serves_pure_pytorch(package: Path) -> None:
     (package / "mimctl_ops" / "_mimctl_ops.so").unlink(missing_ok=True)
+    change_facts(package, backend="python")
     done = run(package)
     assert (done.returncode, done.stdout, done.stderr) == (0, "python\n[0, 1, 2, 3]\n", "")
 
