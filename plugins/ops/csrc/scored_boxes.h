@@ -1,4 +1,4 @@
-// The arguments that all suppressions have: boxes, their scores and, where classes are kept apart, their labels.
+// Checks of boxes and of what suppressions have beside them: scores and, where classes are kept apart, labels.
 #pragma once
 
 #include <optional>
@@ -6,6 +6,12 @@
 #include "checks.h"
 
 namespace mimctl_ops {
+
+inline void check_rotated_boxes(const char* op, const char* name, const Tensor& boxes) {
+  check_dim(op, name, boxes, 2);
+  check_size(op, name, boxes, 1, 5);
+  check_floating(op, name, boxes);
+}
 
 // Raise unless boxes are (N, sides), scores (N,) and labels, where given, (N,) int64, all on one device.
 inline void check_scored_boxes(const char* op, const char* name, const Tensor& boxes, int64_t sides,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "../scored_boxes.h"
 #include "rotated_columns.h"
 
 namespace mimctl_ops {

@@ -10,12 +10,6 @@
 
 namespace mimctl_ops {
 
-inline void check_rotated_boxes(const char* op, const char* name, const Tensor& boxes) {
-  check_dim(op, name, boxes, 2);
-  check_size(op, name, boxes, 1, 5);
-  check_floating(op, name, boxes);
-}
-
 // The numbers of rotated boxes that rotated_boxes.h works with.
 struct RotatedColumns {
   int64_t count;
