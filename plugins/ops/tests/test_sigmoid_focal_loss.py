@@ -23,9 +23,10 @@ def samples(num: int, num_classes: int, dtype: torch.dtype = torch.float32, seed
 def test_value_is_that_of_the_formula() -> None:
     logits, target = torch.tensor([[0.3, -1.2]], dtype=torch.float64), torch.tensor([1])
     p = [1 / (1 + math.exp(-x)) for x in (0.3, -1.2)]
-    expected = [-0.75 * p[0] ** 2 * math.log(1 - p[0]), -0.25 * (1 - p[1]) ** 2 * math.log(p[1])]
-    found = sigmoid_focal_loss(logits, target, reduction="none")
-    assert found[0].tolist() == pytest.approx(expected, rel=1e-12)
+    expected = [-0.7 * p[0] ** 2 * math.log(1 - p[0]), -0.3 * (1 - p[1]) ** 2 * math.log(p[1])]
+    for loss in (sigmoid_focal_loss, reference.sigmoid_focal_loss):
+        found = loss(logits, target, alpha=0.3, reduction="none")
+        assert found[0].tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

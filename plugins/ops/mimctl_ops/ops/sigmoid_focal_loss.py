@@ -114,7 +114,8 @@ def _reference(input: Tensor, target: Tensor, weight: Tensor | None, gamma: floa
     logits = input if input.dtype in (torch.float32, torch.float64) else input.float()
     is_target = target[:, None] == torch.arange(logits.shape[1], device=target.device)
     x = torch.where(is_target, logits, -logits)
-    loss = -torch.where(is_target, alpha, 1 - alpha) * torch.exp(gamma * F.logsigmoid(-x)) * F.logsigmoid(x)
+    share = torch.full_like(logits, 1 - alpha).masked_fill(is_target, alpha)
+    loss = -share * torch.exp(gamma * F.logsigmoid(-x)) * F.logsigmoid(x)
     if weight is not None and logits.shape[1]:
         is_known = (target >= 0) & (target < logits.shape[1])
         factors = weight.to(loss.dtype)[target.clamp(0, logits.shape[1] - 1)]
