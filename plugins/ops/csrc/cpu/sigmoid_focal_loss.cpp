@@ -4,6 +4,7 @@
 // -a (1 - p)^gamma log(p), where a is alpha for the target's class and 1 - alpha for the others.
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "../checks.h"
@@ -19,19 +20,17 @@ struct Element {
   T value, slope;  // of the loss with respect to the logit
 };
 
-// log(sigmoid(x)) without overflow on either side.
-template <typename T>
-T log_sigmoid(T x) {
-  return std::min(x, T{0}) - std::log1p(std::exp(-std::abs(x)));
-}
-
 template <typename T>
 Element<T> element(T logit, bool is_target, T gamma, T alpha) {
   const T sign = is_target ? T{1} : T{-1};
   const T x = sign * logit;
-  const T log_p = log_sigmoid(x), log_q = log_sigmoid(-x);  // of p and of 1 - p
-  const T weight = (is_target ? alpha : 1 - alpha) * std::exp(gamma * log_q);
-  const T p = std::exp(log_p), q = std::exp(log_q);
+  // Everything from one exponential that cannot overflow: p is 1 / (1 + e) or e / (1 + e), and log p, log q likewise.
+  const T e = std::exp(-std::abs(x));
+  const T larger = 1 / (1 + e), smaller = e * larger, rest = std::log1p(e);
+  const T p = x < 0 ? smaller : larger, q = x < 0 ? larger : smaller;
+  const T log_p = (x < 0 ? x : T{0}) - rest, log_q = (x < 0 ? T{0} : -x) - rest;
+  const T power = gamma == 2 ? q * q : std::exp(gamma * log_q);  // of q = 1 - p
+  const T weight = (is_target ? alpha : 1 - alpha) * power;
   return {-weight * log_p, sign * weight * (gamma * p * log_p - q)};
 }
 
@@ -66,10 +65,13 @@ void for_each_element(const Inputs& in, double gamma, double alpha, const Each& 
   const int64_t* target = in.target.const_data_ptr<int64_t>();
   const T* weight = in.has_weight ? in.weight.const_data_ptr<T>() : nullptr;
   torch::stable::parallel_for(0, in.num * in.num_classes, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t label = target[i / in.num_classes];
+    for (int64_t i = begin; i < end;) {
+      const int64_t row = i / in.num_classes, first = row * in.num_classes;
+      const int64_t label = target[row], stop = std::min(end, first + in.num_classes);
       const T factor = weight != nullptr && label >= 0 && label < in.num_classes ? weight[label] : T{1};
-      each(i, element<T>(logits[i], label == i % in.num_classes, static_cast<T>(gamma), static_cast<T>(alpha)), factor);
+      for (; i < stop; ++i) {
+        each(i, element<T>(logits[i], label == i - first, static_cast<T>(gamma), static_cast<T>(alpha)), factor);
+      }
     }
   });
 }
