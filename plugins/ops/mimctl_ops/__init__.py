@@ -8,6 +8,14 @@ from mimctl_ops import reference
 from mimctl_ops.library import OpsLoadError, Status, status
 from mimctl_ops.ops.batched_nms import batched_nms
 from mimctl_ops.ops.box_iou_rotated import box_iou_rotated
+from mimctl_ops.ops.deform_conv2d import (
+    DeformConv2d,
+    DeformConv2dPack,
+    ModulatedDeformConv2d,
+    ModulatedDeformConv2dPack,
+    deform_conv2d,
+    modulated_deform_conv2d,
+)
 from mimctl_ops.ops.nms import nms
 from mimctl_ops.ops.nms_rotated import nms_rotated
 from mimctl_ops.ops.sigmoid_focal_loss import SigmoidFocalLoss, sigmoid_focal_loss
@@ -15,12 +23,18 @@ from mimctl_ops.ops.soft_nms import soft_nms
 from mimctl_ops.registration import OpsTierWarning
 
 __all__ = [
+    "DeformConv2d",
+    "DeformConv2dPack",
+    "ModulatedDeformConv2d",
+    "ModulatedDeformConv2dPack",
     "OpsLoadError",
     "OpsTierWarning",
     "SigmoidFocalLoss",
     "Status",
     "batched_nms",
     "box_iou_rotated",
+    "deform_conv2d",
+    "modulated_deform_conv2d",
     "nms",
     "nms_rotated",
     "reference",
