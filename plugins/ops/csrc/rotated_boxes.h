@@ -84,12 +84,13 @@ MIMCTL_HOST_DEVICE double common_area(double dx, double dy, double half_w, doubl
            integrate_edge(x2, y2, x3, y3, half_w, half_h) + integrate_edge(x3, y3, x0, y0, half_w, half_h));
 }
 
-// Return IoU, or the share of the first area that is common (`of_first`); 0 where a number is NaN or too large.
+// Return IoU, or the share of the first area that is common (`of_first`); 0 where a number is NaN or too large. Less
+// than the rounding of boxes that only touch counts as nothing, too: a threshold of 0 must leave those alone.
 MIMCTL_HOST_DEVICE double overlap_ratio(double common, double area, double other_area, bool of_first) {
   const double most = area < other_area ? area : other_area;
   const double bounded = common < most ? common : most;
   const double ratio = bounded / (of_first ? area : area + other_area - bounded);
-  return ratio > 0 ? (ratio < 1 ? ratio : 1.0) : 0.0;
+  return ratio > 1e-12 ? (ratio < 1 ? ratio : 1.0) : 0.0;
 }
 
 MIMCTL_HOST_DEVICE double rotated_overlap(const RotatedBox& a, const RotatedBox& b, bool of_first) {

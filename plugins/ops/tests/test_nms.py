@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_checks import IS_COMPILED
 from torch import Tensor
 
 import mimctl_ops
 from mimctl_ops import reference
+from mimctl_ops.ops.nms import find_rows
 
 OP = torch.ops.mimctl_ops.nms.default
 
@@ -84,6 +87,30 @@ def test_indices_beyond_16_bits_are_right_in_a_crowd() -> None:
     kept = rows(boxes, scores, 0.3)
     assert torch.equal(kept, twin_rows(boxes, scores, 0.3))
     assert kept.max() > 65_536
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_labels_keep_classes_apart(dtype: torch.dtype) -> None:
+    boxes, scores = random_boxes(2000, 200, dtype)
+    labels = (torch.arange(2000) % 7 - 3) * 2**60
+    kept = [(labels == each).nonzero().squeeze(1) for each in labels.unique()]
+    kept = [part[rows(boxes[part], scores[part], 0.3)] for part in kept]
+    found = OP(boxes, scores, 0.3, labels)
+    assert torch.equal(found.sort().values, torch.cat(kept).sort().values)
+    assert (scores[found].diff() <= 0).all()
+    assert torch.equal(found, find_rows(boxes, scores, 0.3, labels))
+
+
+def test_numpy_arrays_give_numpy_arrays() -> None:
+    boxes, scores = random_boxes(40, 60)
+    dets, indices = mimctl_ops.nms(boxes.numpy(), scores.numpy(), 0.5)
+    assert isinstance(dets, np.ndarray)
+    assert (dets.dtype, indices.dtype) == (np.float32, np.int64)
+    expected = mimctl_ops.nms(boxes, scores, 0.5)
+    assert np.array_equal(dets, expected[0].numpy())
+    assert np.array_equal(indices, expected[1].numpy())
+    with pytest.raises(TypeError, match="nms: scores"):
+        mimctl_ops.nms(boxes, scores.numpy(), 0.5)
 
 
 def test_no_boxes_give_no_indices() -> None:
@@ -171,8 +198,35 @@ def test_fake_kernel_checks_shapes_and_leaves_the_count_open() -> None:
             OP(torch.empty(7, 3), torch.empty(7), 0.5)
 
 
+numbers = st.one_of(st.floats(width=32), st.sampled_from([0.0, float("inf"), float("-inf"), float("nan")]))
+
+
+@given(st.lists(st.lists(numbers, min_size=5, max_size=5), max_size=6), numbers)
+@settings(max_examples=80, deadline=None)
+def test_any_numbers_give_the_same_as_the_twin(items: list[list[float]], threshold: float) -> None:
+    some = torch.tensor(items).reshape(-1, 5)
+    found = rows(some[:, :4], some[:, 4], threshold)
+    assert torch.equal(found, twin_rows(some[:, :4], some[:, 4], threshold))
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="about the compiled kernel")
+@given(st.lists(st.integers(0, 5), max_size=3), st.lists(st.integers(0, 5), max_size=2), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_the_raw_operator_refuses_other_shapes_without_a_crash(first: list[int], second: list[int], num: int) -> None:
+    try:
+        kept = OP(torch.ones(first), torch.zeros(second), 0.5, torch.zeros(num, dtype=torch.int64))
+    except (RuntimeError, ValueError, IndexError):
+        return
+    assert (first[1:], second, num) == ([4], first[:1], first[0])
+    assert len(kept) == num  # empty boxes
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_boxes_on_a_gpu_are_served_too() -> None:
-    boxes, scores = random_boxes(1000, 200)
-    expected = rows(boxes, scores, 0.5)
-    assert torch.equal(rows(boxes.cuda(), scores.cuda(), 0.5).cpu(), expected)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("count", "span"), [(0, 9), (1, 9), (63, 40), (64, 40), (65, 40), (10_000, 300), (90_000, 20)])
+def test_cuda_equals_the_cpu(count: int, span: float, dtype: torch.dtype) -> None:
+    boxes, scores = random_boxes(count, span, dtype)
+    labels = torch.arange(count) % 5
+    for more in ((), (labels,)):
+        expected = OP(boxes, scores, 0.5, *more)
+        assert torch.equal(OP(boxes.cuda(), scores.cuda(), 0.5, *(each.cuda() for each in more)).cpu(), expected)

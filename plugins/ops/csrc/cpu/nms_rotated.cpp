@@ -57,10 +57,11 @@ Tensor nms_rotated(const Tensor& dets, const Tensor& scores, double iou_threshol
     sorted.set(i, boxes.box(classes.rows[i]));
   }
   std::vector<char> is_kept(order.size());
+  const double threshold = std::max(iou_threshold, 0.0);  // boxes apart never suppress each other
   torch::stable::parallel_for(0, classes.num(), 1, [&](int64_t begin, int64_t end) {
     Neighbours near(boxes.count);
     for (int64_t c = begin; c < end; ++c) {
-      keep_of_class(sorted, classes, classes.starts[c], classes.starts[c + 1], iou_threshold, near, is_kept);
+      keep_of_class(sorted, classes, classes.starts[c], classes.starts[c + 1], threshold, near, is_kept);
     }
   });
   return kept_rows(dets, order, is_kept);

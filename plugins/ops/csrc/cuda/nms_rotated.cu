@@ -34,7 +34,8 @@ Tensor nms_rotated(const Tensor& dets, const Tensor& scores, double iou_threshol
   const RotatedBoxes boxes(kOp, dets, device.stream);
   const Tensor order = sort_falling(as_contiguous(scores, compute_type(scores.scalar_type()))).second;
   const Labels label_data(labels);
-  const Suppresses suppresses{boxes.data(), label_data.data(), order.const_data_ptr<int64_t>(), iou_threshold};
+  const Suppresses suppresses{boxes.data(), label_data.data(), order.const_data_ptr<int64_t>(),
+                              std::max(iou_threshold, 0.0)};  // boxes apart never suppress each other
   return suppress(kOp, order, suppresses, device.stream);
 }
 

@@ -7,6 +7,8 @@ from torch import Tensor
 
 _PAIRS = 1 << 15
 """Pairs computed at once: their intermediate numbers should stay in the cache."""
+_ROUNDING = 1e-12
+"""Overlaps of no more than this are what rounding leaves of boxes that only touch."""
 
 
 def all_overlaps(first: Tensor, second: Tensor, *, of_first: bool) -> Tensor:
@@ -23,7 +25,7 @@ def overlaps(first: Tensor, second: Tensor, *, of_first: bool) -> Tensor:
     common = torch.minimum(_common_area(first.double(), second.double()), torch.minimum(area, other_area))
     ratio = common / (area if of_first else area + other_area - common)
     has_area = (width > 0) & (height > 0) & (other_width > 0) & (other_height > 0)
-    return torch.where(has_area & (ratio > 0), ratio, 0).clamp(max=1)
+    return torch.where(has_area & (ratio > _ROUNDING), ratio, 0).clamp(max=1)
 
 
 def _common_area(first: Tensor, second: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mimctl_ops.checks import check_tensor
 from mimctl_ops.ops import nms, nms_rotated, soft_nms
 from mimctl_ops.ops._suppression import check_labels, check_scored_boxes, detections
 
@@ -86,6 +87,7 @@ def _batched(
     nms_cfg: Mapping[str, Any] | None,
     class_agnostic: bool,
 ) -> tuple[Tensor, Tensor]:
+    check_tensor("batched_nms", "boxes", boxes, "(N, 4) or (N, 5)", dim=2)
     if nms_cfg is None:
         check_scored_boxes("batched_nms", "boxes", boxes, boxes.shape[-1], scores)
         rows = scores.sort(descending=True, stable=True).indices

@@ -29,7 +29,7 @@ def nms_rotated(
     Args:
         dets: (N, 5) floating point, `x, y` of the center, width, height, and an angle in radians.
         scores: (N,) floating point, on the same device.
-        iou_threshold: 0 … 1.
+        iou_threshold: 0 … 1; less is the same as 0.
         labels: (N,) whole numbers: boxes of different labels do not suppress each other. None: all are of one class.
         clockwise: whether a positive angle turns the x axis towards the y axis, which is clockwise where y points down.
 
@@ -78,6 +78,7 @@ def select(
 def find_rows(dets: Tensor, scores: Tensor, iou_threshold: float, labels: Tensor | None = None) -> Tensor:
     """Twin of the operator: return the rows that are kept, best score first."""
     dets, scores = dets.double(), scores.to(compute_type(scores.dtype))
+    iou_threshold = max(iou_threshold, 0.0)
     return class_by_class(labels, scores, lambda rows: rows[_keep_of_class(dets[rows], scores[rows], iou_threshold)])
 
 
