@@ -16,6 +16,12 @@ from mimctl_ops.ops.deform_conv2d import (
     deform_conv2d,
     modulated_deform_conv2d,
 )
+from mimctl_ops.ops.ms_deform_attn import (
+    MultiScaleDeformableAttention,
+    MultiScaleDeformableAttnFunction,
+    ms_deform_attn,
+    multi_scale_deformable_attn_pytorch,
+)
 from mimctl_ops.ops.nms import nms
 from mimctl_ops.ops.nms_rotated import nms_rotated
 from mimctl_ops.ops.sigmoid_focal_loss import SigmoidFocalLoss, sigmoid_focal_loss
@@ -27,6 +33,8 @@ __all__ = [
     "DeformConv2dPack",
     "ModulatedDeformConv2d",
     "ModulatedDeformConv2dPack",
+    "MultiScaleDeformableAttention",
+    "MultiScaleDeformableAttnFunction",
     "OpsLoadError",
     "OpsTierWarning",
     "SigmoidFocalLoss",
@@ -35,6 +43,8 @@ __all__ = [
     "box_iou_rotated",
     "deform_conv2d",
     "modulated_deform_conv2d",
+    "ms_deform_attn",
+    "multi_scale_deformable_attn_pytorch",
     "nms",
     "nms_rotated",
     "reference",

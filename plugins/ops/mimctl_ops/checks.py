@@ -19,8 +19,8 @@ def check_size(op: str, name: str, tensor: Tensor, shape: str, *, dim: int, size
     # Not an `if`: sizes that are known only when a compiled graph runs are checked there.
     if torch.compiler.is_compiling():
         torch._check_value(tensor.shape[dim] == size)  # torch 2.11 cannot trace a message made of variables
-    else:
-        torch._check_value(tensor.shape[dim] == size, lambda: f"{op}: {name} must have the shape {shape}")
+    elif (fits := tensor.shape[dim] == size) is not True:  # plain numbers that fit, the usual case, end here
+        torch._check_value(fits, lambda: f"{op}: {name} must have the shape {shape}")
 
 
 def check_floating(op: str, **tensors: Tensor | None) -> None:

@@ -4,6 +4,7 @@ from mimctl_ops.ops.batched_nms import batched_nms_reference as batched_nms
 from mimctl_ops.ops.box_iou_rotated import box_iou_rotated_reference as box_iou_rotated
 from mimctl_ops.ops.deform_conv2d import deform_conv2d_reference as deform_conv2d
 from mimctl_ops.ops.deform_conv2d import modulated_deform_conv2d_reference as modulated_deform_conv2d
+from mimctl_ops.ops.ms_deform_attn import ms_deform_attn_reference as ms_deform_attn
 from mimctl_ops.ops.nms import nms_reference as nms
 from mimctl_ops.ops.nms_rotated import nms_rotated_reference as nms_rotated
 from mimctl_ops.ops.sigmoid_focal_loss import sigmoid_focal_loss_reference as sigmoid_focal_loss
@@ -14,6 +15,7 @@ __all__ = [
     "box_iou_rotated",
     "deform_conv2d",
     "modulated_deform_conv2d",
+    "ms_deform_attn",
     "nms",
     "nms_rotated",
     "sigmoid_focal_loss",
