@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mimctl.environment.model import Environment
 from mimctl.errors import NoCompatibleBuildError
 from mimctl.index.model import IndexFile
 from mimctl.selection.rules import RULES, Wish
 from mimctl.selection.tags import is_for_platform, supported_tags
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +66,14 @@ def choose(
     that builds were verified with: with a newer one they are accepted with a warning.
     """
     files = tuple(candidates)
-    wish = Wish(variant=variant, has_compiled=any(_is_compiled_here(env, file) for file in files))
-    judged = {file.filename + file.sha256: _judge(env, file, wish) for file in files}
-    fitting = [file for file in files if judged[file.filename + file.sha256] is None]
-    chosen = max(fitting, key=lambda file: _rank(env, file), default=None)
+    wish = Wish(variant=variant, has_compiled=any(_is_compiled_here(env, file) for file in _one_of_each_kind(files)))
+    problems = _judge_all(env, files, wish)
+    ranks = _version_ranks(files)
+    chosen = _best(env, files, problems, ranks)
     untried = newer_than_verified(env, verified)
     decisions: list[Decision] = []
-    for file in sorted(files, key=lambda file: (_version_key(file), file.filename), reverse=True):
-        problem = judged[file.filename + file.sha256]
+    for place in sorted(range(len(files)), key=lambda at: (ranks[at], files[at].filename), reverse=True):
+        file, problem = files[place], problems[place]
         if problem is None:
             warning = untried if file.build is not None else None
             decisions.append(Accepted(file=file, is_chosen=file is chosen, warning=warning))
@@ -168,7 +171,31 @@ def _is_compiled_here(env: Environment, file: IndexFile) -> bool:
     )
 
 
-def _judge(env: Environment, file: IndexFile, wish: Wish) -> tuple[str, str] | None:
+Problem: TypeAlias = tuple[str, str] | None
+"""The name of the rule that rejects a file, and its reason."""
+
+
+def _kind(file: IndexFile) -> tuple[object, ...]:
+    """Return what the rules look at: files of one kind are judged alike, and an index has few kinds."""
+    return (file.tags, file.build, file.requires_python, file.yanked)
+
+
+def _one_of_each_kind(files: Iterable[IndexFile]) -> Iterable[IndexFile]:
+    return {_kind(file): file for file in files}.values()
+
+
+def _judge_all(env: Environment, files: Iterable[IndexFile], wish: Wish) -> list[Problem]:
+    known: dict[tuple[object, ...], Problem] = {}
+    problems = []
+    for file in files:
+        kind = _kind(file)
+        if kind not in known:
+            known[kind] = _judge(env, file, wish)
+        problems.append(known[kind])
+    return problems
+
+
+def _judge(env: Environment, file: IndexFile, wish: Wish) -> Problem:
     for rule in RULES:
         reason = rule(env, file, wish)
         if reason is not None:
@@ -176,7 +203,16 @@ def _judge(env: Environment, file: IndexFile, wish: Wish) -> tuple[str, str] | N
     return None
 
 
+def _best(
+    env: Environment, files: Sequence[IndexFile], problems: Sequence[Problem], ranks: Sequence[int]
+) -> IndexFile | None:
+    fitting = [place for place, problem in enumerate(problems) if problem is None]
+    newest = max((ranks[place] for place in fitting), default=None)
+    return max((files[at] for at in fitting if ranks[at] == newest), key=lambda file: _rank(env, file), default=None)
+
+
 def _rank(env: Environment, file: IndexFile) -> tuple[object, ...]:
+    """Order the builds of one version."""
     build, torch = file.build, env.torch.value
     matches_torch = 0
     if build is not None and torch is not None and build.is_compiled:
@@ -185,15 +221,25 @@ def _rank(env: Environment, file: IndexFile) -> tuple[object, ...]:
     best_tag = min(tags.index(tag) for tag in file.tags if tag in tags)
     is_compiled = build is not None and build.is_compiled
     is_labelled = "+" in file.version
-    return (*_version_key(file), is_compiled, matches_torch, -best_tag, is_labelled, file.filename)
+    return (is_compiled, matches_torch, -best_tag, is_labelled, file.filename)
 
 
-def _version_key(file: IndexFile) -> tuple[object, ...]:
-    """Order by version without label, finished releases before pre-releases; what is no version comes last."""
+def _version_ranks(files: Iterable[IndexFile]) -> list[int]:
+    """Return for each file the place of its public version among all, the lowest first.
+
+    Finished releases come after pre-releases, and what is no version before all.
+    """
+    publics = [public_version(file.version) for file in files]
+    keys = {version: _version_key(version) for version in set(publics)}
+    place_of = {key: place for place, key in enumerate(sorted(set(keys.values())))}
+    return [place_of[keys[version]] for version in publics]
+
+
+def _version_key(version: str) -> tuple[int, Version]:
     from packaging.version import InvalidVersion, Version
 
     try:
-        version = Version(public_version(file.version))
+        parsed = Version(version)
     except InvalidVersion:
         return (0, Version("0"))
-    return (1 if version.is_prerelease else 2, version)
+    return (1 if parsed.is_prerelease else 2, parsed)
