@@ -1,116 +1,128 @@
 """The operators of mimctl-ops as the toolboxes call them; no other file imports `mimctl_ops`.
 
-Three tiers: compiled; pure PyTorch inside mimctl-ops (which warns where its compiled library cannot be loaded); and,
-where mimctl-ops is not installed at all, the plain loop below.
+Whether compiled code or pure PyTorch serves is mimctl-ops' business (`mimctl doctor` tells). Where it is not installed
+at all, the plain loops below suppress upright boxes; everything else asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mimctl.errors import ConfigError, nearest
+from mimctl.errors import ConfigError, MimctlError, nearest
 
-_NMS_KEYS = {"type", "iou_threshold", "iou_thr", "class_agnostic", "split_thr", "max_num", "score_threshold"}
-
-
-class NmsFunction(Protocol):
-    """Signature of the operator."""
-
-    def __call__(self, boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor: ...
+_OPTIONS = {
+    "nms": ("iou_threshold", "offset", "score_threshold"),
+    "soft_nms": ("iou_threshold", "sigma", "min_score", "method", "offset"),
+    "nms_rotated": ("iou_threshold", "clockwise"),
+}
+_OF_ALL = ("type", "iou_thr", "class_agnostic", "split_thr", "max_num")
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Return the rows of the boxes to keep, best score first, as int64 (K,).
 
     A box is dropped when its IoU with a kept one of a better score is above `iou_threshold`. `boxes` is (N, 4),
-    x1 y1 x2 y2; `scores` is (N,).
+    x1 y1 x2 y2; `scores` is (N,). MimctlError where mimctl-ops is installed and cannot be loaded.
     """
-    return _nms()(boxes, scores, iou_threshold)
+    operators = _operators()
+    rows: Tensor = (
+        _plain_nms(boxes, scores, iou_threshold)
+        if operators is None
+        else operators.nms(boxes, scores, iou_threshold)[1]
+    )
+    return rows
 
 
 def batched_nms(
     boxes: Tensor, scores: Tensor, idxs: Tensor, nms_cfg: Mapping[str, Any] | None, class_agnostic: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Suppress within each class: return detections (K, 5), x1 y1 x2 y2 score, best first, and their rows (K,).
+    """Suppress within each class: return boxes with their scores (K, 5 or 6), best first, and their rows (K,).
 
-    `idxs` (N,) is the class of each box. `nms_cfg`: `type='nms'`, `iou_threshold` (`iou_thr`), and optionally
-    `class_agnostic`, `max_num`, `score_threshold`; None only sorts. ConfigError for anything else.
+    `idxs` (N,) is the class of each box. `nms_cfg` has the `type`, "nms", "soft_nms" or "nms_rotated", its options, as
+    `iou_threshold` (`iou_thr`), and for all of them `class_agnostic` and `max_num`; None only sorts. ConfigError for
+    anything else; MimctlError where mimctl-ops is needed and missing, or installed and cannot be loaded.
     """
-    if nms_cfg is None:
-        keep = scores.sort(descending=True, stable=True).indices
-        return _detections(boxes, scores, keep)
-    threshold, agnostic = _check(nms_cfg, class_agnostic)
-    minimum = nms_cfg.get("score_threshold", 0)
-    rows = (scores > minimum).nonzero().squeeze(1) if minimum > 0 else None
-    if rows is not None:
-        boxes_in, scores_in, idxs_in = boxes[rows], scores[rows], idxs[rows]
-    else:
-        boxes_in, scores_in, idxs_in = boxes, scores, idxs
-    if agnostic:
-        keep = nms(boxes_in, scores_in, threshold)
-    elif boxes.is_cpu and not torch.compiler.is_compiling():
-        keep = _class_by_class(boxes_in, scores_in, idxs_in, threshold)
-    else:
-        keep = _all_classes_at_once(boxes_in, scores_in, idxs_in, threshold)
-    most = nms_cfg.get("max_num", -1)
-    keep = keep[:most] if most > 0 else keep
-    return _detections(boxes, scores, keep if rows is None else rows[keep])
-
-
-def _check(cfg: Mapping[str, Any], class_agnostic: bool) -> tuple[float, bool]:
-    kind = cfg.get("type", "nms")
+    kind = "nms" if nms_cfg is None else _check(nms_cfg)
+    operators = _operators()
+    if operators is not None:
+        detections: tuple[Tensor, Tensor] = operators.batched_nms(boxes, scores, idxs, nms_cfg, class_agnostic)
+        return detections
     if kind != "nms":
-        raise ConfigError(f"unknown suppression `{kind}`", code="unknown-type", hints=["`nms` is available"])
-    for key in cfg:
-        if key not in _NMS_KEYS:
-            raise ConfigError(
-                f"`nms` has no argument `{key}`",
-                code="bad-argument",
-                hints=[f"did you mean `{each}`?" for each in nearest(key, _NMS_KEYS, most=1)],
-            )
-    threshold = cfg.get("iou_threshold", cfg.get("iou_thr"))
-    if threshold is None:
-        raise ConfigError("`nms` needs `iou_threshold`", code="missing-argument")
-    return float(threshold), bool(cfg.get("class_agnostic", class_agnostic))
-
-
-def _class_by_class(boxes: Tensor, scores: Tensor, idxs: Tensor, threshold: float) -> Tensor:
-    # On the CPU many small problems cost far less than one large one, and coordinates stay as exact as they are.
-    classes, rows = idxs.sort(stable=True)
-    counts = torch.unique_consecutive(classes, return_counts=True)[1].tolist()
-    kept = [part[nms(boxes[part], scores[part], threshold)] for part in torch.split(rows, counts)]
-    if not kept:
-        return rows
-    keep = torch.cat(kept).sort().values  # in order of rows, so that equal scores keep that order
-    return keep[scores[keep].sort(descending=True, stable=True).indices]
-
-
-def _all_classes_at_once(boxes: Tensor, scores: Tensor, idxs: Tensor, threshold: float) -> Tensor:
-    # Each class is moved to a place of its own where no box of another class can overlap it.
-    if boxes.shape[0] == 0:
-        return idxs.new_zeros(0)
-    shifted = boxes + (idxs.to(boxes) * (boxes.max() + 1)).unsqueeze(1)
-    return nms(shifted, scores, threshold)
-
-
-def _detections(boxes: Tensor, scores: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        raise MimctlError(
+            f"`{kind}` needs mimctl-ops, which is not installed",
+            code="missing-extra",
+            hints=["install it: `mimctl install mimctl-ops`"],
+        )
+    keep = _plain_batched_nms(boxes, scores, idxs, nms_cfg, class_agnostic)
     return torch.cat((boxes[keep], scores[keep].unsqueeze(1)), dim=1), keep
 
 
+def _check(cfg: Mapping[str, Any]) -> str:
+    """Return the type of suppression that a config names; ConfigError where it is not one that could be done."""
+    kind = str(cfg.get("type", "nms"))
+    if kind not in _OPTIONS:
+        known = ", ".join(f"`{each}`" for each in _OPTIONS)
+        raise ConfigError(f"unknown suppression `{kind}`", code="unknown-type", hints=[f"there are {known}"])
+    allowed = {*_OPTIONS[kind], *_OF_ALL}
+    for key in cfg:
+        if key not in allowed:
+            raise ConfigError(
+                f"`{kind}` has no argument `{key}`",
+                code="bad-argument",
+                hints=[f"did you mean `{each}`?" for each in nearest(key, allowed, most=1)],
+            )
+    if kind != "soft_nms" and "iou_threshold" not in cfg and "iou_thr" not in cfg:
+        raise ConfigError(f"`{kind}` needs `iou_threshold`", code="missing-argument")
+    return kind
+
+
 @cache
-def _nms() -> NmsFunction:
+def _operators() -> ModuleType | None:
+    """Return mimctl-ops, or None where it is not installed; an installed one that cannot serve is an error."""
     try:
         import mimctl_ops
     except ModuleNotFoundError as err:
         if err.name != "mimctl_ops":
             raise
-        return _plain_nms
-    return lambda boxes, scores, iou_threshold: mimctl_ops.nms(boxes, scores, iou_threshold)[1]
+        return None
+    status = mimctl_ops.status()
+    if status.tier == "failed":
+        raise MimctlError(
+            f"the operators of mimctl-ops {status.version or ''} ({status.backend}) cannot be used",
+            code="ops-cannot-load",
+            causes=[
+                str(status.error),
+                f"torch {status.torch} is installed; this build needs torch >= {status.min_torch}",
+            ],
+            hints=[str(status.hint)],
+        )
+    return mimctl_ops
+
+
+def _plain_batched_nms(
+    boxes: Tensor, scores: Tensor, idxs: Tensor, cfg: Mapping[str, Any] | None, class_agnostic: bool
+) -> Tensor:
+    """Return the rows to keep, best first, class by class."""
+    if cfg is None:
+        return scores.sort(descending=True, stable=True).indices
+    minimum, most = cfg.get("score_threshold", 0), cfg.get("max_num", -1)
+    rows = (scores > minimum).nonzero().squeeze(1) if minimum > 0 else torch.arange(len(scores), device=scores.device)
+    agnostic = cfg.get("class_agnostic", class_agnostic)
+    classes, order = (idxs[rows] * 0 if agnostic else idxs[rows]).sort(stable=True)
+    counts = torch.unique_consecutive(classes, return_counts=True)[1].tolist()
+    measured = boxes + boxes.new_tensor([0, 0, 1, 1]) * cfg.get("offset", 0)
+    threshold = float(cfg["iou_threshold"] if "iou_threshold" in cfg else cfg["iou_thr"])
+    parts = torch.split(rows[order], counts)
+    kept = [part[_plain_nms(measured[part], scores[part], threshold)] for part in parts]
+    keep = torch.cat(kept).sort().values if kept else rows  # by row, so that equal scores keep that order
+    keep = keep[scores[keep].sort(descending=True, stable=True).indices]
+    return keep[:most] if most > 0 else keep
 
 
 def _plain_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:

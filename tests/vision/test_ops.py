@@ -11,12 +11,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from mimctl.errors import ConfigError
+from mimctl.errors import ConfigError, MimctlError
 from mimctl.vision import ops
 from mimctl.vision.structures import bbox_overlaps
 
+HAS_OPS = importlib.util.find_spec("mimctl_ops") is not None
 NMS = {"type": "nms", "iou_threshold": 0.5}
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True, params=["with mimctl-ops", "without"])
+def tier(request, monkeypatch):
+    if request.param == "without":
+        monkeypatch.setattr(ops, "_operators", lambda: None)
+    elif not HAS_OPS:
+        pytest.skip("mimctl-ops is not installed")
+
+
+needs_operators = pytest.mark.parametrize("tier", ["with mimctl-ops"], indirect=True)
 
 
 def _scene(number, classes=3, seed=0):
@@ -47,13 +59,6 @@ def test_boxes_are_suppressed_within_their_class():
     assert torch.equal(detections, torch.cat((boxes[keep], scores[keep, None]), dim=1))
 
 
-def test_all_classes_at_once_keep_the_same_boxes():
-    boxes, scores, labels = _scene(200, classes=7)
-    assert torch.equal(
-        ops._all_classes_at_once(boxes, scores, labels, 0.5), ops._class_by_class(boxes, scores, labels, 0.5)
-    )
-
-
 def test_classes_can_be_ignored():
     boxes, scores, labels = _scene(60)
     _, keep = ops.batched_nms(boxes, scores, labels, {**NMS, "class_agnostic": True})
@@ -81,7 +86,6 @@ def test_nothing_in_gives_nothing_out():
     for agnostic in (False, True):
         detections, keep = ops.batched_nms(torch.zeros(0, 4), torch.zeros(0), empty, NMS, class_agnostic=agnostic)
         assert (detections.shape, keep.shape) == ((0, 5), (0,))
-    assert ops._all_classes_at_once(torch.zeros(0, 4), torch.zeros(0), empty, 0.5).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,9 @@ def test_nothing_in_gives_nothing_out():
     [
         ({"type": "hard_nms", "iou_threshold": 0.5}, "unknown-type"),
         ({"type": "nms", "iou_treshold": 0.5}, "bad-argument"),
+        ({"type": "nms", "iou_threshold": 0.5, "sigma": 0.5}, "bad-argument"),
         ({"type": "nms"}, "missing-argument"),
+        ({"type": "nms_rotated"}, "missing-argument"),
     ],
 )
 def test_wrong_suppression_config_is_refused(cfg, code):
@@ -98,11 +104,35 @@ def test_wrong_suppression_config_is_refused(cfg, code):
     assert caught.value.code == code
 
 
-def test_plain_tier_equals_the_operator():
-    boxes, scores, _ = _scene(80)
-    assert ops._plain_nms(boxes, scores, 0.5).tolist() == _greedy(boxes, scores, 0.5)
-    if importlib.util.find_spec("mimctl_ops") is not None:
-        assert torch.equal(ops.nms(boxes, scores, 0.5), ops._plain_nms(boxes, scores, 0.5))
+@pytest.mark.skipif(not HAS_OPS, reason="compares with mimctl-ops")
+@needs_operators
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"max_num": 9}, {"score_threshold": 0.3}, {"offset": 1}, {"class_agnostic": True}, {"split_thr": 2}],
+)
+def test_plain_loops_keep_what_the_operators_keep(tier, more):
+    boxes, scores, labels = _scene(300, classes=7)
+    cfg = {"iou_thr": 0.4, **more}
+    plain = ops._plain_batched_nms(boxes, scores, labels, cfg, class_agnostic=False)
+    assert torch.equal(ops.batched_nms(boxes, scores, labels, cfg)[1], plain)
+    assert torch.equal(ops.nms(boxes, scores, 0.5), ops._plain_nms(boxes, scores, 0.5))
+
+
+@needs_operators
+def test_soft_and_rotated_suppression_are_those_of_mimctl_ops(tier):
+    boxes, scores, labels = _scene(60)
+    detections, keep = ops.batched_nms(boxes, scores, labels, {"type": "soft_nms", "min_score": 0.05})
+    assert (detections[:, 4] <= scores[keep]).all()
+    rotated = torch.cat((boxes, boxes[:, :1]), dim=1)
+    detections, keep = ops.batched_nms(rotated, scores, labels, {"type": "nms_rotated", "iou_threshold": 0.1})
+    assert torch.equal(detections, torch.cat((rotated[keep], scores[keep, None]), dim=1))
+
+
+@pytest.mark.parametrize("tier", ["without"], indirect=True)
+def test_rules_that_need_mimctl_ops_ask_for_it(tier):
+    with pytest.raises(MimctlError, match="`soft_nms` needs mimctl-ops") as caught:
+        ops.batched_nms(*_scene(3), {"type": "soft_nms"})
+    assert caught.value.code == "missing-extra"
 
 
 def _run(code, folder):
@@ -133,3 +163,19 @@ def test_package_that_cannot_be_imported_is_not_silent(tmp_path):
     found = _run(CALL, tmp_path)
     assert found.returncode == 1
     assert "no_such_module_of_a_broken_install" in found.stderr
+
+
+@needs_operators
+def test_operators_that_cannot_be_loaded_are_an_error_with_a_way_out(tier, tmp_path):
+    failed = """
+import mimctl_ops
+from types import SimpleNamespace
+mimctl_ops.status = lambda: SimpleNamespace(
+    tier="failed", version="1.0", backend="cu13", error="a symbol is missing", torch="2.9", min_torch="2.10", hint=""
+)
+"""
+    call = "import torch; from mimctl.errors import MimctlError; from mimctl.vision.ops import nms\n"
+    call += "try:\n    nms(torch.eye(4), torch.rand(4), 0.5)\nexcept MimctlError as err:\n    print(err.to_dict())"
+    found = _run(failed + call, tmp_path)
+    assert "'code': 'ops-cannot-load'" in found.stdout, found.stderr
+    assert "a symbol is missing" in found.stdout
