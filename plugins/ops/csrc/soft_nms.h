@@ -25,17 +25,21 @@ struct Decay {
       : iou_threshold(static_cast<T>(threshold)), sigma(static_cast<T>(spread)), min_score(static_cast<T>(least)),
         method(how) {}
 
-  // Return the score of a box that overlaps a better one so much; the least possible weight makes any score 0.
-  MIMCTL_SOFT_NMS_INLINE T lower(T score, T overlap) const {
-    T weight = 1;
+  // Return the factor for the score of a box that overlaps a better one so much; NaN, of empty boxes, is no overlap.
+  MIMCTL_SOFT_NMS_INLINE T weight(T overlap) const {
     if (method == kGaussian) {
-      weight = std::exp(-(overlap * overlap) / sigma);
-    } else if (overlap >= iou_threshold) {
-      weight = method == kLinear ? 1 - overlap : T{0};
+      return overlap > 0 ? std::exp(-(overlap * overlap) / sigma) : T{1};
     }
-    return weight > 0 ? score * weight : T{0};
+    const T lowered = method == kLinear ? 1 - overlap : T{0};
+    return (overlap > 0) & (overlap >= iou_threshold) ? lowered : T{1};
   }
 };
+
+// Return a score times a weight; no weight at all makes any score 0, an infinite one too.
+template <typename T>
+MIMCTL_SOFT_NMS_INLINE T lower(T score, T weight) {
+  return weight > 0 ? score * weight : T{0};
+}
 
 // True where a box with the score `a` is taken before one with the score `b`; NaN comes first, as in torch.sort.
 template <typename T>

@@ -1,11 +1,16 @@
 // Soft non-maximum suppression on the CPU (Bodla et al., "Soft-NMS", 2017).
 //
-// The boxes of a class lie in a structure of arrays, in order of their rows. Each round takes the best one out, lowers
-// the scores of the others in one vectorised loop, and moves those that stay together, in their order.
+// The boxes of a class lie in a structure of arrays, in order of their rows. Each round takes the best one out and lowers
+// the scores of the others, in loops without branches that the compiler turns into vector code. Boxes that are taken or
+// dropped are marked, and squeezed out as soon as they are a good part of what is left.
 #include <torch/csrc/stable/library.h>
 
-#include <cmath>
+#include <algorithm>
+#include <limits>
 #include <memory>
+#include <numeric>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "../scored_boxes.h"
@@ -18,15 +23,20 @@ namespace {
 
 constexpr const char* kOp = "soft_nms";
 
+// A flag as wide as the number it goes with: loops over both have one vector width.
+template <typename T>
+using Flag = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
 template <typename T>
 struct Living {
   std::unique_ptr<T[]> storage;
+  std::unique_ptr<Flag<T>[]> dead;
   std::unique_ptr<int64_t[]> row;
-  T *x1, *y1, *x2, *y2, *area, *score, *overlap;
+  T *x1, *y1, *x2, *y2, *area, *score, *weight;
   int64_t count = 0;
 
-  explicit Living(int64_t most) : storage(new T[7 * most]), row(new int64_t[most]) {
-    T** const fields[] = {&x1, &y1, &x2, &y2, &area, &score, &overlap};
+  explicit Living(int64_t most) : storage(new T[7 * most]), dead(new Flag<T>[most]), row(new int64_t[most]) {
+    T** const fields[] = {&x1, &y1, &x2, &y2, &area, &score, &weight};
     for (int64_t i = 0; i < 7; ++i) {
       *fields[i] = storage.get() + i * most;
     }
@@ -39,46 +49,101 @@ struct Living {
     y2[count] = box[3];
     area[count] = (box[2] - box[0]) * (box[3] - box[1]);
     score[count] = its_score;
+    dead[count] = 0;
     row[count++] = its_row;
   }
 
-  void move(int64_t from, int64_t to) {
-    x1[to] = x1[from];
-    y1[to] = y1[from];
-    x2[to] = x2[from];
-    y2[to] = y2[from];
-    area[to] = area[from];
-    score[to] = score[from];
-    row[to] = row[from];
+  void squeeze() {
+    int64_t next = 0;
+    for (int64_t j = 0; j < count; ++j) {
+      if (!dead[j]) {
+        x1[next] = x1[j];
+        y1[next] = y1[j];
+        x2[next] = x2[j];
+        y2[next] = y2[j];
+        area[next] = area[j];
+        score[next] = score[j];
+        dead[next] = 0;
+        row[next++] = row[j];
+      }
+    }
+    count = next;
   }
 };
 
-// Write the IoU of box `best` with all others; that of boxes without a union is 0.
-#define MIMCTL_DEFINE_OVERLAP(T)                                                                                    \
-  MIMCTL_CLONES void overlap_all(const T* __restrict__ x1, const T* __restrict__ y1, const T* __restrict__ x2,      \
-                                 const T* __restrict__ y2, const T* __restrict__ area, int64_t best, int64_t count, \
-                                 T* __restrict__ overlap) {                                                         \
-    const T left = x1[best], top = y1[best], right = x2[best], bottom = y2[best], own = area[best];                 \
-    for (int64_t j = 0; j < count; ++j) {                                                                           \
-      const T width = std::max<T>((x2[j] < right ? x2[j] : right) - (x1[j] > left ? x1[j] : left), 0);              \
-      const T height = std::max<T>((y2[j] < bottom ? y2[j] : bottom) - (y1[j] > top ? y1[j] : top), 0);             \
-      const T common = width * height;                                                                              \
-      const T ratio = common / (own + area[j] - common);                                                            \
-      overlap[j] = ratio > 0 ? ratio : T{0};                                                                        \
-    }                                                                                                               \
+// overlap_all writes the IoU of box `best` with all boxes. weigh_all turns IoUs into weights. lower_all lowers scores by
+// their weights, marks boxes that fall below the least score with -infinity, and returns how many.
+#define MIMCTL_DEFINE_LOOPS(T)                                                                                       \
+  MIMCTL_CLONES void overlap_all(const T* __restrict__ x1, const T* __restrict__ y1, const T* __restrict__ x2,       \
+                                 const T* __restrict__ y2, const T* __restrict__ area, int64_t best, int64_t count,  \
+                                 T* __restrict__ overlap) {                                                          \
+    const T left = x1[best], top = y1[best], right = x2[best], bottom = y2[best], own = area[best];                  \
+    for (int64_t j = 0; j < count; ++j) {                                                                            \
+      const T width = std::max<T>((x2[j] < right ? x2[j] : right) - (x1[j] > left ? x1[j] : left), 0);               \
+      const T height = std::max<T>((y2[j] < bottom ? y2[j] : bottom) - (y1[j] > top ? y1[j] : top), 0);              \
+      const T common = width * height;                                                                               \
+      overlap[j] = common / (own + area[j] - common);                                                                \
+    }                                                                                                                \
+  }                                                                                                                  \
+                                                                                                                     \
+  MIMCTL_CLONES void weigh_all(bool is_linear, T threshold, int64_t count, T* __restrict__ weight) {                 \
+    for (int64_t j = 0; j < count; ++j) {                                                                            \
+      const T lowered = is_linear ? 1 - weight[j] : T{0};                                                            \
+      weight[j] = (weight[j] > 0) & (weight[j] >= threshold) ? lowered : T{1};                                       \
+    }                                                                                                                \
+  }                                                                                                                  \
+                                                                                                                     \
+  MIMCTL_CLONES int64_t lower_all(const T* __restrict__ weight, T least, int64_t count, T* __restrict__ score,       \
+                                  Flag<T>* __restrict__ dead) {                                                      \
+    Flag<T> fresh = 0;                                                                                               \
+    for (int64_t j = 0; j < count; ++j) {                                                                            \
+      const T lowered = lower(score[j], weight[j]);                                                                  \
+      const Flag<T> drops = lowered < least;                                                                         \
+      fresh += drops & ~dead[j];                                                                                     \
+      dead[j] |= drops;                                                                                              \
+      score[j] = dead[j] ? -std::numeric_limits<T>::infinity() : lowered;                                            \
+    }                                                                                                                \
+    return fresh;                                                                                                    \
+  }                                                                                                                  \
+                                                                                                                     \
+  /* The greatest score, or NaN where there is one. */                                                               \
+  MIMCTL_CLONES T greatest(const T* __restrict__ score, int64_t count) {                                             \
+    constexpr int kLanes = 8;                                                                                        \
+    T best[kLanes], nan[kLanes];                                                                                     \
+    std::fill(best, best + kLanes, -std::numeric_limits<T>::infinity());                                             \
+    std::fill(nan, nan + kLanes, T{0});                                                                              \
+    int64_t j = 0;                                                                                                   \
+    for (; j + kLanes <= count; j += kLanes) {                                                                       \
+      for (int k = 0; k < kLanes; ++k) {                                                                             \
+        best[k] = score[j + k] > best[k] ? score[j + k] : best[k];                                                   \
+        nan[k] = score[j + k] != score[j + k] ? score[j + k] : nan[k];                                               \
+      }                                                                                                              \
+    }                                                                                                                \
+    for (; j < count; ++j) {                                                                                         \
+      best[0] = score[j] > best[0] ? score[j] : best[0];                                                             \
+      nan[0] = score[j] != score[j] ? score[j] : nan[0];                                                             \
+    }                                                                                                                \
+    for (int k = 0; k < kLanes; ++k) {                                                                               \
+      if (nan[k] != nan[k]) {                                                                                        \
+        return nan[k];                                                                                               \
+      }                                                                                                              \
+      best[0] = best[k] > best[0] ? best[k] : best[0];                                                               \
+    }                                                                                                                \
+    return best[0];                                                                                                  \
   }
-MIMCTL_DEFINE_OVERLAP(float)
-MIMCTL_DEFINE_OVERLAP(double)
-#undef MIMCTL_DEFINE_OVERLAP
+MIMCTL_DEFINE_LOOPS(float)
+MIMCTL_DEFINE_LOOPS(double)
+#undef MIMCTL_DEFINE_LOOPS
 
-// Return the place of the best score: the first of several, NaN before all.
+// Return the place of the best living box: the first of equal scores, NaN before all.
 template <typename T>
-int64_t find_best(const T* score, int64_t count) {
-  int64_t best = 0;
-  for (int64_t j = 1; j < count; ++j) {
-    best = comes_before(score[j], score[best]) ? j : best;
+int64_t find_best(const Living<T>& living) {
+  const T score = greatest(living.score, living.count);
+  int64_t j = 0;
+  while (living.dead[j] || (living.score[j] != score && (score == score || living.score[j] == living.score[j]))) {
+    ++j;
   }
-  return best;
+  return j;
 }
 
 template <typename T>
@@ -88,21 +153,42 @@ struct Kept {
 };
 
 template <typename T>
-void keep_of_class(Living<T>& living, const Decay<T>& decay, std::vector<Kept<T>>& kept) {
-  while (living.count > 0) {
-    const int64_t best = find_best(living.score, living.count);
-    kept.push_back({living.score[best], living.row[best]});
-    overlap_all(living.x1, living.y1, living.x2, living.y2, living.area, best, living.count, living.overlap);
-    int64_t next = 0;
+void weigh(const Living<T>& living, int64_t best, const Decay<T>& decay) {
+  overlap_all(living.x1, living.y1, living.x2, living.y2, living.area, best, living.count, living.weight);
+  if (decay.method == kGaussian) {
     for (int64_t j = 0; j < living.count; ++j) {
-      const T lowered = living.overlap[j] > 0 ? decay.lower(living.score[j], living.overlap[j]) : living.score[j];
-      living.score[j] = lowered;
-      if (j != best && !(lowered < decay.min_score)) {
-        living.move(j, next++);
-      }
+      living.weight[j] = decay.weight(living.weight[j]);
     }
-    living.count = next;
+  } else {
+    weigh_all(decay.method == kLinear, decay.iou_threshold, living.count, living.weight);
   }
+}
+
+template <typename T>
+void keep_of_class(Living<T>& living, const Decay<T>& decay, std::vector<Kept<T>>& kept) {
+  int64_t num_dead = 0;
+  while (num_dead < living.count) {
+    const int64_t best = find_best(living);
+    kept.push_back({living.score[best], living.row[best]});
+    weigh(living, best, decay);
+    living.dead[best] = 1;
+    num_dead += 1 + lower_all(living.weight, decay.min_score, living.count, living.score, living.dead.get());
+    if (num_dead * 8 > living.count) {
+      living.squeeze();
+      num_dead = 0;
+    }
+  }
+  living.count = 0;
+}
+
+// Return the row of the best score: the first of several, NaN before all.
+template <typename T>
+int64_t best_row(const T* score, int64_t count) {
+  int64_t best = 0;
+  for (int64_t row = 1; row < count; ++row) {
+    best = comes_before(score[row], score[best]) ? row : best;
+  }
+  return best;
 }
 
 template <typename T>
@@ -114,7 +200,7 @@ std::tuple<Tensor, Tensor> run(const Tensor& boxes, const Tensor& scores, const 
   std::vector<int64_t> rows(count);
   std::iota(rows.begin(), rows.end(), int64_t{0});
   const Classes classes = by_class(rows, labels);
-  const int64_t first = find_best(score, count);
+  const int64_t first = best_row(score, count);
   std::vector<std::vector<Kept<T>>> kept(classes.num());
   torch::stable::parallel_for(0, classes.num(), 1, [&](int64_t begin, int64_t end) {
     Living<T> living(count);

@@ -67,9 +67,8 @@ __global__ void __launch_bounds__(kSoftThreads)
     }
     ++num;
     for (int64_t j = threadIdx.x; j < count; j += kSoftThreads) {
-      const T overlap = upright_iou(boxes + 4 * best.row, boxes + 4 * j);
-      if (overlap > 0 && (labels == nullptr || labels[best.row] == labels[j])) {
-        scores[j] = decay.lower(scores[j], overlap);
+      if (labels == nullptr || labels[best.row] == labels[j]) {
+        scores[j] = lower(scores[j], decay.weight(upright_iou(boxes + 4 * best.row, boxes + 4 * j)));
       }
       is_gone[j] = is_gone[j] || j == best.row || scores[j] < decay.min_score;
     }
