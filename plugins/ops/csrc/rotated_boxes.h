@@ -89,7 +89,8 @@ MIMCTL_HOST_DEVICE double common_area(double dx, double dy, double half_w, doubl
 MIMCTL_HOST_DEVICE double overlap_ratio(double common, double area, double other_area, bool of_first) {
   const double most = area < other_area ? area : other_area;
   const double bounded = common < most ? common : most;
-  const double ratio = bounded / (of_first ? area : area + other_area - bounded);
+  const double others = of_first ? 0.0 : 1.0;  // a factor, not a choice of sums: compilers make vectors of it
+  const double ratio = bounded / (area + others * (other_area - bounded));
   return ratio > 1e-12 ? (ratio < 1 ? ratio : 1.0) : 0.0;
 }
 

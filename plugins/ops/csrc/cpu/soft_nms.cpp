@@ -1,8 +1,8 @@
 // Soft non-maximum suppression on the CPU (Bodla et al., "Soft-NMS", 2017).
 //
-// The boxes of a class lie in a structure of arrays, in order of their rows. Each round takes the best one out and lowers
-// the scores of the others, in loops without branches that the compiler turns into vector code. Boxes that are taken or
-// dropped are marked, and squeezed out as soon as they are a good part of what is left.
+// The boxes of a class lie in a structure of arrays, in order of their rows. Each round takes the best one out and
+// lowers the scores of the others, in loops without branches that the compiler turns into vector code. Boxes that are
+// taken or dropped are marked, and squeezed out as soon as they are a good part of what is left.
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
@@ -71,8 +71,8 @@ struct Living {
   }
 };
 
-// overlap_all writes the IoU of box `best` with all boxes. weigh_all turns IoUs into weights. lower_all lowers scores by
-// their weights, marks boxes that fall below the least score with -infinity, and returns how many.
+// overlap_all writes the IoU of box `best` with all boxes. weigh_all turns IoUs into weights. lower_all lowers scores
+// by their weights, marks boxes that fall below the least score with -infinity, and returns how many.
 #define MIMCTL_DEFINE_LOOPS(T)                                                                                       \
   MIMCTL_CLONES void overlap_all(const T* __restrict__ x1, const T* __restrict__ y1, const T* __restrict__ x2,       \
                                  const T* __restrict__ y2, const T* __restrict__ area, int64_t best, int64_t count,  \

@@ -29,15 +29,15 @@ Tensor box_iou_rotated(const Tensor& bboxes1, const Tensor& bboxes2, bool of_fir
   const OnDeviceOf device(bboxes1);
   const RotatedBoxes first(kOp, bboxes1, device.stream), second(kOp, bboxes2, device.stream);
   const auto type = compute_type(bboxes1.scalar_type());
-  const auto sizes = aligned ? std::vector<int64_t>{first.count()} : std::vector<int64_t>{first.count(), second.count()};
+  const int64_t rows = first.count(), columns = second.count();
+  const auto sizes = aligned ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, columns};
   Tensor result = torch::stable::new_empty(bboxes1, sizes, type);
   const int64_t count = result.numel();
   if (count > 0) {
     with_compute_type(type, [&](auto zero) {
       using T = decltype(zero);
-      kernel<T><<<num_blocks(count), kThreads, 0, device.stream>>>(count, second.count(), aligned, first.data(),
-                                                                   second.data(), of_first,
-                                                                   result.mutable_data_ptr<T>());
+      kernel<T><<<num_blocks(count), kThreads, 0, device.stream>>>(count, columns, aligned, first.data(), second.data(),
+                                                                   of_first, result.mutable_data_ptr<T>());
     });
     check_launch(kOp);
   }

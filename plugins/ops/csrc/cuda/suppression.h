@@ -15,7 +15,7 @@ namespace mimctl_ops {
 constexpr int64_t kMaskBytes = int64_t{64} << 20;
 constexpr int kSettleThreads = 1024;
 
-// Return values and rows of the scores (contiguous float or double), falling; equal ones keep their order, NaN is first.
+// Return values and rows of the scores (contiguous float or double), falling: NaN first, equal ones in their order.
 inline std::pair<Tensor, Tensor> sort_falling(const Tensor& scores) {
   using torch::stable::detail::from;
   std::array<StableIValue, 4> stack{from(scores), from(std::optional<bool>(true)), from(int64_t{0}), from(true)};
@@ -104,7 +104,8 @@ Tensor suppress(const char* op, const Tensor& order, const Suppresses& suppresse
   Tensor kept = torch::stable::new_empty(order, {count});
   Tensor num_kept = torch::stable::new_zeros(order, {1});
   Tensor removed = torch::stable::new_zeros(order, {all_words});
-  const int64_t block = std::max<int64_t>(1, std::min(all_words, kMaskBytes / 512 / std::max<int64_t>(1, all_words))) * 64;
+  const int64_t words_that_fit = kMaskBytes / (64 * 8) / std::max<int64_t>(1, all_words);
+  const int64_t block = std::clamp<int64_t>(words_that_fit, 1, std::max<int64_t>(1, all_words)) * 64;
   Tensor mask = torch::stable::new_empty(order, {std::min(block, count) * all_words});
   auto* removed_bits = reinterpret_cast<unsigned long long*>(removed.mutable_data_ptr<int64_t>());
   auto* mask_bits = reinterpret_cast<unsigned long long*>(mask.mutable_data_ptr<int64_t>());
