@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
     from mimctl.plugin.discover import BrokenPlugin, Plugin
     from mimctl.site.build import SiteReport
+    from mimctl.site.yank import YankReport
     from mimctl.wheels.build import BuildReport
     from mimctl.wheels.matrix import Matrix
     from mimctl.zoo.download import Downloaded
@@ -368,14 +369,42 @@ def build_index(
     wheels: Sequence[Path],
     out: Path,
     *,
+    others: Sequence[str] = (),
     zoo: Path | None = None,
     toolboxes: Path | None = None,
     matrix: Path | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
 ) -> SiteReport:
-    """Turn wheels and zoo sources into a static index, replacing the one at `out` in one step."""
-    from mimctl.site.build import build_site
+    """Turn wheels and zoo sources into a static index, replacing the one at `out` in one step.
 
-    return build_site(wheels=wheels, out=out, zoo=zoo, toolboxes=toolboxes, matrix=matrix)
+    `others` are addresses of indexes whose wheels, toolboxes and models it shall hold too.
+    """
+    from mimctl.site.build import SiteSources, build_site
+    from mimctl.zoo.weights import transfer_settings
+
+    settings = settings or settings_module.load()
+    sources = SiteSources(wheels=wheels, others=others, zoo=zoo, toolboxes=toolboxes, matrix=matrix)
+    note = watch.note if watch else None
+    return build_site(sources, out, transfer=transfer_settings(settings), cache_dir=settings.cache_dir, note=note)
+
+
+def yank(
+    site: Path,
+    filenames: Sequence[str] | str,
+    *,
+    reason: str = "",
+    undo: bool = False,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> YankReport:
+    """Withdraw wheels of the index in the folder `site`, or bring them back; installers take them only where pinned."""
+    from mimctl.site.yank import yank as change
+
+    settings = settings or settings_module.load()
+    names = [filenames] if isinstance(filenames, str) else filenames
+    note = watch.note if watch else None
+    return change(site, names, reason=None if undo else reason, cache_dir=settings.cache_dir, note=note)
 
 
 def expand_matrix(path: Path) -> Matrix:

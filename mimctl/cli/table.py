@@ -69,6 +69,7 @@ COMMANDS: tuple[Entry, ...] = (
         "Build an index of wheels and models",
         "mimctl.cli.commands.index",
         ("build", "Turn wheels and zoo sources into a static index"),
+        ("yank", "Withdraw wheels, or bring them back"),
     ),
     _group(
         "wheels",

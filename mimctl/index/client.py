@@ -90,13 +90,15 @@ class IndexClient:
     def fetch(self, file: IndexFile, *, progress: Progress | None = None) -> Path:
         """Return a verified copy of `file` in the cache.
 
-        Raises IntegrityError[hash-mismatch] with both hashes, and what `transfer.download` raises.
+        Raises IntegrityError[hash-mismatch] with both hashes, [length-mismatch] where the server sends more or less
+        than the index says, and what `transfer.download` raises.
         """
         dest = self._wheels_dir / file.sha256 / file.filename
         return download(
             file.url,
             dest,
             sha256=file.sha256,
+            size=file.size,
             settings=self._settings,
             progress=progress,
             is_guarded=not file.url.startswith(file.address),
@@ -171,7 +173,7 @@ def _located(file: IndexFile, address: str) -> IndexFile:
 def _parse(body: bytes, shown: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise bad_index(shown, f"it is not JSON: {err}") from err
 
 

@@ -4,50 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from mimctl.site.entry import Entry
+
 API_VERSION = "1.1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageFile:
-    """One wheel as an index page links to it."""
+def project_html(project: str, files: Iterable[Entry], to_root: str) -> str:
+    """Return a project page (PEP 503, with the attributes of PEP 592 and 714); `to_root` is like `../../`.
 
-    project: str
-    filename: str
-    version: str
-    sha256: str
-    metadata_sha256: str
-    size: int
-    requires_python: str | None
-    yanked: str | None
-    backend: str | None
-    """What its operators run on; None for a wheel without operators."""
-
-
-def file_url(filename: str) -> str:
-    """Return a wheel's address relative to the site root; `+` and all else that is special is percent-encoded."""
-    return f"files/{quote(filename, safe='')}"
-
-
-def project_html(project: str, files: Iterable[PageFile], to_root: str) -> str:
-    """Return a project page (PEP 503, with the attributes of PEP 592, 658 and 714); `to_root` is like `../../`."""
+    The older name of the attribute for METADATA (PEP 658) is left out: only pip 22.3 to 23.1 reads that one alone, and
+    it then refuses a project that was typed or required in another spelling (`mimctl_ops`).
+    """
     links = "".join(f"<a {_attributes(file, to_root)}>{escape(file.filename)}</a><br>\n" for file in files)
     return _html(f"Links for {project}", f"<h1>Links for {escape(project)}</h1>\n{links}")
 
 
-def project_json(project: str, files: Sequence[PageFile], to_root: str) -> str:
+def project_json(project: str, files: Sequence[Entry], to_root: str) -> str:
     """Return a project page as JSON (PEP 691, with `size` and `versions` of PEP 700)."""
     data = {
         "meta": {"api-version": API_VERSION},
         "name": project,
-        "versions": sorted({file.version for file in files}),
+        "versions": list(dict.fromkeys(file.version for file in files)),
         "files": [_json_file(file, to_root) for file in files],
     }
-    return to_json(data)
+    return to_json(data, many="files")
 
 
 def projects_html(projects: Iterable[str]) -> str:
@@ -61,9 +45,7 @@ def projects_json(projects: Iterable[str]) -> str:
     return to_json({"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in projects]})
 
 
-def start_page(
-    *, toolboxes: Mapping[str, Mapping[str, Any]], files: Sequence[PageFile], zoos: Mapping[str, int]
-) -> str:
+def start_page(*, toolboxes: Mapping[str, Mapping[str, Any]], files: Sequence[Entry], zoos: Mapping[str, int]) -> str:
     """Return the page for people: what to type, what is here. A script fills in the page's own address."""
     install = next(iter(sorted(toolboxes)), "det")
     commands = (
@@ -77,8 +59,8 @@ def start_page(
         for name, box in sorted(toolboxes.items())
     )
     wheels = "".join(
-        f'<tr><td><a href="{file_url(file.filename)}">{escape(file.filename)}</a><td>{escape(file.backend or "")}'
-        f"<td>{file.size / 1000:.1f} kB<td><code>{file.sha256[:16]}…</code>\n"
+        f'<tr><td><a href="{file.url}">{escape(file.filename)}</a><td>{escape(file.backend or "")}'
+        f"<td>{file.size / 1000:.1f} kB<td><code>{file.sha256[:16]}…</code><td>{_withdrawn(file)}\n"
         for file in files
     )
     body = (
@@ -94,9 +76,20 @@ def start_page(
     return _html("mimctl index", body)
 
 
-def to_json(data: object) -> str:
-    """Return data as JSON text: sorted keys, one blank of indent, a final newline."""
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def to_json(data: Mapping[str, object], *, many: str | None = None) -> str:
+    """Return data as JSON text with sorted keys and a final newline.
+
+    The list under the key `many` gets one line an element: thousands are written in milliseconds (an indented document
+    is not), and still make a readable diff.
+    """
+    head = {key: value for key, value in data.items() if key != many}
+    if many is None:
+        return json.dumps(head, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    each = data[many]
+    assert isinstance(each, list)
+    lines = ",\n".join(json.dumps(element, sort_keys=True, ensure_ascii=False) for element in each)
+    start = json.dumps(head, sort_keys=True, ensure_ascii=False).removesuffix("}")
+    return f'{start}, "{many}": [\n{lines}\n]}}\n'
 
 
 _FILL_IN_ADDRESS = (
@@ -105,11 +98,14 @@ _FILL_IN_ADDRESS = (
 )
 
 
-def _attributes(file: PageFile, to_root: str) -> str:
+def _withdrawn(file: Entry) -> str:
+    return "" if file.yanked is None else escape(f"withdrawn: {file.yanked}".rstrip(": "))
+
+
+def _attributes(file: Entry, to_root: str) -> str:
     attributes = {
-        "href": f"{to_root}{file_url(file.filename)}#sha256={file.sha256}",
+        "href": f"{to_root}{file.url}#sha256={file.sha256}",
         "data-core-metadata": f"sha256={file.metadata_sha256}",
-        "data-dist-info-metadata": f"sha256={file.metadata_sha256}",
     }
     if file.requires_python is not None:
         attributes["data-requires-python"] = file.requires_python
@@ -118,15 +114,14 @@ def _attributes(file: PageFile, to_root: str) -> str:
     return " ".join(f'{key}="{escape(value)}"' for key, value in attributes.items())
 
 
-def _json_file(file: PageFile, to_root: str) -> dict[str, object]:
+def _json_file(file: Entry, to_root: str) -> dict[str, object]:
     data: dict[str, object] = {
         "filename": file.filename,
-        "url": f"{to_root}{file_url(file.filename)}",
+        "url": f"{to_root}{file.url}",
         "hashes": {"sha256": file.sha256},
         "core-metadata": {"sha256": file.metadata_sha256},
-        "dist-info-metadata": {"sha256": file.metadata_sha256},
         "size": file.size,
-        "yanked": file.yanked if file.yanked is not None else False,
+        "yanked": file.yanked is not None and (file.yanked or True),
     }
     if file.requires_python is not None:
         data["requires-python"] = file.requires_python

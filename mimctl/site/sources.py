@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mimctl.errors import ConfigError, IntegrityError, Origin, UsageError
-from mimctl.wheels.wheelfile import WheelFacts, hash_file, read_wheel
+from mimctl.site.entry import check_filename
+from mimctl.site.sdist import is_sdist
+from mimctl.wheels.wheelfile import hash_file
 
 ZOO_FILES = PurePosixPath("zoo/files")
-_BUILD_TEXTS = ("min_torch", "max_torch", "min_driver", "toolkit")
-_BUILD_LISTS = ("archs", "ptx", "ops")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -32,53 +32,47 @@ class Zoo:
         return len(self.document["models"])
 
 
-def find_wheels(places: Iterable[Path]) -> dict[Path, WheelFacts]:
-    """Read the wheels in folders (or single files), in order of project, version and name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What lies in the folders of wheels."""
 
-    Raises UsageError[no-wheels] where a place does not exist or nothing is found, IntegrityError[duplicate-wheel] where
-    two different files have one name, IntegrityError[bad-wheel] for a damaged one.
+    wheels: Mapping[str, tuple[Path, ...]]
+    """Name → where files of that name lie."""
+    sdists: tuple[Path, ...]
+
+
+def find_wheels(places: Iterable[Path]) -> Found:
+    """Look for wheels and source distributions in folders (or take single files), without reading them.
+
+    Raises UsageError[no-wheels] where a place does not exist, IntegrityError[bad-wheel] for a name that no wheel has.
     """
-    found: dict[str, tuple[Path, WheelFacts]] = {}
-    for place in places:
+    wheels: dict[str, tuple[Path, ...]] = {}
+    sdists: list[Path] = []
+    for place in map(Path.absolute, places):
         if not place.exists():
-            raise UsageError(f"`{place}` does not exist", code="no-wheels", hints=_BUILD_HINT)
-        for path in sorted(place.glob("*.whl")) if place.is_dir() else [place]:
-            facts = read_wheel(path)
-            known = found.setdefault(path.name, (path, facts))
-            if known[1].sha256 != facts.sha256:
-                raise IntegrityError(
-                    f"two different wheels are named `{path.name}`",
-                    code="duplicate-wheel",
-                    causes=[f"{known[0]} has sha256 {known[1].sha256}", f"{path} has sha256 {facts.sha256}"],
-                )
-    if not found:
-        raise UsageError("no wheels to make an index from", code="no-wheels", hints=_BUILD_HINT)
-    ordered = sorted(found.values(), key=lambda item: (item[1].project, _version(item[1].version), item[1].filename))
-    return dict(ordered)
+            raise no_wheels(f"`{place}` does not exist")
+        is_folder = place.is_dir()
+        for path in place.iterdir() if is_folder else [place]:
+            if path.suffix == ".whl":
+                check_filename(path.name)
+                wheels[path.name] = (*wheels.get(path.name, ()), path)
+            elif is_sdist(path):
+                sdists.append(path)
+            elif not is_folder:
+                raise no_wheels(f"`{path.name}` is no wheel")
+    return Found(wheels=dict(sorted(wheels.items())), sdists=tuple(sorted(sdists)))
 
 
-_BUILD_HINT = ("build them first: `mimctl wheels build --out DIR`",)
-
-
-def build_facts(facts: WheelFacts) -> dict[str, Any] | None:
-    """Return what the index says of a wheel's build, from the build.json in it; IntegrityError[bad-wheel]."""
-    if facts.build is None:
-        return None
-    texts = {key: facts.build.get(key) for key in _BUILD_TEXTS}
-    lists = {key: facts.build.get(key) or [] for key in _BUILD_LISTS}
-    wrong = [key for key, value in texts.items() if not (value is None or isinstance(value, str))]
-    wrong += [
-        key for key, each in lists.items() if not (isinstance(each, list) and all(isinstance(x, str) for x in each))
-    ]
-    if not _NAME.fullmatch(facts.build["backend"]):
-        wrong.append("backend")
-    if wrong:
-        raise IntegrityError(
-            f"`{facts.filename}` is no usable wheel",
-            code="bad-wheel",
-            causes=[f"its build.json has a wrong `{wrong[0]}`"],
-        )
-    return {"backend": facts.build["backend"], **texts, **lists}
+def no_wheels(message: str = "no wheels to make an index from") -> UsageError:
+    """Return the error for an index of nothing."""
+    return UsageError(
+        message,
+        code="no-wheels",
+        hints=[
+            "build them first: `mimctl wheels build --out DIR`",
+            "or take those of another index: `--from ADDRESS`",
+        ],
+    )
 
 
 def read_toolboxes(path: Path) -> dict[str, dict[str, Any]]:
@@ -176,9 +170,3 @@ def _yaml(path: Path, code: str) -> object:
 
 def _wrong(path: Path, code: str, cause: str) -> ConfigError:
     return ConfigError(f"`{path}` is malformed", code=code, causes=[cause], origin=Origin(file=str(path)))
-
-
-def _version(text: str) -> Any:
-    from packaging.version import Version
-
-    return Version(text)

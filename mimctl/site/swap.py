@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +17,43 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `target` when the block ends well, and vanishes otherwise."""
+    """Give an empty folder that takes the place of `target` when the block ends well, and vanishes otherwise.
+
+    What processes that were killed have left beside `target` goes first (`sweep`).
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
+    fresh.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o755)
     try:
         yield fresh
         _put(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def sweep(target: Path) -> None:
+    """Remove the half-made folders of processes that are no more; put back a folder that one of them had set aside."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(new|old)")
+    for path in sorted(target.parent.iterdir()):
+        match = pattern.fullmatch(path.name)
+        if match is None or (int(match[1]) != os.getpid() and _is_alive(int(match[1]))):
+            continue
+        if match[2] == "old" and not target.exists():
+            path.rename(target)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _put(fresh: Path, target: Path) -> None:

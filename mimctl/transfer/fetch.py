@@ -177,6 +177,7 @@ class _Fetch:
             check_room(self.part.dest, total)
         first = reply.read(_CHUNK)
         self._check_not_html(reply, first)
+        self._check_not_endless(len(first))
         with self.part.begin(_validators(self.url, reply.headers, total)) as stream:
             stream.write(first)
             done = self._pour(reply, stream, len(first), total)
@@ -204,10 +205,16 @@ class _Fetch:
     def _pour(self, reply: Reply, stream: BinaryIO, done: int, total: int | None) -> int:
         self._tell(done, total)
         while chunk := reply.read(_CHUNK):
-            stream.write(chunk)
             done += len(chunk)
+            self._check_not_endless(done)
+            stream.write(chunk)
             self._tell(done, total)
         return done
+
+    def _check_not_endless(self, done: int) -> None:
+        """Refuse a body that goes on beyond the file's known size: a server must not be able to fill the disk."""
+        if self.expected.size is not None and done > self.expected.size:
+            raise wrong_length(redact(self.url), expected=self.expected.size, found=done)
 
     def _tell(self, done: int, total: int | None) -> None:
         if self.progress is not None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tiny_wheels import write_ops_wheel
 
 from mimctl.environment import detect
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibleBuildError, render
@@ -20,9 +21,9 @@ from mimctl.installer.apply import apply
 from mimctl.installer.backend import PipBackend, UvBackend, choose_backend
 from mimctl.installer.exclusive import is_being_changed, only_one
 from mimctl.installer.prepare import prepare_install
-from mimctl.installer.transaction import undo_folders, undone_on_failure
+from mimctl.installer.transaction import find_unfinished, undone_on_failure
 from mimctl.installer.uninstall import apply_uninstall, plan_uninstall
-from mimctl.site.build import build_site
+from mimctl.site.build import SiteSources, build_site
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,10 +67,12 @@ def test_install_leaves_torch_and_everything_else_alone(bench):
 def test_an_index_that_site_builds_can_be_installed_from(uv_bench, tmp_path):
     toolboxes = tmp_path / "toolboxes.yaml"
     toolboxes.write_text("det: {distribution: mimctl-det, summary: detection, aliases: [mmdet], scopes: [mmdet]}\n")
-    report = build_site(
-        wheels=[uv_bench.site.wheels], out=tmp_path / "built", toolboxes=toolboxes, matrix=ROOT / "wheels-matrix.yaml"
-    )
+    wheels = [each for each in uv_bench.site.wheels.iterdir() if not each.name.startswith("mimctl_ops")]
+    wheels += [write_ops_wheel(tmp_path / "ops", "cpu"), write_ops_wheel(tmp_path / "ops", "python")]
+    sources = SiteSources(wheels=wheels, toolboxes=toolboxes, matrix=ROOT / "wheels-matrix.yaml")
+    report = build_site(sources, tmp_path / "built")
     assert len(report.files) == 4
+    uv_bench.public.add_torch(f"{report.torch_verified}+cpu")
     uv_bench.site.url = str(tmp_path / "built")
     assert {change.name for change in uv_bench.install("mmdet").changes} >= {"mimctl-det", "mimctl-ops", "torch"}
     assert uv_bench.plan("det").nothing_to_do
@@ -200,7 +203,7 @@ def test_interrupt_between_steps_leaves_the_environment_as_before(uv_bench):
     assert uv_bench.files() == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path, number, code):
     pip_bench.public.asked.clear()
     slow = pip_bench.public.add("slow", "1.0")
@@ -340,9 +343,9 @@ def test_whether_an_installation_goes_on_is_seen_from_outside(uv_bench):
     assert not is_being_changed(env)
     with only_one(env, print), undone_on_failure(env):
         assert is_being_changed(env)
-        assert len(undo_folders(env)) == 1
+        assert find_unfinished(env.paths.search).is_alive
     assert not is_being_changed(env)
-    assert undo_folders(env) == ()
+    assert find_unfinished(env.paths.search) is None
 
 
 def test_offline_installs_from_caches_and_local_indexes(bench, monkeypatch):

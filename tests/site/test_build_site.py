@@ -7,16 +7,17 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny_wheels import OPS_BUILD, write_wheel
+from tiny_wheels import OPS_BUILD, write_ops_wheel, write_wheel
 
 from mimctl.errors import ConfigError, IntegrityError, MimctlError, UsageError
 from mimctl.site import pages
-from mimctl.site.build import build_site
+from mimctl.site.build import SiteReport, SiteSources, build_site
 from mimctl.site.sources import read_toolboxes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,14 +38,17 @@ class Links(HTMLParser):
             self.found.append(dict(attrs))
 
 
+def build(*, wheels: Sequence[Path], out: Path, cache_dir: Path | None = None, **sources: object) -> SiteReport:
+    return build_site(SiteSources(wheels=wheels, **sources), out, cache_dir=cache_dir)
+
+
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
     folder = tmp_path / "wheels"
-    header = "Requires-Python: >=3.11\nRequires-Dist: torch>=2.10"
-    write_wheel(folder, "mimctl_ops-0.1.0-py3-none-manylinux_2_34_x86_64.whl", metadata=header, build=OPS_BUILD)
-    write_wheel(folder, "mimctl_ops-0.1.0-py3-none-any.whl", build={**OPS_BUILD, "backend": "python"})
-    labelled = "mimctl_ops-0.1.0+cu13-py3-none-manylinux_2_34_x86_64.whl"
-    write_wheel(folder, labelled, build={**OPS_BUILD, "backend": "cu13", "min_driver": "580", "archs": ["9.0"]})
+    write_ops_wheel(folder, "cu13")
+    write_ops_wheel(folder, "python")
+    write_ops_wheel(folder, "cpu", version="0.1.0+cpu")
+    write_ops_wheel(folder, "cu13", version="0.1.0+cu13")
     write_wheel(folder, "mimctl_det-0.1.0-py3-none-any.whl", metadata="Summary: detection")
     return folder
 
@@ -72,7 +76,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_index_json_holds_every_wheel_with_its_facts(wheels: Path, tmp_path: Path) -> None:
-    report = build_site(wheels=[wheels], out=tmp_path / "site", matrix=ROOT / "wheels-matrix.yaml")
+    report = build(wheels=[wheels], out=tmp_path / "site", matrix=ROOT / "wheels-matrix.yaml")
     index = read(tmp_path / "site/index.json")
     assert index["schema_version"] == 1
     assert index["torch"] == {"verified": report.torch_verified}
@@ -81,36 +85,42 @@ def test_index_json_holds_every_wheel_with_its_facts(wheels: Path, tmp_path: Pat
     fat = files["mimctl_ops-0.1.0-py3-none-manylinux_2_34_x86_64.whl"]
     whole = (tmp_path / "site" / fat["url"]).read_bytes()
     assert (fat["sha256"], fat["size"]) == (hashlib.sha256(whole).hexdigest(), len(whole))
-    assert fat["requires_dist"] == ["torch>=2.10"]
-    assert fat["build"]["backend"] == "cpu"
+    assert (fat["requires_python"], fat["requires_dist"]) == (">=3.11", ["torch>=2.10"])
     metadata = (tmp_path / "site" / f"{fat['url']}.metadata").read_bytes()
     assert fat["metadata_sha256"] == hashlib.sha256(metadata).hexdigest()
+    codes = {"archs": ["9.0"], "ptx": ["9.0"], "ops": ["nms"]}
+    versions = {"min_torch": "2.10", "max_torch": None, "min_driver": "580", "toolkit": "13.0"}
+    assert fat["build"] == {"backend": "cu13", **versions, **codes}
+    needs = ["libtorch.so", "libc.so.6"]
+    library = {"name": "mimctl_ops/_mimctl_ops.so", "machine": "x86_64", "needs": needs, "weak": []}
+    assert fat["audit"] == {"glibc": "2.17", "needed_glibc": "2.14", "libraries": [library]}
     labelled = files["mimctl_ops-0.1.0+cu13-py3-none-manylinux_2_34_x86_64.whl"]
     assert labelled["url"] == "files/mimctl_ops-0.1.0%2Bcu13-py3-none-manylinux_2_34_x86_64.whl"
-    assert (labelled["build"]["min_driver"], labelled["build"]["archs"]) == ("580", ["9.0"])
+    pure = files["mimctl_ops-0.1.0-py3-none-any.whl"]
+    assert (pure["build"]["backend"], pure["audit"]) == ("python", None)
     assert files["mimctl_det-0.1.0-py3-none-any.whl"]["build"] is None
 
 
 def test_simple_holds_unlabelled_versions_and_whl_one_backend_each(wheels: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    build_site(wheels=[wheels], out=site)
+    build(wheels=[wheels], out=site)
 
     def names(folder: str) -> list[str]:
         return [entry["filename"] for entry in read(site / folder / "mimctl-ops/index.json")["files"]]
 
     any_wheel = "mimctl_ops-0.1.0-py3-none-any.whl"
-    fat = "mimctl_ops-0.1.0-py3-none-manylinux_2_34_x86_64.whl"
-    assert names("simple") == [any_wheel, fat]
-    assert names("whl/cpu") == [fat]
-    assert names("whl/cu13") == ["mimctl_ops-0.1.0+cu13-py3-none-manylinux_2_34_x86_64.whl"]
-    assert names("whl/python") == [any_wheel]
-    for backend in ("cpu", "cu13", "python"):
-        assert (site / "whl" / backend / "mimctl-det/index.html").is_file()
+    platform = "py3-none-manylinux_2_34_x86_64.whl"
+    assert names("simple") == [any_wheel, f"mimctl_ops-0.1.0-{platform}"]
+    assert names("whl/cpu") == [any_wheel, f"mimctl_ops-0.1.0+cpu-{platform}"]
+    assert names("whl/cu13") == [any_wheel, f"mimctl_ops-0.1.0+cu13-{platform}"]
+    assert sorted(path.name for path in (site / "whl").iterdir()) == ["cpu", "cu13"]
+    for folder in ("simple", "whl/cpu", "whl/cu13"):
+        assert (site / folder / "mimctl-det/index.html").is_file()
 
 
 def test_every_link_of_every_page_leads_to_a_file_with_that_hash(wheels: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    build_site(wheels=[wheels], out=site)
+    build(wheels=[wheels], out=site)
     num_links = 0
     for page in [*site.glob("simple/*/index.html"), *site.glob("whl/*/*/index.html")]:
         for link in Links(page).found:
@@ -121,21 +131,21 @@ def test_every_link_of_every_page_leads_to_a_file_with_that_hash(wheels: Path, t
             metadata = target.with_name(target.name + ".metadata").read_bytes()
             assert link["data-core-metadata"] == f"sha256={hashlib.sha256(metadata).hexdigest()}"
             num_links += 1
-    assert num_links == 3 + 2 + 2 + 2
+    assert num_links == 3 + 3 + 3
 
 
 def test_the_same_input_gives_the_same_bytes(wheels: Path, zoo: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        build_site(wheels=[wheels], out=tmp_path / name, zoo=zoo, toolboxes=ROOT / "index/toolboxes.yaml")
+        build(wheels=[wheels], out=tmp_path / name, zoo=zoo, toolboxes=ROOT / "index/toolboxes.yaml")
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
 def test_an_index_is_replaced_whole_and_nothing_else_is_left(wheels: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    build_site(wheels=[wheels], out=site)
+    build(wheels=[wheels], out=site)
     (site / "files" / "left-over.whl").touch()
     (wheels / "mimctl_det-0.1.0-py3-none-any.whl").unlink()
-    build_site(wheels=[wheels], out=site)
+    build(wheels=[wheels], out=site)
     assert not (site / "files" / "left-over.whl").exists()
     assert not (site / "simple/mimctl-det").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "wheels"]
@@ -143,11 +153,11 @@ def test_an_index_is_replaced_whole_and_nothing_else_is_left(wheels: Path, tmp_p
 
 def test_a_failure_leaves_the_old_index_as_it_was(wheels: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    build_site(wheels=[wheels], out=site)
+    build(wheels=[wheels], out=site)
     before = tree(site)
     (wheels / "mimctl_bad-0.1.0-py3-none-any.whl").write_bytes(b"<html>")
     with pytest.raises(IntegrityError):
-        build_site(wheels=[wheels], out=site)
+        build(wheels=[wheels], out=site)
     assert tree(site) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "wheels"]
 
@@ -160,7 +170,7 @@ def test_a_failed_write_leaves_no_folder(wheels: Path, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(pages, "start_page", full)
     with pytest.raises(OSError, match="No space left"):
-        build_site(wheels=[wheels], out=tmp_path / "site")
+        build(wheels=[wheels], out=tmp_path / "site")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wheels"]
 
 
@@ -170,17 +180,17 @@ def test_a_folder_that_is_no_index_is_never_replaced(wheels: Path, tmp_path: Pat
     home.mkdir()
     (home / content).write_text('{"generator": "something else 1.0"}', encoding="utf-8")
     with pytest.raises(UsageError) as caught:
-        build_site(wheels=[wheels], out=home)
+        build(wheels=[wheels], out=home)
     assert caught.value.code == "not-a-site"
     assert [path.name for path in home.iterdir()] == [content]
 
 
 def test_an_empty_folder_may_become_an_index_but_a_link_may_not(wheels: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    build_site(wheels=[wheels], out=tmp_path / "empty")
+    build(wheels=[wheels], out=tmp_path / "empty")
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     with pytest.raises(UsageError, match="is no index"):
-        build_site(wheels=[wheels], out=tmp_path / "link")
+        build(wheels=[wheels], out=tmp_path / "link")
 
 
 def test_two_wheels_of_one_name_must_be_equal(wheels: Path, tmp_path: Path) -> None:
@@ -188,17 +198,17 @@ def test_two_wheels_of_one_name_must_be_equal(wheels: Path, tmp_path: Path) -> N
     again = tmp_path / "again"
     again.mkdir()
     (again / name).write_bytes((wheels / name).read_bytes())
-    build_site(wheels=[wheels, again], out=tmp_path / "site")
+    build(wheels=[wheels, again], out=tmp_path / "site")
     write_wheel(again, name, metadata="Summary: another")
     with pytest.raises(IntegrityError) as caught:
-        build_site(wheels=[wheels, again], out=tmp_path / "site")
+        build(wheels=[wheels, again], out=tmp_path / "site")
     assert caught.value.code == "duplicate-wheel"
 
 
 def test_no_wheels_are_a_clear_error(tmp_path: Path) -> None:
     for place in (tmp_path / "absent", tmp_path):
         with pytest.raises(UsageError) as caught:
-            build_site(wheels=[place], out=tmp_path / "site")
+            build(wheels=[place], out=tmp_path / "site")
         assert caught.value.code == "no-wheels"
 
 
@@ -206,7 +216,7 @@ def test_wrong_build_facts_are_refused(tmp_path: Path) -> None:
     for wrong in ({"min_torch": 2.1}, {"archs": "9.0"}, {"backend": "../cpu"}):
         write_wheel(tmp_path / "wheels", build={**OPS_BUILD, **wrong})
         with pytest.raises(IntegrityError, match="no usable wheel"):
-            build_site(wheels=[tmp_path / "wheels"], out=tmp_path / "site")
+            build(wheels=[tmp_path / "wheels"], out=tmp_path / "site")
 
 
 def test_text_from_wheels_and_models_is_inert_on_pages(tmp_path: Path) -> None:
@@ -214,13 +224,13 @@ def test_text_from_wheels_and_models_is_inert_on_pages(tmp_path: Path) -> None:
     write_wheel(tmp_path / "wheels", metadata=f"Requires-Python: >=3.11{evil}\nSummary: {evil}")
     boxes = tmp_path / "toolboxes.yaml"
     boxes.write_text(yaml.safe_dump({"det": {"distribution": "mimctl-det", "summary": evil}}), encoding="utf-8")
-    build_site(wheels=[tmp_path / "wheels"], out=tmp_path / "site", toolboxes=boxes)
+    build(wheels=[tmp_path / "wheels"], out=tmp_path / "site", toolboxes=boxes)
     for page in (tmp_path / "site").rglob("*.html"):
         assert "<script>alert" not in page.read_text(encoding="utf-8")
 
 
 def test_zoo_files_are_copied_and_hashed(wheels: Path, zoo: Path, tmp_path: Path) -> None:
-    report = build_site(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
+    report = build(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
     assert report.models == {"det": 1}
     (model,) = read(tmp_path / "site/zoo/det.json")["models"]
     assert model["weights"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
@@ -230,7 +240,7 @@ def test_zoo_files_are_copied_and_hashed(wheels: Path, zoo: Path, tmp_path: Path
 
 def test_yaml_zoo_files_become_json(wheels: Path, zoo: Path, tmp_path: Path) -> None:
     (zoo / "cls.yaml").write_text("schema_version: 1\nplugin: cls\nmodels:\n- {name: a}\n", encoding="utf-8")
-    build_site(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
+    build(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
     assert read(tmp_path / "site/zoo/cls.json")["models"] == [{"name": "a"}]
 
 
@@ -242,14 +252,14 @@ def test_a_zoo_takes_no_files_from_elsewhere(wheels: Path, zoo: Path, tmp_path: 
     (zoo / "files" / "link").symlink_to(tmp_path / "secret")
     write_zoo(zoo, {**MODEL, "weights": {"file": name}})
     with pytest.raises(ConfigError) as caught:
-        build_site(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
+        build(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
     assert caught.value.code == "zoo-source"
 
 
 def test_weights_that_are_not_what_the_zoo_says_are_refused(wheels: Path, zoo: Path, tmp_path: Path) -> None:
     write_zoo(zoo, {**MODEL, "weights": {"file": "zoo/files/det/tiny.bin", "sha256": "0" * 64}})
     with pytest.raises(IntegrityError) as caught:
-        build_site(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
+        build(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
     assert caught.value.code == "hash-mismatch"
     assert not (tmp_path / "site").exists()
 
@@ -260,7 +270,7 @@ def test_weights_that_are_not_what_the_zoo_says_are_refused(wheels: Path, zoo: P
 def test_malformed_zoo_files_are_named(wheels: Path, zoo: Path, tmp_path: Path, body: str) -> None:
     (zoo / "det.json").write_text(body, encoding="utf-8")
     with pytest.raises(MimctlError) as caught:
-        build_site(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
+        build(wheels=[wheels], out=tmp_path / "site", zoo=zoo)
     assert caught.value.code == "zoo-source"
     assert "det.json" in caught.value.message
 
@@ -279,7 +289,7 @@ def test_toolboxes_say_what_the_manifests_of_the_plugins_say() -> None:
 
 
 def test_start_page_shows_the_commands(wheels: Path, tmp_path: Path) -> None:
-    build_site(wheels=[wheels], out=tmp_path / "site", toolboxes=ROOT / "index/toolboxes.yaml")
+    build(wheels=[wheels], out=tmp_path / "site", toolboxes=ROOT / "index/toolboxes.yaml")
     page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
     text = re.sub(r"<[^>]+>", "", page)
     assert "pip install --extra-index-url ADDRESS/simple mimctl\n" in text

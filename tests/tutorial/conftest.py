@@ -11,7 +11,7 @@ import pytest
 from small_tutorial import ROOT, SCRIPT, SHORT, Mimctl
 from tiny_wheels import write_wheel
 
-from mimctl.site.build import build_site
+from mimctl.site.build import SiteSources, build_site
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,8 @@ def mimctl(tmp_path_factory: pytest.TempPathFactory) -> Mimctl:
     """Return a function that runs mimctl in a folder, with an index of the project's own models and a fresh home."""
     index = tmp_path_factory.mktemp("site") / "index"
     wheel = write_wheel(tmp_path_factory.mktemp("wheels"), "mimctl_det-0.1.0-py3-none-any.whl")
-    build_site(wheels=[wheel], out=index, zoo=ROOT / "index" / "zoo", toolboxes=ROOT / "index" / "toolboxes.yaml")
+    toolboxes = ROOT / "index" / "toolboxes.yaml"
+    build_site(SiteSources(wheels=[wheel], zoo=ROOT / "index" / "zoo", toolboxes=toolboxes), index)
     home = tmp_path_factory.mktemp("home")
     places = {"MIMCTL_HOME": str(home), "MIMCTL_CACHE_DIR": str(home / "cache"), "MIMCTL_INDEX_URL": str(index)}
     environment = {**os.environ, **places}
