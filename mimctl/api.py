@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from mimctl.plugin.discover import BrokenPlugin, Plugin
     from mimctl.site.build import SiteReport
     from mimctl.site.yank import YankReport
+    from mimctl.wheels.audits import Audited
     from mimctl.wheels.build import BuildReport
     from mimctl.wheels.matrix import Matrix
+    from mimctl.wheels.verify import Verified
     from mimctl.zoo.download import Downloaded
 
 
@@ -433,6 +435,42 @@ def build_wheels(
         out_dir=out, cache_dir=settings.cache_dir, torch_index=settings.torch_index, jobs=jobs, report=report
     )
     return build(expand_matrix(path), names, place=place)
+
+
+def audit_wheels(
+    paths: Sequence[Path], *, with_torch_abi: bool = True, watch: Watch | None = None, settings: Settings | None = None
+) -> tuple[Audited, ...]:
+    """Prove of finished wheels (files, or folders of them) what their names, requirements and build.json say.
+
+    `with_torch_abi` also asks torch-abi-audit, which is kept in an environment in the cache. Raises
+    MimctlError[wheel-audit] with all that is wrong.
+    """
+    from mimctl.wheels.audits import audit_wheels as audit
+
+    settings = settings or settings_module.load()
+    note = watch.note if watch else (lambda _: None)
+    return audit(paths, with_torch_abi=with_torch_abi, cache_dir=settings.cache_dir, note=note)
+
+
+def verify_wheels(
+    path: Path,
+    names: Sequence[str] = (),
+    *,
+    wheels: Path,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> tuple[Verified, ...]:
+    """Install built wheels beside the torch and the Python of verify cells and run the projects' tests with them.
+
+    `names` are verify cells, or builds; without any, all cells that this machine can verify without a large download.
+    """
+    from mimctl.wheels.verify import VerifyPlace
+    from mimctl.wheels.verify import verify_wheels as verify
+
+    settings = settings or settings_module.load()
+    report = watch.note if watch else (lambda _: None)
+    place = VerifyPlace(wheels=wheels, cache_dir=settings.cache_dir, torch_index=settings.torch_index, report=report)
+    return verify(expand_matrix(path), names, place=place)
 
 
 def _client(settings: Settings) -> IndexClient:

@@ -78,6 +78,8 @@ COMMANDS: tuple[Entry, ...] = (
         "mimctl.cli.commands.wheels",
         ("matrix", "Print the build and verification matrix of wheels-matrix.yaml"),
         ("build", "Build the wheel of one cell of the matrix"),
+        ("audit", "Prove that finished wheels are what they say"),
+        ("verify", "Run the tests with built wheels, beside each torch and Python"),
     ),
 )
 

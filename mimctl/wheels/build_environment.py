@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError
@@ -29,7 +29,10 @@ _DROPPED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What an environment holds, and which interpreter it is made with: equal recipes share one."""
+    """What an environment holds, and which interpreter it is made with.
+
+    Recipes that want the same share one environment, wherever its torch came from.
+    """
 
     purpose: str
     """Why it exists: the folder of the cache that it lies in, a key of `_WORDS`."""
@@ -110,8 +113,7 @@ _WORDS = {
 
 def place_of(recipe: Recipe, *, cache_dir: Path) -> Path:
     """Return the folder of a recipe's environment, which may not exist yet."""
-    facts = {**_facts(recipe), "torch": [asdict(each) for each in recipe.torch]}
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps(_facts(recipe), sort_keys=True).encode("utf-8")).hexdigest()[:16]
     return cache_dir / recipe.purpose / key
 
 
@@ -152,7 +154,9 @@ def _install_torch(install: Sequence[str], sources: Sequence[Source]) -> None:
         argv.append(source.requirement)
         if number == len(sources):
             _run(argv, f"cannot install `{source.requirement}`")
-        elif subprocess.run(argv, env=child_environment(), capture_output=True).returncode == 0:
+            return
+        argv += ["--retries", "1", "--timeout", "30"]  # there is another place to look
+        if subprocess.run(argv, env=child_environment(), capture_output=True).returncode == 0:
             return
 
 
