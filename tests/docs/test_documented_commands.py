@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from mimctl.cli.lazy import root
 
@@ -28,6 +29,15 @@ def documented_commands() -> Iterator[tuple[str, str]]:
                     yield str(page.relative_to(ROOT)), command
 
 
+def workflow_commands() -> Iterator[tuple[str, str]]:
+    """Yield (page, command) for each call of mimctl in the steps of a workflow, also one inside `$(...)`."""
+    for page in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        for job in yaml.safe_load(page.read_text(encoding="utf-8"))["jobs"].values():
+            for line in (line for step in job["steps"] for line in step.get("run", "").splitlines()):
+                for found in re.finditer(r"\$\((mimctl [^)]*)\)|^(mimctl .*)$", line.strip()):
+                    yield str(page.relative_to(ROOT)), found[1] or found[2]
+
+
 def parse(words: list[str]) -> None:
     """Let click parse the words as the command line does, without running anything."""
     command: click.Command = root()
@@ -45,7 +55,7 @@ def parse(words: list[str]) -> None:
     command.make_context(command.name, list(words), parent=context)
 
 
-@pytest.mark.parametrize(("page", "command"), sorted(set(documented_commands())))
+@pytest.mark.parametrize(("page", "command"), sorted({*documented_commands(), *workflow_commands()}))
 def test_a_documented_command_is_accepted(page: str, command: str) -> None:
     words = shlex.split(command.partition(" > ")[0], comments=True)[1:]
     try:
@@ -56,6 +66,7 @@ def test_a_documented_command_is_accepted(page: str, command: str) -> None:
 
 def test_commands_were_found() -> None:
     assert len(set(documented_commands())) >= 20
+    assert {command.split()[1] for _, command in workflow_commands()} == {"wheels", "index"}
 
 
 @pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
