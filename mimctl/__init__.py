@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         test,
         train,
         uninstall,
+        yank_wheels,
     )
     from mimctl.installer.model import InstallOptions
     from mimctl.launch.model import ConfigOptions, LaunchOptions
@@ -60,6 +61,7 @@ __all__ = [
     "test",
     "train",
     "uninstall",
+    "yank_wheels",
 ]
 
 

@@ -391,7 +391,7 @@ def build_index(
     return build_site(sources, out, transfer=transfer_settings(settings), cache_dir=settings.cache_dir, note=note)
 
 
-def yank(
+def yank_wheels(
     site: Path,
     filenames: Sequence[str] | str,
     *,

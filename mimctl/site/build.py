@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimctl.errors import MimctlError
 from mimctl.site.entry import Entry, in_order, parse_entries
 from mimctl.site.known import recall, remember
 from mimctl.site.layout import check_out, make_folder, read_site, unlisted, write_index, write_zoos
@@ -87,7 +88,7 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
     verified = verified or next((other.torch_verified for other in others if other.torch_verified), None)
     num_models = {zoo.plugin: zoo.num_models for zoo in zoos}
     with replacing(out) as root:
-        promised = entries_of(out)
+        promised = _promised(out)
         shelf = Shelf(root / "files", known=recall(cache_dir, out, promised), promised=promised, old=out)
         for path in (path for paths in found.wheels.values() for path in paths):
             shelf.take(path)
@@ -113,6 +114,15 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
         left_out=found.sdists,
         unlisted=tuple(unlisted(entries)),
     )
+
+
+def _promised(out: Path) -> dict[str, Entry]:
+    """Return the wheels of the index that is replaced."""
+    try:
+        return entries_of(out)
+    except MimctlError as err:
+        hints = [f"delete `{out}` to build it from nothing"]
+        raise MimctlError(err.message, code=err.code, causes=err.causes, hints=hints) from err
 
 
 def entries_of(site: Path) -> dict[str, Entry]:

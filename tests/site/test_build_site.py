@@ -185,6 +185,18 @@ def test_a_folder_that_is_no_index_is_never_replaced(wheels: Path, tmp_path: Pat
     assert [path.name for path in home.iterdir()] == [content]
 
 
+@pytest.mark.parametrize("rest", ['"files": []', '"schema_version": 1', '"schema_version": 2', '"files": [3]'])
+def test_a_damaged_index_is_not_replaced_unseen(wheels: Path, tmp_path: Path, rest: str) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.json").write_text(f'{{"generator": "mimctl 0.1.0", {rest}}}', encoding="utf-8")
+    with pytest.raises(MimctlError) as caught:
+        build(wheels=[wheels], out=site)
+    assert caught.value.code in ("bad-index", "index-version")
+    assert caught.value.hints == (f"delete `{site}` to build it from nothing",)
+    assert [path.name for path in site.iterdir()] == ["index.json"]
+
+
 def test_an_empty_folder_may_become_an_index_but_a_link_may_not(wheels: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     build(wheels=[wheels], out=tmp_path / "empty")

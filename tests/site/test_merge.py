@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from static_server import Server, body, endless, read, redirect, tree
 from tiny_wheels import OPS_BUILD, write_ops_wheel, write_wheel
 
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.site.build import SiteReport
+from mimctl.site.build import SiteReport, SiteSources, build_site
 from mimctl.site.yank import yank
 
 Build = Callable[..., SiteReport]
@@ -287,3 +289,21 @@ def test_a_reason_of_others_is_one_harmless_line(build: Build, serve: Serve, tmp
     assert entry["yanked"].isprintable()
     for page in (tmp_path / "site").rglob("*.html"):
         assert "<script>alert" not in page.read_text(encoding="utf-8")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = ["project", "filename", "url", "version", "sha256", "size", "tags", "yanked", "build", "requires_dist"]
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_no_index_crashes_a_build(tmp_path_factory: pytest.TempPathFactory, changes: dict[str, object]) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    try:
+        build_site(SiteSources(others=[str(published(folder / "evil", **changes))]), folder / "site")
+    except MimctlError as err:
+        assert err.code in ("bad-index", "bad-wheel", "hash-mismatch", "missing-file", "bad-url")

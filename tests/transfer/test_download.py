@@ -391,6 +391,16 @@ def test_partial_file_laid_as_a_link_is_not_followed(file_server: Any, tmp_path:
     assert victim.read_bytes() == b"mine"
 
 
+def test_a_body_longer_than_the_file_is_cut_off(file_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
+    file_server.says_length = False
+    file_server.files["/endless"] = b"x" * (64 << 20)
+    with pytest.raises(IntegrityError) as caught:
+        download(f"{file_server.address}/endless", tmp_path / "w.pth", size=1000, settings=quick)
+    assert caught.value.code == "length-mismatch"
+    assert file_server.num_body_bytes < 64 << 20
+    assert names_in(tmp_path) == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small tmpfs")
 def test_full_disk_is_one_clear_error(file_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
     small = tmp_path / "small"

@@ -104,7 +104,7 @@ def yank(context: Context, files: tuple[str, ...], reason: str, undo: bool, out:
         raise UsageError("`--undo` takes no `--reason`", hints=["leave one of the two out"])
     site = out or _site_of(files)
     with context.output.transfer_view() as watch:
-        report = api.yank(
+        report = api.yank_wheels(
             site,
             [Path(file).name for file in files],
             reason=reason,
