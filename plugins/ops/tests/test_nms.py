@@ -109,6 +109,8 @@ def test_numpy_arrays_give_numpy_arrays() -> None:
     expected = mimctl_ops.nms(boxes, scores, 0.5)
     assert np.array_equal(dets, expected[0].numpy())
     assert np.array_equal(indices, expected[1].numpy())
+    backwards = mimctl_ops.nms(boxes.numpy()[::-1], scores.numpy()[::-1], 0.5)
+    assert np.array_equal(backwards[0], dets)
     with pytest.raises(TypeError, match="nms: scores"):
         mimctl_ops.nms(boxes, scores.numpy(), 0.5)
 

@@ -23,7 +23,8 @@ def with_tensors(
     """Call with tensors of the numbers given, and return what was given: tensors, or numpy arrays."""
     given: tuple[Any, Any] = boxes, scores
     is_array = all(type(each).__module__ == "numpy" for each in given)
-    result: tuple[Any, Any] = call(*(torch.as_tensor(each) for each in given)) if is_array else call(*given)
+    # Copies: arrays may be read-only, or run backwards.
+    result: tuple[Any, Any] = call(*(torch.as_tensor(each.copy()) for each in given)) if is_array else call(*given)
     return (result[0].numpy(), result[1].numpy()) if is_array else result
 
 
