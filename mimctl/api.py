@@ -387,8 +387,14 @@ def build_index(
 
     settings = settings or settings_module.load()
     sources = SiteSources(wheels=wheels, others=others, zoo=zoo, toolboxes=toolboxes, matrix=matrix)
-    note = watch.note if watch else None
-    return build_site(sources, out, transfer=transfer_settings(settings), cache_dir=settings.cache_dir, note=note)
+    return build_site(
+        sources,
+        out,
+        transfer=transfer_settings(settings),
+        cache_dir=settings.cache_dir,
+        note=watch.note if watch else None,
+        progress=watch.progress if watch else None,
+    )
 
 
 def yank_wheels(

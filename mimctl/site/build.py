@@ -10,7 +10,7 @@ from mimctl.errors import MimctlError
 from mimctl.site.entry import Entry, in_order, parse_entries
 from mimctl.site.known import recall, remember
 from mimctl.site.layout import check_out, make_folder, read_site, unlisted, write_index, write_zoos
-from mimctl.site.published import Published, merge_zoos, published
+from mimctl.site.published import FileProgress, Published, merge_zoos, published
 from mimctl.site.sdist import check_sdist
 from mimctl.site.shelf import Shelf
 from mimctl.site.sources import find_wheels, no_wheels, read_toolboxes, read_zoos
@@ -61,6 +61,7 @@ def build_site(
     transfer: TransferSettings | None = None,
     cache_dir: Path | None = None,
     note: Note | None = None,
+    progress: FileProgress | None = None,
 ) -> SiteReport:
     """Write a static index to `out`, replacing an index that is there in one step.
 
@@ -74,7 +75,7 @@ def build_site(
     make_folder(out.parent)
     with (
         locked(out.with_name(f".{out.name}.index"), note),
-        published(sources.others, transfer=transfer, cache_dir=cache_dir) as others,
+        published(sources.others, transfer=transfer, cache_dir=cache_dir, progress=progress) as others,
     ):
         return _build(sources, others, out, cache_dir)
 

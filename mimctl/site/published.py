@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,8 @@ from mimctl.transfer import (
 MAX_WHEEL_BYTES = 4 << 30
 MAX_WEIGHTS_BYTES = 16 << 30
 MAX_CONFIG_BYTES = 4 << 20
+FileProgress = Callable[[str, int, int | None], None]
+"""Called with the name of a file, its bytes done and its bytes in all."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -45,18 +47,27 @@ class Published:
     toolboxes: Mapping[str, Mapping[str, Any]]
     zoos: tuple[Zoo, ...]
     client: IndexClient
+    progress: FileProgress | None
 
     def fetch(self, file: IndexFile) -> Path:
         """Return a wheel as a file of this machine; one from the network is verified and kept in the cache.
 
         Raises IntegrityError[hash-mismatch | length-mismatch] and what `transfer.download` raises.
         """
-        return self.client.fetch(file) if is_remote(file.url) else local_path(file.url)
+        if not is_remote(file.url):
+            return local_path(file.url)
+        tell = self.progress
+        report = None if tell is None else (lambda done, total: tell(file.filename, done, total))
+        return self.client.fetch(file, progress=report)
 
 
 @contextmanager
 def published(
-    addresses: Sequence[str], *, transfer: TransferSettings | None, cache_dir: Path | None
+    addresses: Sequence[str],
+    *,
+    transfer: TransferSettings | None,
+    cache_dir: Path | None,
+    progress: FileProgress | None = None,
 ) -> Iterator[list[Published]]:
     """Read the indexes at `addresses` (folders or URLs); what is fetched lies in `cache_dir`, else for a while only.
 
@@ -65,10 +76,11 @@ def published(
     """
     with tempfile.TemporaryDirectory(prefix="mimctl-index-") as passing:
         place = cache_dir or Path(passing)
-        yield [_read(address, transfer or TransferSettings(), place) for address in dict.fromkeys(addresses)]
+        settings = transfer or TransferSettings()
+        yield [_read(address, settings, place, progress) for address in dict.fromkeys(addresses)]
 
 
-def _read(address: str, transfer: TransferSettings, cache_dir: Path) -> Published:
+def _read(address: str, transfer: TransferSettings, cache_dir: Path, progress: FileProgress | None) -> Published:
     client = IndexClient([address], transfer, cache_dir)
     index = client.load()
     shown = redact(client.addresses[0])
@@ -93,6 +105,7 @@ def _read(address: str, transfer: TransferSettings, cache_dir: Path) -> Publishe
         toolboxes=toolboxes,
         zoos=tuple(zoo for zoo in zoos if zoo.num_models),
         client=client,
+        progress=progress,
     )
 
 
