@@ -1,6 +1,7 @@
-// What the deformable convolutions of CPU and CUDA share: sizes, checks, geometry, and the matrix products.
+// Deformable convolution (Dai et al., "Deformable Convolutional Networks", 2017, and Zhu et al., "Deformable ConvNets
+// v2", 2019): all but the loops over samples, which are another matter on CPU and CUDA.
 //
-// Both gather the samples into rows, one row a place of the output, and multiply the rows with the weight. Images,
+// The samples are gathered into columns, one row a place of the output, and the rows multiplied with the weight. Images,
 // weight and output have their channels last in memory, so that the channels of a sample lie side by side; a row holds
 // the groups of the weight one after the other, in a group the taps of the kernel, at a tap the channels of the group.
 // Rows are made a part at a time, so that their memory has a bound that does not grow with the images.
@@ -9,8 +10,10 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "checks.h"
@@ -42,11 +45,22 @@ struct SamplingPoint {
   MIMCTL_HOST_DEVICE T weight(int corner) const {
     return (corner < 2 ? 1 - below : below) * (corner % 2 == 0 ? 1 - right : right);
   }
+
+  // What lies at the point, and how it grows downwards and to the right, from what the corners hold.
+  MIMCTL_HOST_DEVICE T value(const T* corners) const {
+    return (weight(0) * corners[0] + weight(1) * corners[1]) + (weight(2) * corners[2] + weight(3) * corners[3]);
+  }
+  MIMCTL_HOST_DEVICE T slope_y(const T* corners) const {
+    return (corners[2] - corners[0]) * (1 - right) + (corners[3] - corners[1]) * right;
+  }
+  MIMCTL_HOST_DEVICE T slope_x(const T* corners) const {
+    return (corners[1] - corners[0]) * (1 - below) + (corners[3] - corners[2]) * below;
+  }
 };
 
-// A point on the border pixels' far side, one pixel out or more, has no pixels around it; nor has NaN.
+// A point one pixel or more outside the image has no pixels around it; nor has NaN.
 template <typename T>
-MIMCTL_HOST_DEVICE SamplingPoint<T> sample_at(const DeformConv& conv, T y, T x) {
+MIMCTL_HOST_DEVICE SamplingPoint<T> sampling_point(const DeformConv& conv, T y, T x) {
   if (!(y > -1 && x > -1 && y < static_cast<T>(conv.height) && x < static_cast<T>(conv.width))) {
     return {{-1, -1, -1, -1}, 0, 0};
   }
@@ -63,7 +77,7 @@ MIMCTL_HOST_DEVICE SamplingPoint<T> sample_at(const DeformConv& conv, T y, T x) 
 // What deforms one tap of one deform group at one place of the output.
 template <typename T>
 struct Deformation {
-  SamplingPoint<T> sample;
+  SamplingPoint<T> point;
   T mask;
 };
 
@@ -74,8 +88,8 @@ MIMCTL_HOST_DEVICE Deformation<T> deformation_at(const DeformConv& conv, const T
   const int64_t plane = (image * conv.deform_groups + deform_group) * conv.taps() + tap;
   const int64_t y = place / conv.out_w * conv.stride_h - conv.padding_h + tap / conv.kernel_w * conv.dilation_h;
   const int64_t x = place % conv.out_w * conv.stride_w - conv.padding_w + tap % conv.kernel_w * conv.dilation_w;
-  return {sample_at(conv, static_cast<T>(y) + offset[2 * plane * places + place],
-                    static_cast<T>(x) + offset[(2 * plane + 1) * places + place]),
+  return {sampling_point(conv, static_cast<T>(y) + offset[2 * plane * places + place],
+                         static_cast<T>(x) + offset[(2 * plane + 1) * places + place]),
           mask == nullptr ? T{1} : mask[plane * places + place]};
 }
 
@@ -165,15 +179,9 @@ inline Tensor as_channels_last(const Tensor& tensor, ScalarType type) {
                                    torch::headeronly::MemoryFormat::ChannelsLast);
 }
 
-inline Tensor empty_channels_last(const Tensor& like, ScalarType type, std::vector<int64_t> sizes) {
+inline Tensor empty_channels_last(const Tensor& like, ScalarType type, const std::vector<int64_t>& sizes) {
   return torch::stable::empty(sizes, type, std::nullopt, like.device(), std::nullopt,
                               torch::headeronly::MemoryFormat::ChannelsLast);
-}
-
-// How many rows of columns are made at a time.
-inline int64_t rows_at_a_time(const DeformConv& conv, ScalarType type, int64_t bytes) {
-  const int64_t numbers = bytes / (type == ScalarType::Double ? 8 : is_half(type) ? 2 : 4);
-  return std::min(conv.rows(), std::max<int64_t>(1, numbers / std::max<int64_t>(conv.row_size(), 1)));
 }
 
 // A view of one matrix for each group.
@@ -212,6 +220,144 @@ inline void multiply(const Tensor& first, const Tensor& second, const Tensor& ou
                                     torch::stable::detail::from(out)};
   STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION));
   torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Forward and backward
+
+// The arguments, laid out for the loops.
+struct DeformConvInputs {
+  DeformConv conv;
+  ScalarType type, sum_type;  // of images, weight and columns; of offsets, mask, and what is summed up number by number
+  Tensor input, offset, mask, weight;
+  bool has_mask;
+  int64_t num_at_a_time;  // rows
+
+  DeformConvInputs(const DeformConv& checked, const Tensor& in, const Tensor& offsets,
+                   const std::optional<Tensor>& masks, const Tensor& weights, ScalarType stored, int64_t bytes)
+      : conv(checked),
+        type(stored),
+        sum_type(compute_type(stored)),
+        input(as_channels_last(in, type)),
+        offset(as_contiguous(offsets, sum_type)),
+        weight(as_channels_last(weights, type)),
+        has_mask(masks.has_value()) {
+    if (has_mask) {
+      mask = as_contiguous(*masks, sum_type);
+    }
+    const int64_t row_bytes = std::max<int64_t>(conv.row_size(), 1) * static_cast<int64_t>(input.element_size());
+    num_at_a_time = std::min(conv.rows(), std::max<int64_t>(1, bytes / row_bytes));
+  }
+
+  Tensor new_columns() const { return torch::stable::new_empty(input, {num_at_a_time, conv.row_size()}, type); }
+
+  // Call `each(first, end)` for one part of the rows after the other.
+  template <typename Each>
+  void for_each_part(const Each& each) const {
+    for (int64_t first = 0; first < conv.rows(); first += num_at_a_time) {
+      each(first, std::min(conv.rows(), first + num_at_a_time));
+    }
+  }
+};
+
+// The gradients that are wanted, of the type that is summed in; those of input and weight have their channels last.
+struct DeformConvGradients {
+  std::optional<Tensor> input, offset, mask, weight;
+
+  DeformConvGradients(const DeformConvInputs& in, int64_t wanted) {
+    const DeformConv& conv = in.conv;
+    if (wanted & 1) {
+      input = empty_channels_last(in.input, in.sum_type, {conv.batch, conv.channels, conv.height, conv.width});
+      torch::stable::zero_(*input);
+    }
+    if (wanted & 2) {
+      offset = torch::stable::empty_like(in.offset);
+    }
+    if (wanted & 4 && in.has_mask) {
+      mask = torch::stable::empty_like(in.mask);
+    }
+    if (wanted & 8) {
+      weight = empty_channels_last(in.input, in.sum_type,
+                                   {conv.out_channels, conv.group_size(), conv.kernel_h, conv.kernel_w});
+      torch::stable::zero_(*weight);
+    }
+  }
+};
+
+template <typename T>
+T* data_of(const std::optional<Tensor>& tensor) {
+  return tensor ? tensor->mutable_data_ptr<T>() : nullptr;
+}
+
+// `Loops` is made of the input, once all arguments are checked, and has
+//   kBytesAtATime                                 of columns
+//   stored_type(type)                             that images, weight and columns have for an input of `type`
+//   gather(in, first, end, columns)               fill the rows first … end
+//   differentiate(in, grad_columns, first, end, gradients)   what these rows give to input, offset and mask
+//   add(part, sum)                                number by number
+template <typename Loops>
+Tensor deform_conv2d_forward(const Tensor& input, const Tensor& offset, const std::optional<Tensor>& mask,
+                             const Tensor& weight, const std::vector<int64_t>& stride,
+                             const std::vector<int64_t>& padding, const std::vector<int64_t>& dilation, int64_t groups,
+                             int64_t deform_groups) {
+  const DeformConv conv = check_deform_conv("deform_conv2d", input, offset, mask, weight, stride, padding, dilation,
+                                            groups, deform_groups);
+  const Loops loops(input);
+  const DeformConvInputs in(conv, input, offset, mask, weight, Loops::stored_type(input.scalar_type()),
+                            Loops::kBytesAtATime);
+  const Tensor out = empty_channels_last(input, in.type, {conv.batch, conv.out_channels, conv.out_h, conv.out_w});
+  const Tensor columns = in.new_columns(), weights = weight_of(conv).transposed().of(in.weight, groups, 0);
+  in.for_each_part([&](int64_t first, int64_t end) {
+    loops.gather(in, first, end, columns);
+    multiply(columns_of(conv, end - first).of(columns, groups, 0), weights,
+             output_of(conv, end - first).of(out, groups, first * conv.out_channels));
+  });
+  return as_contiguous(out, input.scalar_type());
+}
+
+// The sum over the parts of (gradient of the output)^T x columns.
+template <typename Loops>
+void differentiate_weight(const Loops& loops, const DeformConvInputs& in, const Tensor& above, const Tensor& columns,
+                          const Tensor& grad_weight) {
+  const DeformConv& conv = in.conv;
+  const Tensor part = torch::stable::new_empty(in.weight, {grad_weight.numel()}, in.type);
+  in.for_each_part([&](int64_t first, int64_t end) {
+    loops.gather(in, first, end, columns);
+    multiply(output_of(conv, end - first).transposed().of(above, conv.groups, first * conv.out_channels),
+             columns_of(conv, end - first).of(columns, conv.groups, 0), weight_of(conv).of(part, conv.groups, 0));
+    loops.add(part, grad_weight);
+  });
+}
+
+template <typename Loops>
+std::tuple<Tensor, Tensor, Tensor, Tensor> deform_conv2d_backward(
+    const Tensor& grad, const Tensor& input, const Tensor& offset, const std::optional<Tensor>& mask,
+    const Tensor& weight, const std::vector<int64_t>& stride, const std::vector<int64_t>& padding,
+    const std::vector<int64_t>& dilation, int64_t groups, int64_t deform_groups, int64_t wanted) {
+  const DeformConv conv = check_deform_conv("deform_conv2d", input, offset, mask, weight, stride, padding, dilation,
+                                            groups, deform_groups);
+  check_deform_conv_grad("deform_conv2d", grad, conv, input);
+  const Loops loops(input);
+  const DeformConvInputs in(conv, input, offset, mask, weight, Loops::stored_type(input.scalar_type()),
+                            Loops::kBytesAtATime);
+  const Tensor above = as_channels_last(grad, in.type), columns = in.new_columns();
+  const DeformConvGradients gradients(in, wanted);
+  if (gradients.weight) {
+    differentiate_weight(loops, in, above, columns, *gradients.weight);
+  }
+  if (gradients.input || gradients.offset || gradients.mask) {
+    const Tensor weights = weight_of(conv).of(in.weight, groups, 0);
+    in.for_each_part([&](int64_t first, int64_t end) {
+      multiply(output_of(conv, end - first).of(above, groups, first * conv.out_channels), weights,
+               columns_of(conv, end - first).of(columns, groups, 0));
+      loops.differentiate(in, columns, first, end, gradients);
+    });
+  }
+  const auto result = [&](const std::optional<Tensor>& gradient, const Tensor& like) {
+    return gradient ? as_contiguous(*gradient, like.scalar_type()) : torch::stable::new_empty(like, {0});
+  };
+  return {result(gradients.input, input), result(gradients.offset, offset),
+          result(gradients.mask, mask ? *mask : offset), result(gradients.weight, weight)};
 }
 
 }  // namespace mimctl_ops

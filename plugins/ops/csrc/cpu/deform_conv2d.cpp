@@ -1,5 +1,4 @@
-// Deformable convolution on the CPU (Dai et al., "Deformable Convolutional Networks", 2017, and Zhu et al.,
-// "Deformable ConvNets v2", 2019), forward and backward.
+// Deformable convolution on the CPU: the loops over samples.
 //
 // The channels of a pixel lie side by side, so that a sample costs its geometry once and then runs over the channels
 // in vector code. Each thread owns what it writes: rows of the columns, offsets of its places, and in the gradient of
@@ -12,10 +11,8 @@
 namespace mimctl_ops {
 namespace {
 
-constexpr const char* kOp = "deform_conv2d";
-constexpr int64_t kBytesAtATime = int64_t{4} << 20;  // of columns: what a core's share of the cache holds
-constexpr int64_t kGrain = 16384;                    // numbers of columns a thread takes at least
-constexpr int64_t kBlock = 8;                        // channels that no two threads share
+constexpr int64_t kGrain = 16384;  // numbers of columns a thread takes at least
+constexpr int64_t kBlock = 8;      // channels that no two threads share
 
 #define MIMCTL_INLINE inline __attribute__((always_inline))
 
@@ -29,11 +26,11 @@ template <typename T>
 struct Arguments {
   DeformConv conv;
   const T *input, *offset, *mask;  // mask may be null
-  const T* zeros;                  // as many as channels: what a corner outside the image holds
+  std::vector<T> zeros;            // as many as channels: what a corner outside the image holds
 
-  MIMCTL_INLINE const T* corner(const SamplingPoint<T>& sample, int k, int64_t image, int64_t channel) const {
-    const int64_t pixel = image * conv.height * conv.width + sample.at[k];
-    return sample.at[k] < 0 ? zeros : input + pixel * conv.channels + channel;
+  MIMCTL_INLINE const T* corner(const SamplingPoint<T>& point, int k, int64_t image, int64_t channel) const {
+    const int64_t pixel = image * conv.height * conv.width + point.at[k];
+    return point.at[k] < 0 ? zeros.data() : input + pixel * conv.channels + channel;
   }
 
   // Call `each(run)` for the channels begin..end of one deform group.
@@ -61,13 +58,13 @@ MIMCTL_INLINE void gather(const Arguments<T>& in, int64_t first, int64_t begin, 
       for (int64_t tap = 0; tap < taps; ++tap) {
         const auto at = deformation_at(conv, in.offset, in.mask, row, deform_group, tap);
         const int64_t image = row / conv.places();
-        const T w0 = at.mask * at.sample.weight(0), w1 = at.mask * at.sample.weight(1);
-        const T w2 = at.mask * at.sample.weight(2), w3 = at.mask * at.sample.weight(3);
+        const T w0 = at.mask * at.point.weight(0), w1 = at.mask * at.point.weight(1);
+        const T w2 = at.mask * at.point.weight(2), w3 = at.mask * at.point.weight(3);
         in.for_each_run(deform_group, 0, conv.channels, [&](const Run& run) __attribute__((always_inline)) {
-          const T* c0 = in.corner(at.sample, 0, image, run.channel);
-          const T* c1 = in.corner(at.sample, 1, image, run.channel);
-          const T* c2 = in.corner(at.sample, 2, image, run.channel);
-          const T* c3 = in.corner(at.sample, 3, image, run.channel);
+          const T* c0 = in.corner(at.point, 0, image, run.channel);
+          const T* c1 = in.corner(at.point, 1, image, run.channel);
+          const T* c2 = in.corner(at.point, 2, image, run.channel);
+          const T* c3 = in.corner(at.point, 3, image, run.channel);
           T* __restrict__ out = to_row + run.column + tap * group_size;
           for (int64_t i = 0; i < run.length; ++i) {
             out[i] = (w0 * c0[i] + w1 * c1[i]) + (w2 * c2[i] + w3 * c3[i]);
@@ -113,25 +110,22 @@ MIMCTL_INLINE void differentiate(const Arguments<T>& in, const T* grad_columns, 
     const int64_t image = row / places, place = row % places;
     for (int64_t deform_group = 0; deform_group < conv.deform_groups; ++deform_group) {
       for (int64_t tap = 0; tap < taps; ++tap) {
-        const auto [sample, mask] = deformation_at(conv, in.offset, in.mask, row, deform_group, tap);
+        const auto [point, mask] = deformation_at(conv, in.offset, in.mask, row, deform_group, tap);
         T sums[4] = {};
         in.for_each_run(deform_group, 0, conv.channels, [&](const Run& run) __attribute__((always_inline)) {
           const T* corners[4];
           for (int k = 0; k < 4; ++k) {
-            corners[k] = in.corner(sample, k, image, run.channel);
+            corners[k] = in.corner(point, k, image, run.channel);
           }
           add_products(from_row + run.column + tap * group_size, corners, run.length, sums);
         });
         const int64_t plane = (image * conv.deform_groups + deform_group) * taps + tap;
         if (grad_offset != nullptr) {
-          const T below = sample.below, right = sample.right;
-          grad_offset[2 * plane * places + place] = mask * ((sums[2] - sums[0]) * (1 - right) + (sums[3] - sums[1]) * right);
-          grad_offset[(2 * plane + 1) * places + place] =
-              mask * ((sums[1] - sums[0]) * (1 - below) + (sums[3] - sums[2]) * below);
+          grad_offset[2 * plane * places + place] = mask * point.slope_y(sums);
+          grad_offset[(2 * plane + 1) * places + place] = mask * point.slope_x(sums);
         }
         if (grad_mask != nullptr) {
-          grad_mask[plane * places + place] = (sample.weight(0) * sums[0] + sample.weight(1) * sums[1]) +
-                                              (sample.weight(2) * sums[2] + sample.weight(3) * sums[3]);
+          grad_mask[plane * places + place] = point.value(sums);
         }
       }
     }
@@ -153,11 +147,11 @@ MIMCTL_INLINE void scatter(const Arguments<T>& in, const T* grad_columns, int64_
         in.for_each_run(deform_group, from, to, [&](const Run& run) __attribute__((always_inline)) {
           const T* __restrict__ grad = from_row + run.column + tap * group_size;
           for (int k = 0; k < 4; ++k) {
-            if (at.sample.at[k] < 0) {
+            if (at.point.at[k] < 0) {
               continue;
             }
-            const T weight = at.mask * at.sample.weight(k);
-            T* __restrict__ out = grad_input + (pixels + at.sample.at[k]) * conv.channels + run.channel;
+            const T weight = at.mask * at.point.weight(k);
+            T* __restrict__ out = grad_input + (pixels + at.point.at[k]) * conv.channels + run.channel;
             for (int64_t i = 0; i < run.length; ++i) {
               out[i] += weight * grad[i];
             }
@@ -184,111 +178,32 @@ MIMCTL_DEFINE_LOOPS(float)
 MIMCTL_DEFINE_LOOPS(double)
 #undef MIMCTL_DEFINE_LOOPS
 
-// The arguments in the type that is computed in, laid out for the loops.
-struct Prepared {
-  DeformConv conv;
-  ScalarType type;
-  Tensor input, offset, mask, weight, zeros;
-  bool has_mask;
-  int64_t num_at_a_time;
+template <typename T>
+Arguments<T> arguments_of(const DeformConvInputs& in) {
+  return {in.conv, in.input.const_data_ptr<T>(), in.offset.const_data_ptr<T>(),
+          in.has_mask ? in.mask.const_data_ptr<T>() : nullptr, std::vector<T>(in.conv.channels)};
+}
 
-  Prepared(const DeformConv& checked, const Tensor& in, const Tensor& offsets, const std::optional<Tensor>& masks,
-           const Tensor& weights)
-      : conv(checked),
-        type(compute_type(in.scalar_type())),
-        input(as_channels_last(in, type)),
-        offset(as_contiguous(offsets, type)),
-        weight(as_channels_last(weights, type)),
-        zeros(torch::stable::new_zeros(input, {conv.channels}, type)),
-        has_mask(masks.has_value()),
-        num_at_a_time(rows_at_a_time(conv, type, kBytesAtATime)) {
-    if (has_mask) {
-      mask = as_contiguous(*masks, type);
-    }
-  }
-
-  template <typename T>
-  Arguments<T> arguments() const {
-    return {conv, input.const_data_ptr<T>(), offset.const_data_ptr<T>(),
-            has_mask ? mask.const_data_ptr<T>() : nullptr, zeros.const_data_ptr<T>()};
-  }
-
-  Tensor new_columns() const { return torch::stable::new_empty(input, {num_at_a_time, conv.row_size()}, type); }
-  int64_t grain() const { return std::max<int64_t>(1, kGrain / std::max<int64_t>(conv.row_size(), 1)); }
-
-  // Call `each(first, end)` for one part of the rows after the other.
-  template <typename Each>
-  void for_each_part(const Each& each) const {
-    for (int64_t first = 0; first < conv.rows(); first += num_at_a_time) {
-      each(first, std::min(conv.rows(), first + num_at_a_time));
-    }
-  }
-};
+int64_t grain_of(const DeformConv& conv) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(conv.row_size(), 1)); }
 
 template <typename T>
-void gather_part(const Prepared& in, int64_t first, int64_t end, const Tensor& columns) {
-  const auto arguments = in.arguments<T>();
+void gather_part(const DeformConvInputs& in, int64_t first, int64_t end, const Tensor& columns) {
+  const auto arguments = arguments_of<T>(in);
   T* data = columns.mutable_data_ptr<T>();
-  torch::stable::parallel_for(first, end, in.grain(), [&](int64_t begin, int64_t stop) {
+  torch::stable::parallel_for(first, end, grain_of(in.conv), [&](int64_t begin, int64_t stop) {
     gather_rows(arguments, first, begin, stop, data);
   });
 }
 
-Tensor forward(const Tensor& input, const Tensor& offset, const std::optional<Tensor>& mask, const Tensor& weight,
-               const std::vector<int64_t>& stride, const std::vector<int64_t>& padding,
-               const std::vector<int64_t>& dilation, int64_t groups, int64_t deform_groups) {
-  const DeformConv conv =
-      check_deform_conv(kOp, input, offset, mask, weight, stride, padding, dilation, groups, deform_groups);
-  const Prepared in(conv, input, offset, mask, weight);
-  const Tensor out = empty_channels_last(input, in.type, {conv.batch, conv.out_channels, conv.out_h, conv.out_w});
-  const Tensor columns = in.new_columns();
-  const Tensor weights = weight_of(conv).transposed().of(in.weight, groups, 0);
-  in.for_each_part([&](int64_t first, int64_t end) {
-    with_compute_type(in.type, [&](auto zero) { gather_part<decltype(zero)>(in, first, end, columns); });
-    multiply(columns_of(conv, end - first).of(columns, groups, 0), weights,
-             output_of(conv, end - first).of(out, groups, first * conv.out_channels));
-  });
-  return as_contiguous(out, input.scalar_type());
-}
-
-// The gradients; what is not wanted is undefined.
-struct Gradients {
-  std::optional<Tensor> input, offset, mask, weight;
-
-  Gradients(const Prepared& in, int64_t wanted) {
-    const DeformConv& conv = in.conv;
-    if (wanted & 1) {
-      input = empty_channels_last(in.input, in.type, {conv.batch, conv.channels, conv.height, conv.width});
-      torch::stable::zero_(*input);
-    }
-    if (wanted & 2) {
-      offset = torch::stable::empty_like(in.offset);
-    }
-    if (wanted & 4 && in.has_mask) {
-      mask = torch::stable::empty_like(in.mask);
-    }
-    if (wanted & 8) {
-      weight = empty_channels_last(in.input, in.type,
-                                   {conv.out_channels, conv.group_size(), conv.kernel_h, conv.kernel_w});
-    }
-  }
-};
-
 template <typename T>
-T* data_of(const std::optional<Tensor>& tensor) {
-  return tensor ? tensor->mutable_data_ptr<T>() : nullptr;
-}
-
-// The gradients of input, offset and mask, from that of the columns `first` to `end`.
-template <typename T>
-void differentiate_part(const Prepared& in, const Tensor& grad_columns, int64_t first, int64_t end,
-                        const Gradients& gradients) {
-  const auto arguments = in.arguments<T>();
+void differentiate_part(const DeformConvInputs& in, const Tensor& grad_columns, int64_t first, int64_t end,
+                        const DeformConvGradients& gradients) {
+  const auto arguments = arguments_of<T>(in);
   const DeformConv& conv = in.conv;
   const T* above = grad_columns.const_data_ptr<T>();
   T *grad_offset = data_of<T>(gradients.offset), *grad_mask = data_of<T>(gradients.mask);
   if (grad_offset != nullptr || grad_mask != nullptr) {
-    torch::stable::parallel_for(first, end, in.grain(), [&](int64_t begin, int64_t stop) {
+    torch::stable::parallel_for(first, end, grain_of(conv), [&](int64_t begin, int64_t stop) {
       differentiate_rows(arguments, above, first, begin, stop, grad_offset, grad_mask);
     });
   }
@@ -302,71 +217,43 @@ void differentiate_part(const Prepared& in, const Tensor& grad_columns, int64_t 
   }
 }
 
-template <typename T>
-void add(const Tensor& part, const Tensor& sum) {
-  const T* from = part.const_data_ptr<T>();
-  T* to = sum.mutable_data_ptr<T>();
-  torch::stable::parallel_for(0, part.numel(), kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      to[i] += from[i];
-    }
-  });
-}
+struct CpuLoops {
+  static constexpr int64_t kBytesAtATime = int64_t{8} << 20;
 
-// The gradient of the weight: the sum over the parts of (gradient of the output)^T x columns.
-void differentiate_weight(const Prepared& in, const Tensor& above, const Tensor& columns, Tensor& grad_weight) {
-  const DeformConv& conv = in.conv;
-  torch::stable::zero_(grad_weight);
-  const Tensor part = torch::stable::empty_like(grad_weight);
-  in.for_each_part([&](int64_t first, int64_t end) {
-    with_compute_type(in.type, [&](auto zero) {
-      using T = decltype(zero);
-      gather_part<T>(in, first, end, columns);
-      multiply(output_of(conv, end - first).transposed().of(above, conv.groups, first * conv.out_channels),
-               columns_of(conv, end - first).of(columns, conv.groups, 0), weight_of(conv).of(part, conv.groups, 0));
-      add<T>(part, grad_weight);
-    });
-  });
-}
+  explicit CpuLoops(const Tensor&) {}
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> backward(const Tensor& grad, const Tensor& input, const Tensor& offset,
-                                                    const std::optional<Tensor>& mask, const Tensor& weight,
-                                                    const std::vector<int64_t>& stride,
-                                                    const std::vector<int64_t>& padding,
-                                                    const std::vector<int64_t>& dilation, int64_t groups,
-                                                    int64_t deform_groups, int64_t wanted) {
-  const DeformConv conv =
-      check_deform_conv(kOp, input, offset, mask, weight, stride, padding, dilation, groups, deform_groups);
-  check_deform_conv_grad(kOp, grad, conv, input);
-  const Prepared in(conv, input, offset, mask, weight);
-  const Tensor above = as_channels_last(grad, in.type);
-  const Tensor columns = in.new_columns();
-  Gradients gradients(in, wanted);
-  if (gradients.weight) {
-    differentiate_weight(in, above, columns, *gradients.weight);
+  static ScalarType stored_type(ScalarType type) { return compute_type(type); }
+
+  void gather(const DeformConvInputs& in, int64_t first, int64_t end, const Tensor& columns) const {
+    with_compute_type(in.type, [&](auto zero) { gather_part<decltype(zero)>(in, first, end, columns); });
   }
-  if (gradients.input || gradients.offset || gradients.mask) {
-    const Tensor weights = weight_of(conv).of(in.weight, groups, 0);
-    in.for_each_part([&](int64_t first, int64_t end) {
-      multiply(output_of(conv, end - first).of(above, groups, first * conv.out_channels), weights,
-               columns_of(conv, end - first).of(columns, groups, 0));
-      with_compute_type(in.type, [&](auto zero) {
-        differentiate_part<decltype(zero)>(in, columns, first, end, gradients);
+
+  void differentiate(const DeformConvInputs& in, const Tensor& grad_columns, int64_t first, int64_t end,
+                     const DeformConvGradients& gradients) const {
+    with_compute_type(in.type, [&](auto zero) {
+      differentiate_part<decltype(zero)>(in, grad_columns, first, end, gradients);
+    });
+  }
+
+  void add(const Tensor& part, const Tensor& sum) const {
+    with_compute_type(part.scalar_type(), [&](auto zero) {
+      using T = decltype(zero);
+      const T* from = part.const_data_ptr<T>();
+      T* to = sum.mutable_data_ptr<T>();
+      torch::stable::parallel_for(0, part.numel(), kGrain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          to[i] += from[i];
+        }
       });
     });
   }
-  const auto result = [&](const std::optional<Tensor>& gradient, const Tensor& like) {
-    return gradient ? as_contiguous(*gradient, like.scalar_type()) : torch::stable::new_empty(like, {0});
-  };
-  return {result(gradients.input, input), result(gradients.offset, offset),
-          result(gradients.mask, mask ? *mask : offset), result(gradients.weight, weight)};
-}
+};
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(mimctl_ops, CPU, library) {
-  library.impl("deform_conv2d", TORCH_BOX(&forward));
-  library.impl("deform_conv2d_backward", TORCH_BOX(&backward));
+  library.impl("deform_conv2d", TORCH_BOX(&deform_conv2d_forward<CpuLoops>));
+  library.impl("deform_conv2d_backward", TORCH_BOX(&deform_conv2d_backward<CpuLoops>));
 }
 
 }  // namespace mimctl_ops

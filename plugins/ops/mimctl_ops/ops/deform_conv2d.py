@@ -178,11 +178,29 @@ class _DeformConv(nn.Module):
         nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         return conv
 
+
+class _WithConvOffset(_DeformConv):
+    """A module whose offsets come from a convolution of its own."""
+
+    _version = 2
+    conv_offset: nn.Conv2d
+
+    def upgrade_state_dict(self, state_dict: dict[str, Any], prefix: str) -> None:
+        """Rename `<name>_offset.*`, a neighbour of this module in old checkpoints, to `<name>.conv_offset.*`.
+
+        `state_dict` is that of the whole model, in which this module's keys begin with `prefix`, "<name>.".
+        """
+        for parameter in ("weight", "bias"):
+            old, new = f"{prefix[:-1]}_offset.{parameter}", f"{prefix}conv_offset.{parameter}"
+            if new not in state_dict and old in state_dict:
+                state_dict[new] = state_dict.pop(old)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
     ) -> None:
-        if hasattr(self, "conv_offset"):
-            _rename_old_offsets(state_dict, prefix, local_metadata)
+        # torch shows a module its own keys only, other loaders show it all.
+        if (local_metadata.get("version") or 1) < 2:
+            self.upgrade_state_dict(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
 
@@ -238,10 +256,8 @@ class DeformConv2d(_DeformConv):
         )
 
 
-class DeformConv2dPack(DeformConv2d):
+class DeformConv2dPack(DeformConv2d, _WithConvOffset):
     """`DeformConv2d` whose offsets come from a convolution of the same input, `conv_offset`; called with `x` alone."""
-
-    _version = 2
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -300,13 +316,11 @@ class ModulatedDeformConv2d(_DeformConv):
         )
 
 
-class ModulatedDeformConv2dPack(ModulatedDeformConv2d):
+class ModulatedDeformConv2dPack(ModulatedDeformConv2d, _WithConvOffset):
     """`ModulatedDeformConv2d` whose offsets and mask come from a convolution of the same input; called with `x` alone.
 
     Of the channels of `conv_offset`, the first two thirds are the offsets, the last one goes through a sigmoid.
     """
-
-    _version = 2
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -324,16 +338,6 @@ class ModulatedDeformConv2dPack(ModulatedDeformConv2d):
         deformation = self.conv_offset(x)
         num_offsets = deformation.shape[1] // 3 * 2
         return super().forward(x, deformation[:, :num_offsets], deformation[:, num_offsets:].sigmoid())
-
-
-def _rename_old_offsets(state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
-    """Rename `<name>_offset.weight` of old checkpoints, where it was a neighbour, to `<name>.conv_offset.weight`."""
-    if (local_metadata.get("version") or 1) >= 2:
-        return
-    for parameter in ("weight", "bias"):
-        old, new = f"{prefix[:-1]}_offset.{parameter}", f"{prefix}conv_offset.{parameter}"
-        if new not in state_dict and old in state_dict:
-            state_dict[new] = state_dict.pop(old)
 
 
 def _convolve(
@@ -418,11 +422,17 @@ def _check_sizes(
             raise ValueError(f"{op}: input must not be smaller than the dilated kernel, but is {tuple(size)}")
         out_size.append(room // stride + 1)
     num_samples = deform_groups * kernel[0] * kernel[1]
-    for dim, expected in enumerate((batch, 2 * num_samples, *out_size)):
-        check_size(op, "offset", offset, "(B, 2 * deform_groups * kh * kw, H', W')", dim=dim, size=expected)
+    shape = "(B, 2 * deform_groups * kh * kw, H', W')"
+    _check_shape(op, "offset", offset, shape, (batch, 2 * num_samples, *out_size))
     if mask is not None:
-        for dim, expected in enumerate((batch, num_samples, *out_size)):
-            check_size(op, "mask", mask, "(B, deform_groups * kh * kw, H', W')", dim=dim, size=expected)
+        _check_shape(op, "mask", mask, "(B, deform_groups * kh * kw, H', W')", (batch, num_samples, *out_size))
+
+
+def _check_shape(op: str, name: str, tensor: Tensor, shape: str, sizes: tuple[int, ...]) -> None:
+    if not torch.compiler.is_compiling() and tensor.shape == sizes:
+        return
+    for dim, size in enumerate(sizes):
+        check_size(op, name, tensor, shape, dim=dim, size=size)
 
 
 def _reference(
@@ -458,9 +468,10 @@ def _reference(
         found = F.embedding_bag(index.view(-1, 4), table, mode="sum", per_sample_weights=shares.view(-1, 4))
         found = found.view(batch, deform_groups, num_places, channels // deform_groups).transpose(1, 2)
         samples = found.reshape(batch * num_places, groups, channels // groups).transpose(0, 1)
-        total = total + samples @ weights[..., tap].transpose(1, 2)
+        with torch.autocast(input.device.type, enabled=False):
+            total = total + samples @ weights[..., tap].transpose(1, 2)
     result = total.transpose(0, 1).reshape(batch, num_places, out_channels).transpose(1, 2)
-    return result.reshape(batch, out_channels, out_h, out_w).to(input.dtype)
+    return result.reshape(batch, out_channels, out_h, out_w).contiguous().to(input.dtype)
 
 
 def _corners(y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
