@@ -148,12 +148,16 @@ def load_state_dict(
 ) -> LoadReport:
     """Load what fits and report the rest; `strict` raises MimctlError[weights-mismatch] where anything is left.
 
-    Keys may carry DDP's `module.`; with `prefix` only keys that start with it are taken, without it.
+    Keys may carry DDP's `module.`; with `prefix` only keys that start with it are taken, without it. A module with a
+    method `upgrade_state_dict(state_dict, prefix)` may first rename what old checkpoints call otherwise.
     """
     source = {key.removeprefix("module."): value for key, value in state_dict.items() if isinstance(value, Tensor)}
     if prefix:
         stem = prefix.rstrip(".") + "."
         source = {key.removeprefix(stem): value for key, value in source.items() if key.startswith(stem)}
+    for name, module in model.named_modules():
+        if callable(upgrade := getattr(module, "upgrade_state_dict", None)):
+            upgrade(source, f"{name}." if name else "")
     own = model.state_dict()
     fitting: dict[str, Tensor] = {}
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []

@@ -222,6 +222,18 @@ def test_prefix_takes_one_part_of_a_model() -> None:
     assert model.weight.item() == 3.0
 
 
+def test_modules_may_rename_what_old_checkpoints_call_otherwise() -> None:
+    class Renamed(nn.Linear):
+        def upgrade_state_dict(self, state_dict: dict[str, Any], prefix: str) -> None:
+            if f"{prefix[:-1]}_kernel" in state_dict:
+                state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix[:-1]}_kernel")
+
+    model = nn.ModuleDict({"head": Renamed(3, 2, bias=False)})
+    weights = {"module.head_kernel": torch.arange(6.0).reshape(2, 3)}
+    assert load_state_dict(model, weights, strict=True).loaded == ("head.weight",)
+    assert torch.equal(model["head"].weight, weights["module.head_kernel"])
+
+
 def test_latest_whole_checkpoint_is_found(tmp_path: Path) -> None:
     assert find_latest(tmp_path) is None
     first = save_checkpoint(CONTENT, tmp_path / "epoch_1.pth")
