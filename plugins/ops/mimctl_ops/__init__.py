@@ -24,6 +24,9 @@ from mimctl_ops.ops.ms_deform_attn import (
 )
 from mimctl_ops.ops.nms import nms
 from mimctl_ops.ops.nms_rotated import nms_rotated
+from mimctl_ops.ops.point_sample import SimpleRoIAlign, point_sample, rel_roi_point_to_rel_img_point
+from mimctl_ops.ops.roi_align import RoIAlign, roi_align
+from mimctl_ops.ops.roi_align_rotated import RoIAlignRotated, roi_align_rotated
 from mimctl_ops.ops.sigmoid_focal_loss import SigmoidFocalLoss, sigmoid_focal_loss
 from mimctl_ops.ops.soft_nms import soft_nms
 from mimctl_ops.registration import OpsTierWarning
@@ -37,7 +40,10 @@ __all__ = [
     "MultiScaleDeformableAttnFunction",
     "OpsLoadError",
     "OpsTierWarning",
+    "RoIAlign",
+    "RoIAlignRotated",
     "SigmoidFocalLoss",
+    "SimpleRoIAlign",
     "Status",
     "batched_nms",
     "box_iou_rotated",
@@ -47,7 +53,11 @@ __all__ = [
     "multi_scale_deformable_attn_pytorch",
     "nms",
     "nms_rotated",
+    "point_sample",
     "reference",
+    "rel_roi_point_to_rel_img_point",
+    "roi_align",
+    "roi_align_rotated",
     "sigmoid_focal_loss",
     "soft_nms",
     "status",
