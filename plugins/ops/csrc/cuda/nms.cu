@@ -10,17 +10,15 @@ namespace {
 
 constexpr const char* kOp = "nms";
 
-// Boxes and labels are those of the caller; `order` leads from a place in falling order to a row.
+// Boxes and labels are in order of falling score.
 template <typename T>
 struct Suppresses {
   const T* boxes;
   const int64_t* labels;  // or null
-  const int64_t* order;
   T threshold;
 
   __device__ bool operator()(int64_t i, int64_t j) const {
-    const int64_t a = order[i], b = order[j];
-    return (labels == nullptr || labels[a] == labels[b]) && upright_iou(boxes + 4 * a, boxes + 4 * b) > threshold;
+    return (labels == nullptr || labels[i] == labels[j]) && upright_iou(boxes + 4 * i, boxes + 4 * j) > threshold;
   }
 };
 
@@ -28,13 +26,12 @@ Tensor nms_cuda(const Tensor& boxes, const Tensor& scores, double iou_threshold,
   check_scored_boxes(kOp, "boxes", boxes, 4, scores, labels);
   const OnDeviceOf device(boxes);
   const auto type = compute_type(boxes.scalar_type());
-  const Tensor box_data = as_contiguous(boxes, type);
   const Tensor order = sort_falling(as_contiguous(scores, compute_type(scores.scalar_type()))).second;
-  const Labels label_data(labels);
+  const Tensor sorted = select_rows(as_contiguous(boxes, type), order);
+  const Labels sorted_labels(labels ? std::optional<Tensor>(select_rows(*labels, order)) : std::nullopt);
   return with_compute_type(type, [&](auto zero) {
     using T = decltype(zero);
-    const Suppresses<T> suppresses{box_data.const_data_ptr<T>(), label_data.data(), order.const_data_ptr<int64_t>(),
-                                   static_cast<T>(iou_threshold)};
+    const Suppresses<T> suppresses{sorted.const_data_ptr<T>(), sorted_labels.data(), static_cast<T>(iou_threshold)};
     return suppress(kOp, order, suppresses, device.stream);
   });
 }

@@ -10,20 +10,15 @@ namespace {
 
 constexpr const char* kOp = "nms_rotated";
 
-// Boxes and labels are in the caller's order; `order` leads from a place in falling order to a row.
+// Boxes and labels are in order of falling score.
 struct Suppresses {
   const RotatedBox* boxes;
   const int64_t* labels;  // or null
-  const int64_t* order;
   double threshold;
 
   __device__ bool operator()(int64_t i, int64_t j) const {
-    const int64_t a = order[i], b = order[j];
-    return (labels == nullptr || labels[a] == labels[b]) && overlap(boxes[a], boxes[b]) > threshold;
-  }
-
-  static __device__ double overlap(const RotatedBox& a, const RotatedBox& b) {
-    return may_overlap(a, b) ? rotated_overlap(a, b, false) : 0.0;
+    return (labels == nullptr || labels[i] == labels[j]) && may_overlap(boxes[i], boxes[j]) &&
+           rotated_overlap(boxes[i], boxes[j], false) > threshold;
   }
 };
 
@@ -31,11 +26,10 @@ Tensor nms_rotated(const Tensor& dets, const Tensor& scores, double iou_threshol
                    const std::optional<Tensor>& labels) {
   check_scored_boxes(kOp, "dets", dets, 5, scores, labels);
   const OnDeviceOf device(dets);
-  const RotatedBoxes boxes(kOp, dets, device.stream);
   const Tensor order = sort_falling(as_contiguous(scores, compute_type(scores.scalar_type()))).second;
-  const Labels label_data(labels);
-  const Suppresses suppresses{boxes.data(), label_data.data(), order.const_data_ptr<int64_t>(),
-                              std::max(iou_threshold, 0.0)};  // boxes apart never suppress each other
+  const RotatedBoxes sorted(kOp, select_rows(dets, order), device.stream);
+  const Labels sorted_labels(labels ? std::optional<Tensor>(select_rows(*labels, order)) : std::nullopt);
+  const Suppresses suppresses{sorted.data(), sorted_labels.data(), std::max(iou_threshold, 0.0)};
   return suppress(kOp, order, suppresses, device.stream);
 }
 

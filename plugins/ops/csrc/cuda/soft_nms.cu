@@ -78,13 +78,6 @@ __global__ void __launch_bounds__(kSoftThreads)
   }
 }
 
-Tensor select_rows(const Tensor& rows, const Tensor& index) {
-  using torch::stable::detail::from;
-  std::array<StableIValue, 3> stack{from(rows), from(int64_t{0}), from(index)};
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::index_select", "", stack.data(), TORCH_ABI_VERSION));
-  return torch::stable::detail::to<Tensor>(stack[0]);
-}
-
 std::tuple<Tensor, Tensor> soft_nms(const Tensor& boxes, const Tensor& scores, const std::optional<Tensor>& labels,
                                     double iou_threshold, double sigma, double min_score, int64_t method) {
   check_soft_nms(boxes, scores, labels, sigma, method);

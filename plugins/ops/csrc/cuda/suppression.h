@@ -23,6 +23,14 @@ inline std::pair<Tensor, Tensor> sort_falling(const Tensor& scores) {
   return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
+// Return rows of a tensor in another order.
+inline Tensor select_rows(const Tensor& rows, const Tensor& index) {
+  using torch::stable::detail::from;
+  std::array<StableIValue, 3> stack{from(rows), from(int64_t{0}), from(index)};
+  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::index_select", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
 // Return the number that lies at `device_number`, once the stream has come to it.
 inline int64_t read_number(const char* op, const Tensor& device_number, cudaStream_t stream) {
   int64_t number = 0;
@@ -96,8 +104,8 @@ static __global__ void settle(int64_t first, int64_t num_rows, int64_t num_words
   }
 }
 
-// Return the rows that are kept; `order` has all rows by falling score, and `suppresses(i, j)` is asked about places in
-// it with i < j.
+// Return the rows that are kept. `order` has all rows by falling score; `suppresses(i, j)` is asked about places in it,
+// i < j.
 template <typename Suppresses>
 Tensor suppress(const char* op, const Tensor& order, const Suppresses& suppresses, cudaStream_t stream) {
   const int64_t count = order.size(0), all_words = (count + 63) / 64;
