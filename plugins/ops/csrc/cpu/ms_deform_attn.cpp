@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "clones.h"
+#include "vectors.h"
 
 namespace mimctl_ops {
 namespace {
@@ -19,36 +20,6 @@ namespace {
 constexpr const char* kOp = "ms_deform_attn";
 constexpr int64_t kGrain = 1024;  // samples a thread takes at least
 constexpr int64_t kVectors = 4;   // that are summed up in registers at once
-
-// 32 bytes of numbers; the compiler makes of it what the machine has. Loose ones may lie anywhere in memory.
-template <typename T>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  typedef float Type __attribute__((vector_size(32)));
-  typedef float Loose __attribute__((vector_size(32), aligned(4), may_alias));
-};
-template <>
-struct VectorOf<double> {
-  typedef double Type __attribute__((vector_size(32)));
-  typedef double Loose __attribute__((vector_size(32), aligned(8), may_alias));
-};
-template <typename T>
-using Vector = typename VectorOf<T>::Type;
-template <typename T>
-using Loose = typename VectorOf<T>::Loose;
-template <typename T>
-constexpr int64_t kWidth = 32 / sizeof(T);
-
-template <typename T>
-inline __attribute__((always_inline)) const Loose<T>& vector_at(const T* numbers) {
-  return *reinterpret_cast<const Loose<T>*>(numbers);
-}
-
-template <typename T>
-inline __attribute__((always_inline)) Loose<T>& vector_at(T* numbers) {
-  return *reinterpret_cast<Loose<T>*>(numbers);
-}
 
 // Tensors of one call, contiguous. Row i of `value` and `grad_value` is key i / heads, head i % heads.
 template <typename T>

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "atomic_add.h"
 #include "launch.h"
 
 namespace mimctl_ops {
@@ -110,7 +111,7 @@ __global__ void differentiate(Arguments<T> in, Gradients<Compute<T>> grads) {
               const C above = grads.output[row * n.num_channels + c];
               products[corner] += above * static_cast<C>(in.value[offset + c]);
               if (grads.value != nullptr) {
-                atomicAdd(grads.value + offset + c, share * above);
+                atomic_add(grads.value + offset + c, share * above);
               }
             }
           }
