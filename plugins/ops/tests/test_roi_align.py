@@ -90,7 +90,7 @@ def test_other_strides_give_the_same() -> None:
 
 @pytest.mark.parametrize("num_channels", [1, 40])
 def test_results_do_not_depend_on_the_number_of_threads(num_channels: int) -> None:
-    input, rois = features(2, num_channels, 30, 40).requires_grad_(), boxes(200, 2, 30, 40)
+    input, rois = features(2, num_channels, 30, 40).requires_grad_(), boxes(60, 2, 30, 40)
     before, found = torch.get_num_threads(), []
     try:
         for num in (1, 2):
@@ -208,7 +208,7 @@ def test_module_is_the_function() -> None:
 
 @pytest.mark.parametrize("pool_mode", ["avg", "max"])
 def test_gradients_pass_finite_differences(pool_mode: str) -> None:
-    input, rois = features(2, 2, 5, 6, dtype=torch.float64), boxes(7, 2, 5, 6, torch.float64)
+    input, rois = features(2, 1, 4, 5, dtype=torch.float64), boxes(6, 2, 4, 5, torch.float64)
     for ratio in (0, 2):
         check_gradients(lambda x, r=ratio: roi_align(x, rois, 2, 0.5, r, pool_mode), input.requires_grad_())  # type: ignore[misc,arg-type]
 
@@ -281,7 +281,7 @@ numbers = st.one_of(
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_numbers_give_a_result_and_never_a_crash(data: st.DataObject) -> None:
     size = [data.draw(st.integers(1, 2)), data.draw(st.integers(0, 2)), *data.draw(st.tuples(*[st.integers(0, 9)] * 2))]
     num = data.draw(st.integers(0, 4))
@@ -305,7 +305,7 @@ def test_any_numbers_give_a_result_and_never_a_crash(data: st.DataObject) -> Non
 
 @pytest.mark.skipif(not IS_COMPILED, reason="about the compiled kernel")
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_raw_operator_refuses_what_it_cannot_do_without_a_crash(data: st.DataObject) -> None:
     shapes = [
         data.draw(st.lists(st.integers(0, 5), min_size=low, max_size=high)) for low, high in ((3, 5), (1, 3), (3, 5))

@@ -102,18 +102,16 @@ def pool(
 ) -> Tensor:
     """Return (K, C, *output_size): the mean or the maximum of the samples of each bin."""
     features = input.to(compute_type(input.dtype))
-    pooled = [_pool_one(features, rois, k, output_size, sampling_ratio, is_max) for k in range(len(rois.image))]
-    # Zeros that autograd can follow also where there is no region.
-    result = torch.stack(pooled) if pooled else features[:0].sum() + features.new_zeros(0, input.shape[1], *output_size)
-    return result.to(input.dtype)
+    # Zeros that autograd can follow also where nothing is sampled.
+    zeros = features[:0].sum() + features.new_zeros(len(rois.image), features.shape[1], *output_size)
+    pooled = [_pool_one(features, rois, k, zeros[k], sampling_ratio, is_max) for k in range(len(zeros))]
+    return (torch.stack(pooled) if pooled else zeros).to(input.dtype)
 
 
-def _pool_one(
-    features: Tensor, rois: Rois, k: int, output_size: tuple[int, int], sampling_ratio: int, is_max: bool
-) -> Tensor:
+def _pool_one(features: Tensor, rois: Rois, k: int, zeros: Tensor, sampling_ratio: int, is_max: bool) -> Tensor:
     height, width = features.shape[2:]
+    output_size = zeros.shape[1], zeros.shape[2]
     image = int(rois.image[k])
-    zeros = features.new_zeros(features.shape[1], *output_size)
     if image < 0 or height * width == 0:
         return zeros
     bins = [rois.size[axis][k] / output_size[axis] for axis in (0, 1)]
