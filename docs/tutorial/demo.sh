@@ -15,8 +15,9 @@ say mimctl index build --wheels demo/wheels --out demo/index
 export MIMCTL_INDEX_URL="$clone/demo/index"
 
 cd demo
-say mimctl install det --yes
-say mimctl install det --yes
+# --torch cpu: the demo trains on the CPU, also where there is a GPU; its index has no operators for one.
+say mimctl install det --yes --torch cpu
+say mimctl install det --yes --torch cpu
 say mimctl download det --config rtmdet_nano --dest zoo
 say python -m pip install --quiet --disable-pip-version-check scikit-learn
 say python "$here/make_digits.py" data/digits
