@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from mimctl.errors import MimctlError, NetworkError, UsageError
 from mimctl.index.cache import DocumentCache
-from mimctl.index.model import Index, IndexFile, Toolbox, bad_index, parse_index, parse_toolboxes
+from mimctl.index.model import Index, IndexFile, Toolbox, TorchVersions, bad_index, parse_index, parse_toolboxes
 from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_remote, redact
 
 
@@ -46,16 +46,20 @@ class IndexClient:
         if not self.addresses:
             raise no_index()
         files: list[IndexFile] = []
-        torch_verified: str | None = None
+        torch = TorchVersions()
         for address in self.addresses:
             data = self._document(address, "index.json")
             if data is None:
                 raise _not_an_index(address)
-            more, verified = parse_index(data, address=redact(address))
+            more, versions = parse_index(data, address=redact(address))
             files.extend(_located(file, address) for file in more)
-            torch_verified = torch_verified or verified
+            torch = torch if torch.verified else versions
         return Index(
-            addresses=self.addresses, files=tuple(files), torch_verified=torch_verified, toolboxes=self.toolboxes()
+            addresses=self.addresses,
+            files=tuple(files),
+            torch_verified=torch.verified,
+            torch_default=torch.default,
+            toolboxes=self.toolboxes(),
         )
 
     def toolboxes(self) -> dict[str, Toolbox]:

@@ -82,6 +82,16 @@ class Toolbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TorchVersions:
+    """What the wheels matrix behind an index says of torch."""
+
+    verified: str | None = None
+    """The newest that it verifies."""
+    default: str | None = None
+    """What an installation brings where there is none; the newest verified one where the index does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
     """All that was read from the given indexes, the first address first."""
 
@@ -89,6 +99,8 @@ class Index:
     files: tuple[IndexFile, ...] = ()
     torch_verified: str | None = None
     """Newest torch that the wheels matrix of the first index that says so verifies."""
+    torch_default: str | None = None
+    """What that index brings where there is no torch."""
     toolboxes: Mapping[str, Toolbox] = field(default_factory=dict)
 
     def project(self, name: str) -> tuple[IndexFile, ...]:
@@ -102,8 +114,8 @@ class Index:
         return frozenset(file.project for file in self.files)
 
 
-def parse_index(data: object, *, address: str) -> tuple[tuple[IndexFile, ...], str | None]:
-    """Return the files and the verified torch of one `index.json`.
+def parse_index(data: object, *, address: str) -> tuple[tuple[IndexFile, ...], TorchVersions]:
+    """Return the files of one `index.json`, and what it says of torch.
 
     Raises MimctlError[bad-index] where it is not as documented, [index-version] where its schema is another one.
     """
@@ -111,8 +123,8 @@ def parse_index(data: object, *, address: str) -> tuple[tuple[IndexFile, ...], s
     _check_schema(top, address)
     files = tuple(_file(each, address) for each in _take(top, "files", list, address))
     torch = top.get("torch")
-    verified = torch.get("verified") if isinstance(torch, dict) else None
-    return files, verified if isinstance(verified, str) else None
+    said = {key: value for key, value in torch.items() if isinstance(value, str)} if isinstance(torch, dict) else {}
+    return files, TorchVersions(verified=said.get("verified"), default=said.get("default"))
 
 
 def parse_toolboxes(data: object, *, address: str) -> dict[str, Toolbox]:

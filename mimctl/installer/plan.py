@@ -261,7 +261,7 @@ def _verified(index: Index, options: InstallOptions) -> str:
             code="bad-index",
             hints=["name a version: `--torch 2.13.0`", "or build the index again with `--matrix wheels-matrix.yaml`"],
         )
-    return index.torch_verified
+    return index.torch_default or index.torch_verified
 
 
 def _with_torch(env: Environment, build: TorchBuild | None) -> Environment:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError
+from mimctl.index.model import TorchVersions
 from mimctl.site.entry import Entry, in_order, parse_entries
 from mimctl.site.known import recall, remember
 from mimctl.site.layout import check_out, make_folder, read_site, unlisted, write_index, write_zoos
@@ -80,13 +81,21 @@ def build_site(
         return _build(sources, others, out, cache_dir)
 
 
+def _torch(sources: SiteSources, others: Sequence[Published]) -> TorchVersions:
+    """Return what the matrix says of torch, else what the first index that says something does."""
+    if sources.matrix:
+        matrix = read_matrix(sources.matrix)
+        if matrix.verified_torch:
+            return TorchVersions(verified=matrix.verified_torch, default=matrix.default_torch)
+    return next((other.torch for other in others if other.torch.verified), TorchVersions())
+
+
 def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_dir: Path | None) -> SiteReport:
     found = find_wheels(sources.wheels)
     boxes = {name: box for other in reversed(others) for name, box in other.toolboxes.items()}
     boxes |= read_toolboxes(sources.toolboxes) if sources.toolboxes else {}
     zoos = merge_zoos(read_zoos(sources.zoo) if sources.zoo else [], others)
-    verified = read_matrix(sources.matrix).verified_torch if sources.matrix else None
-    verified = verified or next((other.torch_verified for other in others if other.torch_verified), None)
+    torch = _torch(sources, others)
     num_models = {zoo.plugin: zoo.num_models for zoo in zoos}
     with replacing(out) as root:
         promised = _promised(out)
@@ -102,7 +111,7 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
         compiled = frozenset(each.project for each in entries if not each.is_pure)
         for path in found.sdists:
             check_sdist(path, compiled)
-        write_index(root, entries, torch_verified=verified, toolboxes=boxes, num_models=num_models)
+        write_index(root, entries, torch=torch, toolboxes=boxes, num_models=num_models)
         write_zoos(root, zoos)
     remember(cache_dir, out, [each.filename for each in entries], shelf.sources)
     return SiteReport(
@@ -110,7 +119,7 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
         files=tuple(each.filename for each in entries),
         toolboxes=tuple(sorted(boxes)),
         models=num_models,
-        torch_verified=verified,
+        torch_verified=torch.verified,
         yanked=tuple(each.filename for each in entries if each.yanked is not None),
         left_out=found.sdists,
         unlisted=tuple(unlisted(entries)),

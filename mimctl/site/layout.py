@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import mimctl
 from mimctl.errors import UsageError
+from mimctl.index.model import TorchVersions
 from mimctl.site import pages
 from mimctl.site.entry import Entry
 from mimctl.site.sources import Zoo
@@ -59,14 +61,14 @@ def write_index(
     root: Path,
     entries: Sequence[Entry],
     *,
-    torch_verified: str | None,
+    torch: TorchVersions,
     toolboxes: Mapping[str, Mapping[str, Any]],
     num_models: Mapping[str, int],
 ) -> None:
     """Write all that depends on the entries: index.json, toolboxes.json, the pages for pip, uv and people."""
     head = {"schema_version": SCHEMA_VERSION, "generator": f"{_GENERATOR} {mimctl.__version__}"}
     files = [entry.to_dict() for entry in entries]
-    document = {**head, "files": files, "torch": {"verified": torch_verified}}
+    document = {**head, "files": files, "torch": asdict(torch)}
     write(root / "index.json", pages.to_json(document, many="files"))
     write(root / "toolboxes.json", pages.to_json({**head, "toolboxes": toolboxes}))
     write(root / "index.html", pages.start_page(toolboxes=toolboxes, files=entries, zoos=num_models))

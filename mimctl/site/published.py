@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from mimctl.errors import ConfigError
 from mimctl.index.client import IndexClient
-from mimctl.index.model import IndexFile, bad_index
+from mimctl.index.model import IndexFile, TorchVersions, bad_index
 from mimctl.site.entry import check_filename
 from mimctl.site.sources import ZOO_FILES, Zoo
 from mimctl.transfer import (
@@ -43,7 +43,7 @@ class Published:
     shown: str
     """Its address without secrets."""
     files: tuple[IndexFile, ...]
-    torch_verified: str | None
+    torch: TorchVersions
     toolboxes: Mapping[str, Mapping[str, Any]]
     zoos: tuple[Zoo, ...]
     client: IndexClient
@@ -101,7 +101,7 @@ def _read(address: str, transfer: TransferSettings, cache_dir: Path, progress: F
     return Published(
         shown=shown,
         files=index.files,
-        torch_verified=index.torch_verified,
+        torch=TorchVersions(verified=index.torch_verified, default=index.torch_default),
         toolboxes=toolboxes,
         zoos=tuple(zoo for zoo in zoos if zoo.num_models),
         client=client,

@@ -63,11 +63,11 @@ def yank(
             entries |= {name: replace(entries[name], yanked=text) for name in changed}
             with replacing(site) as root:
                 link_tree(site, root)
-                _, verified = parse_index(_json(site / "index.json"), address=str(site))
+                _, torch = parse_index(_json(site / "index.json"), address=str(site))
                 write_index(
                     root,
                     list(entries.values()),
-                    torch_verified=verified,
+                    torch=torch,
                     toolboxes=_json(site / "toolboxes.json")["toolboxes"],
                     num_models={path.stem: len(_json(path)["models"]) for path in sorted(site.glob("zoo/*.json"))},
                 )

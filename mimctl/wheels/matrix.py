@@ -86,11 +86,17 @@ class Matrix:
     path: Path
     builds: tuple[BuildCell, ...]
     verifies: tuple[VerifyCell, ...]
+    chosen_torch: str | None = None
 
     @property
     def verified_torch(self) -> str | None:
         """The newest torch that any verify cell names."""
         return max((cell.torch for cell in self.verifies), key=_release, default=None)
+
+    @property
+    def default_torch(self) -> str | None:
+        """The torch that an installation brings where there is none: the one that the file names, else the newest."""
+        return self.chosen_torch or self.verified_torch
 
     def select_verifies(self, names: Sequence[str]) -> tuple[VerifyCell, ...]:
         """Return the verify cells with these names, or of builds of these names; all where none is given.
@@ -176,7 +182,12 @@ class _Reader:
     text: str
 
     def matrix(self, data: object) -> Matrix:
-        top = self.table(data, "the file", {"schema_version", "projects", "builds", "verify"}, {"projects", "builds"})
+        top = self.table(
+            data,
+            "the file",
+            {"schema_version", "projects", "builds", "verify", "default_torch"},
+            {"projects", "builds"},
+        )
         if top.get("schema_version") != SCHEMA_VERSION:
             self.fail(f"schema_version is {top.get('schema_version')!r}, this mimctl reads {SCHEMA_VERSION}", "schema")
         projects = self.strings(top["projects"], "projects")
@@ -193,7 +204,10 @@ class _Reader:
         for name in verify_names:
             if verify_names.count(name) > 1:
                 self.fail(f"two verify entries make the cell `{name}`", "verify")
-        return Matrix(path=self.path, builds=builds, verifies=verifies)
+        chosen = self.text_of(top["default_torch"], "default_torch", "the file") if "default_torch" in top else None
+        if chosen is not None and chosen not in {cell.torch for cell in verifies}:
+            self.fail(f"`default_torch` is {chosen}, which no verify entry names", "default_torch")
+        return Matrix(path=self.path, builds=builds, verifies=verifies, chosen_torch=chosen)
 
     def build(self, item: object, projects: Mapping[str, str]) -> BuildCell:
         allowed = set(BuildCell.__dataclass_fields__) - {"source"}

@@ -90,7 +90,7 @@ def test_a_folder_is_an_index_however_it_is_written(tmp_path, form):
     site = write(tmp_path / "my site", files=[entry()])
     reader = client(tmp_path, form.format(site))
     index = reader.load()
-    assert index.torch_verified == "2.13.0"
+    assert (index.torch_verified, index.torch_default) == ("2.13.0", None)
     assert reader.fetch(index.files[0]).read_bytes() == b"wheel"
 
 

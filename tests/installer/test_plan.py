@@ -315,6 +315,12 @@ def test_torch_is_not_wanted_where_nothing_needs_it(env):
     assert plan(env(), "mimctl").torch is None
 
 
+def test_the_torch_that_the_index_chooses_comes_before_the_newest_verified_one(env):
+    made = plan(env(), "det", index=replace(INDEX, torch_default="2.12.0"))
+    assert made.torch is not None
+    assert made.torch.version.startswith("2.12.0")
+
+
 def test_an_index_without_a_verified_torch_says_what_to_type(env):
     with pytest.raises(MimctlError) as caught:
         plan(env(), "det", index=replace(INDEX, torch_verified=None))

@@ -79,7 +79,7 @@ def test_index_json_holds_every_wheel_with_its_facts(wheels: Path, tmp_path: Pat
     report = build(wheels=[wheels], out=tmp_path / "site", matrix=ROOT / "wheels-matrix.yaml")
     index = read(tmp_path / "site/index.json")
     assert index["schema_version"] == 1
-    assert index["torch"] == {"verified": report.torch_verified}
+    assert index["torch"] == {"verified": report.torch_verified, "default": "2.13.0"}
     files = {entry["filename"]: entry for entry in index["files"]}
     assert sorted(files) == sorted(path.name for path in wheels.iterdir())
     fat = files["mimctl_ops-0.1.0-py3-none-manylinux_2_34_x86_64.whl"]

@@ -70,7 +70,10 @@ def test_what_is_not_said_is_plain_and_unproved(tmp_path: Path) -> None:
 
 
 def test_newest_verified_torch_is_compared_as_a_version(tmp_path: Path) -> None:
-    assert read_matrix(write(tmp_path, GOOD)).verified_torch == "2.10.0"
+    matrix = read_matrix(write(tmp_path, GOOD))
+    assert (matrix.verified_torch, matrix.default_torch) == ("2.10.0", "2.10.0")
+    older = read_matrix(write(tmp_path, GOOD.replace("builds:", 'default_torch: "2.6.0"\nbuilds:', 1)))
+    assert (older.verified_torch, older.default_torch) == ("2.10.0", "2.6.0")
 
 
 def test_github_matrix_is_one_line_of_json_with_include_only(tmp_path: Path) -> None:
@@ -123,6 +126,7 @@ def test_names_select_verify_cells_and_those_of_a_build(tmp_path: Path) -> None:
         ("runner: gpu}", "}", "lacks `runner`", None),
         ("name: pure", "name: cu13", "two builds are named `cu13`", 4),
         ("name: pure", "name: ../x", "no name for a build", 16),
+        ("builds:", 'default_torch: "2.99.0"\nbuilds:', "`default_torch` is 2.99.0, which no verify entry names", 3),
         ("builds:", "builds: {}\nother:", "unknown key `other`", 4),
         ("runner: gpu}", "runner: gpu, proof: maybe}", "`proof` of `cu13` is `maybe`", None),
         ("backend: python,", "backend: python, labels: [A],", "`labels` of `pure` has `A`", None),
@@ -157,6 +161,7 @@ def test_no_yaml_and_no_file_are_clear_errors(tmp_path: Path) -> None:
 def test_the_project_s_own_matrix_names_what_exists() -> None:
     matrix = read_matrix(ROOT / "wheels-matrix.yaml")
     assert matrix.verified_torch == "2.15.0"
+    assert matrix.default_torch == "2.13.0"
     for cell in matrix.builds:
         assert (cell.source / "pyproject.toml").is_file()
     ops = json.loads((ROOT / "plugins/ops/mimctl_ops/build.json").read_text(encoding="utf-8"))
