@@ -3,6 +3,7 @@
 // The channels of a pixel lie side by side, and so do they in the columns. A few neighbouring threads, at most a warp,
 // share a sample: its geometry is computed once, and neighbouring threads take neighbouring channels.
 #include "../deform_conv2d.h"
+#include "atomic_add.h"
 #include "launch.h"
 
 namespace mimctl_ops {
@@ -77,7 +78,7 @@ __global__ void scatter(Arguments<T> in, const T* __restrict__ grad_columns, Com
       const C grad = mask * static_cast<C>(grad_columns[column_of(conv, sample, channel)]);
       for (int k = 0; k < 4; ++k) {
         if (point.at[k] >= 0) {
-          atomicAdd(grad_input + pixel_of(conv, sample, point.at[k]) + channel, point.weight(k) * grad);
+          atomic_add(grad_input + pixel_of(conv, sample, point.at[k]) + channel, point.weight(k) * grad);
         }
       }
     }

@@ -59,9 +59,9 @@ __global__ void mark_pairs(int64_t count, int64_t first, int64_t num_rows, int64
 }
 
 // Settle the rows of one block in their order: append those that survive to `kept`, and mark what they suppress.
-static __global__ void settle(int64_t first, int64_t num_rows, int64_t num_words,
-                              const unsigned long long* __restrict__ mask, const int64_t* __restrict__ order,
-                              unsigned long long* removed, int64_t* kept, int64_t* num_kept) {
+static __global__ void __launch_bounds__(kSettleThreads)
+    settle(int64_t first, int64_t num_rows, int64_t num_words, const unsigned long long* __restrict__ mask,
+           const int64_t* __restrict__ order, unsigned long long* removed, int64_t* kept, int64_t* num_kept) {
   __shared__ unsigned long long within[64];  // what each of 64 rows suppresses among them
   __shared__ unsigned long long survivors;
   const int64_t thread = threadIdx.x;
