@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mimctl.environment.model import Environment, Target
     from mimctl.index.client import IndexClient
     from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
+    from mimctl.installer.recovery import Repair
+    from mimctl.installer.transaction import Unfinished
     from mimctl.launch.dataset import DatasetReport
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
     from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
@@ -77,6 +79,36 @@ def doctor(*, settings: Settings | None = None) -> Report:
     from mimctl.checkup import check_up
 
     return check_up(settings or settings_module.load(), environ=os.environ, folder=Path.cwd())
+
+
+def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> Repair | None:
+    """Bring the target back to what it was before an installation that was killed; None where none was.
+
+    What others have installed since stays. Raises MimctlError[killed-install] where something cannot be brought back,
+    [environment-locked] where it may still go on elsewhere.
+    """
+    from mimctl.installer.prepare import check_writable
+    from mimctl.installer.recovery import repair as bring_back
+
+    facts = env(settings=settings)
+    check_writable(facts)
+    return bring_back(facts, watch.note if watch else (lambda _line: None))
+
+
+def find_unfinished(*, settings: Settings | None = None) -> Unfinished | None:
+    """Return the installation into the target that was killed and not repaired; None where none was, or one goes on.
+
+    Looks at a few names only, and starts no interpreter.
+    """
+    from mimctl.environment.target import site_folders
+
+    folders = site_folders(find_target(settings or settings_module.load()))
+    if not any((folder.parent / ".mimctl-transaction").is_dir() for folder in folders):
+        return None
+    from mimctl.installer.transaction import find_unfinished as find
+
+    found = find(folders)
+    return None if found is None or found.is_alive else found
 
 
 def list_package(*, settings: Settings | None = None) -> Listing:

@@ -9,6 +9,7 @@ from mimctl.checkup.model import Check, Facts
 from mimctl.environment.model import Environment, Fact, Torch, release_of
 from mimctl.errors import MimctlError
 from mimctl.installer.plan import CV2_NAMES, OPENCV
+from mimctl.installer.transaction import repair_command
 from mimctl.plugin.discover import BrokenPlugin
 from mimctl.selection.choose import newer_than_verified, public_version
 from mimctl.selection.torch_build import MIN_DRIVERS, TorchBuild, choose_torch
@@ -270,17 +271,25 @@ def hidden_packages(facts: Facts) -> Check | None:
 
 def killed_install(facts: Facts) -> Check | None:
     """No installation was killed half-way."""
-    if not facts.undo_folders or facts.is_being_changed:
+    left = facts.unfinished
+    if isinstance(left, MimctlError):
+        return Check(
+            name="killed-install",
+            status="fail",
+            summary=left.message,
+            code=left.code,
+            causes=left.causes,
+            hints=left.hints,
+        )
+    if left is None or left.is_alive:
         return None
-    names = " ".join(str(folder) for folder in facts.undo_folders)
-    toolbox = next((each.name for each in facts.plugins), "det")
     return Check(
         name="killed-install",
-        status="warn",
-        summary="an installation was killed and could not undo its changes",
+        status="fail",
+        summary="an installation was killed half-way",
         code="killed-install",
-        causes=tuple(f"it left {folder}" for folder in facts.undo_folders),
-        hints=(f"finish it: `mimctl install {toolbox}`", f"then remove what it left: `rm -r {names}`"),
+        causes=(f"`{left.what}` by {left.owner}", f"its journal is {left.journal}"),
+        hints=(f"bring the environment back to what it was: `{repair_command(facts.env)}`",),
     )
 
 

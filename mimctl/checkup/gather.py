@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mimctl.checkup.model import Facts, OpsAnswer
-from mimctl.environment.detect import child_environ
+from mimctl.checkup.model import Facts
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.index.model import Index
-from mimctl.installer.exclusive import is_being_changed
 from mimctl.installer.names import is_own
-from mimctl.installer.transaction import undo_folders
+from mimctl.installer.operators import ask_ops
+from mimctl.installer.transaction import Unfinished, find_unfinished
 from mimctl.installer.verify import missing_requirements
 from mimctl.plugin.discover import discover, find_package
 from mimctl.settings import Settings
 from mimctl.transfer import TransferSettings
 
-_IMPORT_TIMEOUT_S = 120
-"""Importing torch takes a second, from a cold network file system a minute."""
 _INDEX_TIMEOUT_S = 5.0
 _VERSION = re.compile(r"""^__version__\s*(?::[^=\n]*)?=\s*["']([^"'\n]+)["']""", re.MULTILINE)
 
@@ -45,46 +39,8 @@ def gather(env: Environment, settings: Settings, *, environ: Mapping[str, str], 
         index_problem=index_problem,
         ops=ask_ops(env, environ) if env.ops.value is not None and env.torch.value is not None else None,
         hidden=tuple(hidden_packages(env, own, folder)),
-        undo_folders=undo_folders(env),
-        is_being_changed=is_being_changed(env),
+        unfinished=_unfinished(env),
     )
-
-
-def ask_ops(env: Environment, environ: Mapping[str, str], *, timeout_s: float = _IMPORT_TIMEOUT_S) -> OpsAnswer:
-    """Return what `python -m mimctl_ops` of the target says; it imports torch and loads the compiled library."""
-    python = env.target.python
-    try:
-        answer = subprocess.run(
-            [str(python), "-P", "-m", "mimctl_ops"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-            cwd=python.parent,
-            env=child_environ(environ),
-        )
-    except subprocess.TimeoutExpired:
-        return OpsAnswer(problem=f"`{python} -m mimctl_ops` gave no answer within {timeout_s:g} s")
-    except OSError as err:
-        return OpsAnswer(problem=f"`{python}` cannot be started: {err}")
-    if answer.returncode != 0:
-        return OpsAnswer(problem=_last_words(answer))
-    try:
-        status = json.loads(answer.stdout[answer.stdout.index("{") :])
-    except ValueError:
-        return OpsAnswer(problem="`python -m mimctl_ops` printed no JSON")
-    return OpsAnswer(status=status)
-
-
-def _last_words(answer: subprocess.CompletedProcess[str]) -> str:
-    if answer.returncode < 0:
-        names = {each.value: each.name for each in signal.Signals}
-        return f"loading it ended the process with {names.get(-answer.returncode, f'signal {-answer.returncode}')}"
-    last = answer.stderr.strip().splitlines()[-1:] or [f"it exited {answer.returncode} and said nothing"]
-    return last[0]
 
 
 def read_index(settings: Settings) -> tuple[Index | None, MimctlError | None]:
@@ -116,6 +72,13 @@ def importable_mimctl(env: Environment) -> str | None:
             return found[1]
     installed = env.distributions.get("mimctl")
     return installed.version if installed else None
+
+
+def _unfinished(env: Environment) -> Unfinished | MimctlError | None:
+    try:
+        return find_unfinished([env.paths.purelib])
+    except MimctlError as err:
+        return err
 
 
 def _unmet(env: Environment, own: Sequence[str]) -> tuple[str, ...]:

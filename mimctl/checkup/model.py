@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,8 @@ from typing import Literal
 from mimctl.environment.model import Environment, Target
 from mimctl.errors import MimctlError
 from mimctl.index.model import Index
+from mimctl.installer.operators import OpsAnswer
+from mimctl.installer.transaction import Unfinished
 from mimctl.plugin.discover import BrokenPlugin, Plugin
 
 Status = Literal["ok", "warn", "fail"]
@@ -41,14 +42,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpsAnswer:
-    """What the target's own `python -m mimctl_ops` said: its status as JSON data, or why there is none."""
-
-    status: Mapping[str, object] | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that the checks look at."""
 
@@ -67,7 +60,5 @@ class Facts:
     """None where there is no torch or no mimctl-ops to ask."""
     hidden: tuple[tuple[str, Path, Path], ...] = ()
     """(module, what hides it, what is hidden)."""
-    undo_folders: tuple[Path, ...] = ()
-    """What installations keep while they go on, and leave behind when they are killed."""
-    is_being_changed: bool = False
-    """Whether an installation goes on just now."""
+    unfinished: Unfinished | MimctlError | None = None
+    """The installation that goes on or was killed, or why its journal cannot be read."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from mimctl.checkup.checks import installer_call
-from mimctl.checkup.model import Check, Facts, OpsAnswer
+from mimctl.checkup.model import Check, Facts
 from mimctl.environment.model import Environment, Ops
 from mimctl.index.model import IndexFile
+from mimctl.installer.operators import OPS_PROJECT, OpsAnswer
 from mimctl.selection.choose import choose, refusal
 from mimctl.selection.installed import builds_to_choose_from, is_installed, why_unfit
 from mimctl.transfer import redact
-
-_PROJECT = "mimctl-ops"
 
 
 def operators(facts: Facts) -> Check | None:
@@ -45,7 +44,7 @@ def operators(facts: Facts) -> Check | None:
 
 def _absent(facts: Facts) -> Check | None:
     env, better = facts.env, _better(facts)
-    recorded = env.distributions.get(_PROJECT)
+    recorded = env.distributions.get(OPS_PROJECT)
     if recorded is not None:
         return Check(
             name="ops",
@@ -122,20 +121,20 @@ def _better(facts: Facts) -> IndexFile | None:
 
 
 def _candidates(facts: Facts) -> tuple[IndexFile, ...]:
-    return builds_to_choose_from(facts.env, facts.index.project(_PROJECT)) if facts.index else ()
+    return builds_to_choose_from(facts.env, facts.index.project(OPS_PROJECT)) if facts.index else ()
 
 
 def _way_to(facts: Facts, better: IndexFile | None) -> tuple[str, ...]:
     """Return what to type for the build that fits, or for what comes nearest to one."""
     if better is not None:
-        return (f"{better.label} fits: `mimctl install {_PROJECT}`",)
+        return (f"{better.label} fits: `mimctl install {OPS_PROJECT}`",)
     candidates = _candidates(facts)
     if candidates:
         selection = choose(facts.env, candidates)
-        return tuple(dict.fromkeys(refusal(facts.env, _PROJECT, selection, wanted=_PROJECT).hints))
-    if facts.index is not None and facts.index.project(_PROJECT):
-        return (f"the index has other versions only: `mimctl install {_PROJECT} --upgrade`",)
-    return (f"install the build that fits: `mimctl install {_PROJECT} --index ADDRESS`",)
+        return tuple(dict.fromkeys(refusal(facts.env, OPS_PROJECT, selection, wanted=OPS_PROJECT).hints))
+    if facts.index is not None and facts.index.project(OPS_PROJECT):
+        return (f"the index has other versions only: `mimctl install {OPS_PROJECT} --upgrade`",)
+    return (f"install the build that fits: `mimctl install {OPS_PROJECT} --index ADDRESS`",)
 
 
 def _anew(env: Environment, file: IndexFile) -> str:

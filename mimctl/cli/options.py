@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mimctl.cli.output import Output
-from mimctl.cli.result import Result
+from mimctl.cli.result import Result, Styled
 
 if TYPE_CHECKING:
     from mimctl.settings import Settings
@@ -70,11 +70,17 @@ def spread_cfg_options(args: Sequence[str]) -> list[str]:
 
 
 def verb(
-    name: str, *, examples: Sequence[str], target: bool = False, reads_files: bool = True
+    name: str,
+    *,
+    examples: Sequence[str],
+    target: bool = False,
+    reads_files: bool = True,
+    tells_unfinished: bool = True,
 ) -> Callable[[Handler], click.Command]:
     """Make a handler `(context, **options) -> Result` a command with the common options.
 
-    `target` adds `--python` and `--offline`; without `reads_files` a broken settings file is no hindrance.
+    `target` adds `--python` and `--offline`, and a note where an installation into it was killed, unless the command
+    tells that itself (`tells_unfinished`); without `reads_files` a broken settings file is no hindrance.
     The command's return value is the exit code.
     """
 
@@ -82,6 +88,8 @@ def verb(
         @functools.wraps(handler)
         def callback(**values: Any) -> int:
             context = _make_context(values, reads_files=reads_files)
+            if target and tells_unfinished:
+                _tell_unfinished(context)
             result = handler(context, **values)
             context.output.result(command_name(click.get_current_context()), result)
             return result.exit_code
@@ -126,6 +134,20 @@ def _make_context(values: dict[str, Any], *, reads_files: bool) -> Context:
     for key, origin in settings.origins.items():
         output.say_debug(f"setting {key} from {origin}")
     return Context(output=output, settings=settings)
+
+
+def _tell_unfinished(context: Context) -> None:
+    """Say in one line that an installation into the target was killed; what else is wrong comes up by itself."""
+    from mimctl import api
+    from mimctl.errors import MimctlError
+
+    try:
+        left = api.find_unfinished(settings=context.settings)
+    except (MimctlError, OSError):
+        return
+    if left is not None:
+        note = "an installation was killed half-way; `mimctl doctor --fix` brings the environment back"
+        context.output.note(Styled(f"note: {note}", "yellow"))
 
 
 _COMMON: tuple[Callable[[Any], Any], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,13 @@ def scan(search: Iterable[Path]) -> dict[str, Distribution]:
     """Return the distributions in the folders of a module search path by name; the first one found wins, as it does
     for Python."""
     found: dict[str, Distribution] = {}
+    for each in scan_all(search):
+        found.setdefault(each.name, each)
+    return found
+
+
+def scan_all(search: Iterable[Path]) -> Iterator[Distribution]:
+    """Yield every distribution, those too that another one of the same name hides: half an upgrade leaves two."""
     for folder in search:
         try:
             # A Path for each of thousands of names would be most of the time this takes.
@@ -30,8 +37,7 @@ def scan(search: Iterable[Path]) -> dict[str, Distribution]:
         for name in names:
             each = _parse(folder, name)
             if each is not None:
-                found.setdefault(each.name, each)
-    return found
+                yield each
 
 
 def _parse(folder: Path, name: str) -> Distribution | None:

@@ -43,6 +43,14 @@ def find_target(python: Path | None, *, environ: Mapping[str, str], folder: Path
     )
 
 
+def site_folders(target: Target) -> list[Path]:
+    """Return the folders of installed packages that a target has by the look of it; starts no interpreter."""
+    if target.is_own:
+        return [Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
+    prefix = target.python.parent.parent
+    return [*prefix.glob("lib/python3*/site-packages"), *(target.python.parent.glob("Lib/site-packages"))]
+
+
 def why_closed() -> str | None:
     """Return why packages do not belong into mimctl's own environment, None where they do."""
     prefix = Path(sys.prefix)

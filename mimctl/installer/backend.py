@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -17,6 +18,8 @@ from mimctl.installer.pip_config import PipConfig, read_pip_config
 from mimctl.installer.process import Note, run_installer
 
 Choice = Literal["auto", "pip", "uv"]
+Expect = Callable[[Iterable[str]], None]
+"""Called with the names of distributions that an installer is about to bring or replace, where it tells beforehand."""
 
 
 class Backend(Protocol):
@@ -36,6 +39,7 @@ class Backend(Protocol):
         constraints: Path,
         extra_index: str | None = None,
         note: Note | None = None,
+        expect: Expect | None = None,
     ) -> None:
         """Install requirements and what they need from the user's own configuration, as wheels only."""
 
@@ -100,8 +104,12 @@ class PipBackend:
         constraints: Path,
         extra_index: str | None = None,
         note: Note | None = None,
+        expect: Expect | None = None,
     ) -> None:
-        """Run `pip install`; pip upgrades only what a requirement or the constraints make it."""
+        """Run `pip install`; pip upgrades only what a requirement or the constraints make it.
+
+        It tells nothing beforehand, but marks what was asked for (REQUESTED, PEP 376).
+        """
         argv = [*self._pip(), "install", "--only-binary", ":all:", "--constraint", str(constraints), *self._offline()]
         argv += ["--extra-index-url", extra_index] if extra_index else []
         run_installer([*argv, *requirements], environ=self._environ(), what=_what(requirements), note=note)
@@ -173,11 +181,16 @@ class UvBackend:
         constraints: Path,
         extra_index: str | None = None,
         note: Note | None = None,
+        expect: Expect | None = None,
     ) -> None:
-        """Run `uv pip install`."""
+        """Run `uv pip install`, after asking it what it would do where somebody wants to know that beforehand."""
         argv = [*self._uv("install"), "--only-binary", ":all:", "--constraint", str(constraints), *self._indexes()]
         argv += ["--extra-index-url", extra_index] if extra_index else []
-        run_installer([*argv, *requirements], environ=self._environ(), what=_what(requirements), note=note)
+        environ = self._environ()
+        if expect is not None:
+            said = run_installer([*argv, "--dry-run", *requirements], environ=environ, what=_what(requirements))
+            expect(found[1] for line in said if (found := _UV_CHANGE.match(line)))
+        run_installer([*argv, *requirements], environ=environ, what=_what(requirements), note=note)
 
     def install_wheels(self, wheels: Sequence[Path], *, note: Note | None = None) -> None:
         """Run `uv pip install --no-deps --no-index`; the hash goes into the address, which uv records."""
@@ -229,6 +242,8 @@ class UvBackend:
         return config.local_only() if self.offline else config
 
 
+_UV_CHANGE = re.compile(r" [+~-] ([^\s=@]+)(?:==| @ )")
+"""A change as uv lists it: ` + numpy==2.1.0`."""
 _UV_INDEX_VARIABLES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 
 

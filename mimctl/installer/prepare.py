@@ -13,6 +13,7 @@ from mimctl.installer.model import InstallOptions, InstallPlan
 from mimctl.installer.plan import located, make_plan
 from mimctl.installer.state import read_installed
 from mimctl.installer.torch_source import locate_torch
+from mimctl.installer.transaction import check_finished
 from mimctl.transfer import TransferSettings
 
 
@@ -29,8 +30,9 @@ def prepare_install(
     """Return the plan for `names`, torch located; reads indexes, changes nothing, downloads no wheel.
 
     Raises what `make_plan` and `locate_torch` raise, and MimctlError[closed-environment | no-permission] where the
-    plan could not be carried out.
+    plan could not be carried out, [killed-install] where what is there is half of something.
     """
+    check_finished(env)
     plan = make_plan(names, env=env, index=client.load(), installed=read_installed(env), options=options)
     if plan.nothing_to_do:
         return plan
@@ -51,8 +53,9 @@ def check_writable(env: Environment) -> None:
             causes=["its package manager keeps it for itself (PEP 668)", f"named by {env.target.source}"],
             hints=["make an environment: `python3 -m venv .venv`, then repeat the command"],
         )
-    folder = env.paths.purelib
-    if folder.is_dir() and not os.access(folder, os.W_OK):
+    folders = (env.paths.purelib, env.paths.purelib.parent)
+    folder = next((each for each in folders if each.is_dir() and not os.access(each, os.W_OK)), None)
+    if folder is not None:
         raise MimctlError(
             f"no permission to write to `{folder}`",
             code="no-permission",

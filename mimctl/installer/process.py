@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,6 +16,18 @@ from mimctl.errors import MimctlError, NetworkError
 Note = Callable[[str], None]
 """Called with each line of the installer that tells a person how far it is."""
 
+_TIED = """
+import os, sys
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)
+except (ImportError, OSError, AttributeError):
+    pass
+if os.getppid() != int(sys.argv[1]):
+    os._exit(137)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Has the system end the installer when its parent dies (Linux: PR_SET_PDEATHSIG, SIGKILL), then becomes it."""
 _NEWS = ("Downloading ", "Building ", "Installing collected packages", "Prepared ", "Installed ")
 _KEPT_LINES = 12
 _STOP_TIMEOUT_S = 20
@@ -44,7 +59,7 @@ def run_installer(
     lines: list[str] = []
     try:
         child = subprocess.Popen(
-            argv,
+            _tied(argv),
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -74,6 +89,17 @@ def is_conflict(error: MimctlError) -> bool:
     """Return whether an installer failed because requirements and constraints contradict each other."""
     text = "\n".join(error.causes)
     return error.code == "install-failed" and any(word in text for word in _CONFLICT_WORDS)
+
+
+def _tied(argv: Sequence[str]) -> list[str]:
+    """Return how to run a command that must not outlive us, where the system can see to that.
+
+    An installer that went on alone would change an environment that is being repaired.
+    """
+    program = shutil.which(argv[0])
+    if not sys.platform.startswith("linux") or program is None or not sys.executable:
+        return list(argv)
+    return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), program, *argv[1:]]
 
 
 def _stop(child: subprocess.Popen[str]) -> None:

@@ -13,19 +13,22 @@ from mimctl.index.model import Toolbox
 from mimctl.installer.backend import Backend
 from mimctl.installer.closure import marker_environment, requirements_of
 from mimctl.installer.exclusive import only_one
+from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
 from mimctl.installer.names import distribution_of, is_own
 from mimctl.installer.plan import TORCH_FAMILY
 from mimctl.installer.prepare import check_writable
 from mimctl.installer.process import Note
-from mimctl.installer.transaction import undone_on_failure
+from mimctl.installer.transaction import check_finished, undone_on_failure
 
 
 def plan_uninstall(names: Sequence[str], *, env: Environment, toolboxes: Mapping[str, Toolbox]) -> UninstallPlan:
     """Return the plan to remove `names` (toolboxes, aliases, distributions); works with no index (empty `toolboxes`).
 
-    Raises MimctlError[torch-kept] for torch, [still-needed] where another of our distributions that stays requires one.
+    Raises MimctlError[torch-kept] for torch, [still-needed] where another of our distributions that stays requires one,
+    [killed-install] where what is there is half of something.
     """
+    check_finished(env)
     found = tuple(dict.fromkeys(_distribution(name, env, toolboxes) for name in names))
     if kept := sorted(TORCH_FAMILY.intersection(found)):
         raise MimctlError(
@@ -47,13 +50,26 @@ def plan_uninstall(names: Sequence[str], *, env: Environment, toolboxes: Mapping
 
 
 def apply_uninstall(plan: UninstallPlan, *, backend: Backend, note: Note | None = None) -> UninstallResult:
-    """Remove what the plan names; where that fails the environment is as before."""
+    """Remove what the plan names; where that fails the environment is as before.
+
+    Raises MimctlError[install-failed], and before anything begins [killed-install | library-in-use |
+    environment-locked | environment-changed].
+    """
     if plan.nothing_to_do:
         return UninstallResult(plan=plan, changes=(), installer="")
     check_writable(plan.environment)
+    check_finished(plan.environment)
+    check_unused(plan.environment, plan.changes)
     names = [change.name for change in plan.changes]
     say = note or (lambda _line: None)
-    with only_one(plan.environment, say), undone_on_failure(plan.environment, kept=TORCH_FAMILY):
+    change = undone_on_failure(
+        plan.environment,
+        kept=TORCH_FAMILY,
+        what=f"uninstall {' '.join(names)}",
+        installer=backend.label.partition(" ")[0],
+        asked=names,
+    )
+    with only_one(plan.environment, say), change:
         backend.uninstall(names, note=note)
         left = sorted(set(names) & set(describe(plan.target, environ=os.environ).distributions))
         if left:

@@ -16,6 +16,8 @@ from mimctl.checkup.operators import operators
 from mimctl.environment.model import Fact, Ops
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.model import Index
+from mimctl.installer.owner import Owner
+from mimctl.installer.transaction import Unfinished
 from mimctl.plugin.discover import BrokenPlugin
 
 LINUX = ("0.1.0+cpu cpu x86", "0.1.0+cu13 cu13 x86", "0.1.0+cu12 cu12 x86", "0.1.0 python any")
@@ -44,6 +46,10 @@ PURE = OpsAnswer(status={"tier": "python", "ops": ["nms"], "error": None, "hint"
 FAILED = OpsAnswer(
     status={"tier": "failed", "error": "the symbol `s` is missing from the installed torch", "hint": "install another"}
 )
+
+
+OWNER = Owner(host="node1", pid=7, started="1", since="2026-03-01 12:00:00 +0100")
+KILLED = Unfinished(journal=Path("/venv/lib/.mimctl-transaction"), owner=OWNER, what="install det", is_alive=False)
 
 
 def said(check: Check | None) -> tuple[str, str] | None:
@@ -329,12 +335,13 @@ def test_toolboxes_and_requirements():
 
 
 def test_a_killed_install_is_told_unless_one_is_going_on():
-    folder = Path("/venv/lib/.mimctl-undo-x")
     assert checks.killed_install(make_facts()) is None
-    assert checks.killed_install(make_facts(undo_folders=(folder,), is_being_changed=True)) is None
-    check = checks.killed_install(make_facts(undo_folders=(folder,)))
-    assert check.status == "warn"
-    assert "`rm -r /venv/lib/.mimctl-undo-x`" in check.hints[1]
+    assert checks.killed_install(make_facts(unfinished=replace(KILLED, is_alive=True))) is None
+    check = checks.killed_install(make_facts(unfinished=KILLED))
+    assert (check.status, check.hints[0].split(": ")[1]) == ("fail", "`mimctl doctor --fix --python /venv/bin/python`")
+    assert check.causes[0] == "`install det` by process 7 on node1, since 2026-03-01 12:00:00 +0100"
+    unreadable = MimctlError("cannot be read", code="killed-install", causes=["why"], hints=["what"])
+    assert said(checks.killed_install(make_facts(unfinished=unreadable))) == ("fail", "cannot be read")
 
 
 def test_an_index_that_cannot_be_read_is_a_warning_of_its_own():
@@ -371,7 +378,7 @@ def test_every_finding_has_a_page():
         unmet=("x",),
         ops=FAILED,
         hidden=(("torch", Path("/a/torch"), Path("/b/torch")),),
-        undo_folders=(Path("/venv/lib/.mimctl-undo-x"),),
+        unfinished=KILLED,
         index_problem=MimctlError("no", code="bad-index"),
     )
     told = [check for each in CHECKS if (check := each(facts)) is not None and check.status != "ok"]

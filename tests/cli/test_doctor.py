@@ -236,12 +236,40 @@ def test_a_folder_with_an_impossible_name_is_survived(checks, bare):
     assert (code, found["requirements"]["status"]) == (1, "fail")
 
 
-def test_what_a_killed_install_left_is_told_with_what_to_type(checks, bare):
-    folder = bare.site.parent / ".mimctl-undo-abc"
-    folder.mkdir()
+def test_a_killed_install_is_told_by_every_command_and_fixed(doctor, checks, mimctl, bare):
+    kill_in_the_middle(bare)
+    before = sorted(bare.site.iterdir())
+    (bare.site / "half.py").write_text("")
     code, found = checks(bare)
-    assert (code, found["killed-install"]["status"]) == (0, "warn")
-    assert found["killed-install"]["hints"][1] == f"then remove what it left: `rm -r {folder}`"
+    assert (code, found["killed-install"]["status"]) == (1, "fail")
+    assert found["killed-install"]["causes"][0].startswith("`install det` by process ")
+    assert found["killed-install"]["hints"] == ["bring the environment back to what it was: `mimctl doctor --fix`"]
+    listed = mimctl("list", "--python", bare.python)
+    note = "note: an installation was killed half-way; `mimctl doctor --fix` brings the environment back"
+    assert (listed.code, note in listed.err.splitlines()) == (0, True)
+    refused = mimctl("uninstall", "det", "--python", bare.python)
+    assert (refused.code, "error[killed-install]" in refused.err) == (1, True)
+    assert f"`mimctl doctor --fix --python {bare.python}`" in refused.err
+    fixed = doctor(bare, "--fix")
+    assert (fixed.code, fixed.out.splitlines()[0].split(" by ")[0]) == (0, "undone: `install det`")
+    assert sorted(bare.site.iterdir()) == before
+    again = doctor(bare, "--fix", "--json")
+    assert (again.code, again.err, json.loads(again.out)["fixed"]) == (0, "", None)
+    assert "note:" not in mimctl("list", "--python", bare.python).err.replace("note: target", "")
+
+
+def kill_in_the_middle(target: Target) -> None:
+    """Begin a change of an environment in another process, and kill that."""
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from mimctl.environment import detect\nfrom mimctl.installer.exclusive import only_one\n"
+        "from mimctl.installer.transaction import undone_on_failure\n"
+        "env = detect(Path(sys.argv[1]))\n"
+        "with only_one(env, print), undone_on_failure(env, what='install det'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, target.python], cwd=ROOT)
+    assert killed.returncode == -9
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,6 +70,12 @@ def write_wheel(
         for place, text in contents.items():
             archive.writestr(zipfile.ZipInfo(place, (2020, 1, 1, 0, 0, 0)), text)
     return path
+
+
+@pytest.fixture
+def wheel_writer() -> Callable[..., Path]:
+    """Return what writes wheels, for tests that need no index."""
+    return write_wheel
 
 
 def _digest(text: str) -> str:
@@ -129,11 +135,13 @@ class Site:
         wheel = write_wheel(self.wheels, "mimctl", version, files, requires=CORE_REQUIRES, extras=("engine",))
         self.add(wheel, requires=CORE_REQUIRES)
 
-    def add_ops(self, backend: str, version: str = "0.1.0") -> None:
-        """Add a `mimctl-ops` whose build.json names its backend."""
+    def add_ops(self, backend: str, version: str = "0.1.0", tier: str = "compiled") -> None:
+        """Add a `mimctl-ops` whose build.json names its backend, and that says what serves its operators."""
         tag = "py3-none-any" if backend == "python" else f"py3-none-{PLATFORM}"
         build = PYTHON_BUILD if backend == "python" else {**CPU_BUILD, "backend": backend}
-        files = {"mimctl_ops/__init__.py": "", "mimctl_ops/build.json": json.dumps(build)}
+        answer = f"print('{json.dumps({'tier': tier})}')\n"
+        files = {"mimctl_ops/__init__.py": "", "mimctl_ops/__main__.py": answer}
+        files["mimctl_ops/build.json"] = json.dumps(build)
         wheel = write_wheel(self.wheels, "mimctl-ops", version, files, tag=tag)
         self.add(wheel, build=build)
 

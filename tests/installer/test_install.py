@@ -203,7 +203,9 @@ def test_interrupt_between_steps_leaves_the_environment_as_before(uv_bench):
     assert uv_bench.files() == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path, number, code):
     pip_bench.public.asked.clear()
     slow = pip_bench.public.add("slow", "1.0")

@@ -1,8 +1,10 @@
-"""`mimctl doctor`: what is well in the target environment, what is not, and what to type."""
+"""`mimctl doctor`: what is well in the target environment, what is not, and what to type; `--fix` repairs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import click
 
 from mimctl import api
 from mimctl.cli.options import Context, index_option, verb
@@ -11,6 +13,7 @@ from mimctl.errors import ExitCode
 
 if TYPE_CHECKING:
     from mimctl.checkup.model import Check, Report
+    from mimctl.installer.recovery import Repair
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _INDENT = " " * 6
@@ -18,19 +21,59 @@ _INDENT = " " * 6
 
 @verb(
     "doctor",
-    examples=["mimctl doctor", "mimctl doctor --json", "mimctl doctor --offline --python .venv"],
+    examples=[
+        "mimctl doctor",
+        "mimctl doctor --json",
+        "mimctl doctor --offline --python .venv",
+        "mimctl doctor --fix",
+    ],
     target=True,
+    tells_unfinished=False,
 )
 @index_option
-def doctor(context: Context) -> Result:
-    """Check the target environment: interpreter, torch, driver, ops, toolboxes, index; nothing is changed."""
+@click.option("--fix", is_flag=True, help="Undo an installation that was killed half-way.")
+def doctor(context: Context, fix: bool) -> Result:
+    """Check the target environment: interpreter, torch, driver, ops, toolboxes, index; nothing but --fix changes it."""
+    data: dict[str, object] = {}
+    told: list[Line] = []
+    if fix:
+        with context.output.transfer_view() as watch:
+            repair = api.repair(watch=watch, settings=context.settings)
+        data, told = {"fixed": _repair_data(repair)}, [*_repair_lines(repair), ""]
     report = api.doctor(settings=context.settings)
     return Result(
-        data={"ok": report.ok, "target": _target(report), "checks": [_data(each) for each in report.checks]},
-        lines=[*(line for each in report.checks for line in _lines(each, _width(report))), "", _sum(report)],
+        data={
+            "ok": report.ok,
+            "target": _target(report),
+            "checks": [_data(each) for each in report.checks],
+            **data,
+        },
+        lines=[*told, *(line for each in report.checks for line in _lines(each, _width(report))), "", _sum(report)],
         quiet=[f"{each.status} {each.name}: {each.summary}" for each in report.checks if each.status != "ok"],
         exit_code=ExitCode.DONE if report.ok else ExitCode.FAILED,
     )
+
+
+def _repair_lines(repair: Repair | None) -> list[Line]:
+    if repair is None:
+        return ["nothing to fix: no installation was killed"]
+    journal = repair.journal
+    lines: list[Line] = [Styled(f"undone: `{journal.what}` by {journal.owner}", "green")]
+    for what, names in (("removed", repair.removed), ("restored", repair.restored), ("left", repair.left)):
+        lines += [f"{_INDENT}{what}: {', '.join(names)}"] if names else []
+    return lines
+
+
+def _repair_data(repair: Repair | None) -> dict[str, object] | None:
+    if repair is None:
+        return None
+    return {
+        "what": repair.journal.what,
+        "owner": repair.journal.owner.to_dict(),
+        "removed": list(repair.removed),
+        "restored": list(repair.restored),
+        "left": list(repair.left),
+    }
 
 
 def _lines(check: Check, width: int) -> list[Line]:

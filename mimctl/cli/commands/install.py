@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "mimctl install det --index https://example.org/mimctl",
     ],
     target=True,
+    tells_unfinished=False,
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @index_option

@@ -10,7 +10,12 @@ from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, Styled
 
 
-@verb("uninstall", examples=["mimctl uninstall det", "mimctl uninstall det --dry-run"], target=True)
+@verb(
+    "uninstall",
+    examples=["mimctl uninstall det", "mimctl uninstall det --dry-run"],
+    target=True,
+    tells_unfinished=False,
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")

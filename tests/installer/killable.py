@@ -1,0 +1,44 @@
+"""A process that plans an installation once and makes it, or a repair, again and again in children that may be killed.
+
+Reads `install` or `repair` from stdin, one a line; prints the child's process number, and its exit status when it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mimctl.environment import detect
+from mimctl.index.client import IndexClient
+from mimctl.installer.apply import apply
+from mimctl.installer.backend import choose_backend
+from mimctl.installer.model import InstallOptions
+from mimctl.installer.prepare import prepare_install
+from mimctl.installer.recovery import repair
+from mimctl.transfer import TransferSettings
+
+
+def main(venv: str, address: str, cache: str, choice: str) -> None:
+    """Plan, and serve the lines of stdin."""
+    env = detect(Path(venv))
+    client = IndexClient([address], TransferSettings(retries=0), Path(cache))
+    backend = choose_backend(env, choice)
+    options = InstallOptions(upgrade=True)
+    plan = prepare_install(["det"], env=env, client=client, backend=backend, torch_index="", options=options)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            if line.strip() == "install":
+                apply(plan, client=client, backend=backend)
+            else:
+                repair(env, print)
+            os._exit(0)
+        print(child, flush=True)
+        print(os.waitpid(child, 0)[1], flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
