@@ -27,6 +27,7 @@ LEFT_OUT = (
     "compiles",
     "(test_deform_conv2d and half_precision)",
     "refused_on_the_cpu",
+    "refused_on_the_cpu",
 )
 needs_sources = pytest.mark.skipif(
     shutil.which("c++") is None or not (OPS / "csrc").is_dir(), reason="needs the sources and a compiler"
