@@ -269,6 +269,26 @@ def test_a_journal_that_was_never_opened_or_is_done_is_cleared_away(place):
     assert [each.name for each in lib.iterdir()] == ["site-packages"]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system cannot tie a process to its parent")
+def test_an_installer_does_not_outlive_the_mimctl_that_was_killed(tmp_path):
+    script = (
+        "import os, sys\nfrom mimctl.installer.process import run_installer\n"
+        "run_installer(['sh', '-c', 'echo $$ > ' + sys.argv[1] + '; sleep 60'], environ=os.environ, what='wait')\n"
+    )
+    said = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", script, said], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (said.exists() and said.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    status = Path(f"/proc/{said.read_text().strip()}/status")
+    while status.exists() and "State:\tZ" not in status.read_text():
+        assert time.monotonic() < deadline, "it goes on alone"
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def small_disk(place):
     """Move an environment's libraries onto a file system of four megabytes, where that is permitted."""
