@@ -446,7 +446,7 @@ def time_case(
     for direction, calls in directions.items():
         taken = interleaved(calls, time.process_time, rounds=options.rounds, seconds=options.seconds)
         figures.append(_figure(case, direction, taken, _different(calls)))
-        if case.scales and OURS in calls and (os.cpu_count() or 1) > 1:
+        if case.scales and OURS in calls and len(os.sched_getaffinity(0)) > 1:
             by_threads = {str(count): partial(_with_threads, count, calls[OURS]) for count in (1, 2)}
             elapsed = interleaved(by_threads, time.perf_counter, rounds=options.rounds, seconds=options.seconds)
             speedups[direction] = elapsed["1"] / elapsed["2"]
@@ -544,7 +544,7 @@ def print_overhead(overhead: dict[str, dict[str, float]], names: list[str]) -> N
 
 def print_scaling(scaling: dict[str, dict[str, float]]) -> None:
     """Print how much faster two threads are, a line per case."""
-    print("\ntwo threads against one, elapsed time (at least 1.6x wanted)")
+    print("\ntwo threads against one, elapsed time (at least 1.6x wanted; needs two idle cores)")
     for case, speedups in scaling.items():
         print(f"{case:50}" + "   ".join(f"{direction} {ratio:.2f}x" for direction, ratio in speedups.items()))
 
@@ -587,6 +587,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("cases", nargs="*", help="words: only cases whose name contains one of them")
     parser.add_argument("--peer", help="interpreter of an environment that has torchvision or mmcv")
     parser.add_argument("--wheel", type=Path, help="wheel of mimctl-ops to measure in the peer environment")
+    parser.add_argument("--without", action="append", default=[], help="a library to leave out (may be repeated)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds at most (default 9)")
     parser.add_argument("--seconds", type=float, default=20, help="time for a case, beyond three rounds (default 20)")
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -597,16 +598,24 @@ def main(arguments: list[str]) -> int:
     """Measure and print."""
     options = parse(arguments)
     if options.peer:
-        rest = [*options.cases, "--rounds", str(options.rounds), "--seconds", str(options.seconds)]
+        rest = [
+            *options.cases,
+            *(f"--without={name}" for name in options.without),
+            "--rounds",
+            str(options.rounds),
+            "--seconds",
+            str(options.seconds),
+        ]
         return run_in_peer(options, rest + (["--json", str(options.json.resolve())] if options.json else []))
     import torch
 
     torch.set_num_threads(1)
-    tables = libraries()
+    tables = {name: table for name, table in libraries().items() if name not in options.without}
     figures: list[Figure] = []
     scaling: dict[str, dict[str, float]] = {}
     for case in CASES:
         if is_chosen(case, options) and any(case.op in table for table in tables.values()):
+            print(f"{case.name} …", file=sys.stderr, flush=True)
             more, speedups = time_case(case, tables, options)
             figures += more
             scaling |= {case.name: speedups} if speedups else {}
