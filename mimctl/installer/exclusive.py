@@ -107,8 +107,7 @@ def _acquire(place: Path, own: Path, data: Mapping[str, object], say: Callable[[
     told = ""
     while True:
         if not own.exists():  # at first, and where somebody took it for a dead one's before it was written
-            own.write_text(json.dumps(data), encoding="utf-8")
-            own.chmod(0o644)  # whoever shares the environment may know, whatever this user's umask is
+            _write(own, json.dumps(data))
         chain = _chain(place)
         if not chain:
             if _link(own, place / _LOCK):
@@ -128,6 +127,14 @@ def _acquire(place: Path, own: Path, data: Mapping[str, object], say: Callable[[
             told = holder.token
         _check_not_silent(place, own, holder)
         time.sleep(_POLL_S)
+
+
+def _write(own: Path, text: str) -> None:
+    """Write our file, whose name may vanish meanwhile."""
+    with own.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), 0o644)  # whoever shares the environment may know, whatever this user's umask is
 
 
 def _release(place: Path) -> None:
@@ -197,9 +204,10 @@ def _link(own: Path, name: Path) -> bool:
 
 def _copy_exclusively(own: Path, name: Path) -> bool:
     try:
+        text = own.read_text(encoding="utf-8")
         with name.open("x", encoding="utf-8") as file:
-            file.write(own.read_text(encoding="utf-8"))
-    except FileExistsError:
+            file.write(text)
+    except (FileExistsError, FileNotFoundError):
         return False
     return True
 
