@@ -7,18 +7,20 @@ the origin.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mimctl_ops.checks import check_floating, check_same_device, check_size, check_tensor, compute_type
+from mimctl_ops.ops._shares import sum_of_shares
 
 FARTHEST = 1 << 24
 MOST_BINS = 1 << 15
 MOST_SAMPLES = 1 << 10
 _SLACK = 64.0
+_PORTION = 1 << 16
 
 OutputSize = int | Sequence[int]
 
@@ -102,22 +104,52 @@ def pool(
 ) -> Tensor:
     """Return (K, C, *output_size): the mean or the maximum of the samples of each bin."""
     features = input.to(compute_type(input.dtype))
+    batch, channels, height, width = features.shape
     # Zeros that autograd can follow also where nothing is sampled.
-    zeros = features[:0].sum() + features.new_zeros(len(rois.image), features.shape[1], *output_size)
-    pooled = [_pool_one(features, rois, k, zeros[k], sampling_ratio, is_max) for k in range(len(zeros))]
-    return (torch.stack(pooled) if pooled else zeros).to(input.dtype)
+    zeros = features[:0].sum() + features.new_zeros(len(rois.image), channels, *output_size)
+    if not len(zeros):
+        return zeros.to(input.dtype)
+    pixels = features.permute(0, 2, 3, 1).reshape(batch * height * width, channels)
+    pooled = list(zeros)
+    found = (_samples(features, rois, k, output_size, sampling_ratio) for k in range(len(zeros)))
+    for some in _in_portions(each for each in found if each is not None):
+        values = sum_of_shares(
+            pixels, torch.cat([each.index for each in some]), torch.cat([each.shares for each in some])
+        )
+        for each, own in zip(some, values.split([len(each.index) for each in some]), strict=True):
+            on_grid = own.T.reshape(channels, len(each.y_bin), len(each.x_bin))
+            pooled[each.roi] = _maximum(on_grid, each, output_size) if is_max else _mean(on_grid, each, output_size)
+    return torch.stack(pooled).to(input.dtype)
 
 
-def _pool_one(features: Tensor, rois: Rois, k: int, zeros: Tensor, sampling_ratio: int, is_max: bool) -> Tensor:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Samples:
+    """The samples of one region on a grid of Y rows and X columns."""
+
+    roi: int
+    y_bin: Tensor
+    """(Y,), the row of bins that a row of samples belongs to; likewise `x_bin` (X,)."""
+    x_bin: Tensor
+    grid: tuple[int, int]
+    """Samples of a bin, those too far outside the map included."""
+    index: Tensor
+    """(Y * X, 4), the pixels around a sample, of all images; and their shares of it."""
+    shares: Tensor
+    is_on_map: Tensor
+    """(Y, X)."""
+
+
+def _samples(
+    features: Tensor, rois: Rois, k: int, output_size: tuple[int, int], sampling_ratio: int
+) -> _Samples | None:
     height, width = features.shape[2:]
-    output_size = zeros.shape[1], zeros.shape[2]
     image = int(rois.image[k])
     if image < 0 or height * width == 0:
-        return zeros
+        return None
     bins = [rois.size[axis][k] / output_size[axis] for axis in (0, 1)]
-    grid = [sampling_ratio or math.ceil(float(each)) for each in bins]
+    grid = sampling_ratio or math.ceil(float(bins[0])), sampling_ratio or math.ceil(float(bins[1]))
     if 0 in grid:
-        return zeros
+        return None
     # `cos` and `sin` of single numbers, as the compiled code has them: vectors may round otherwise.
     angle = rois.angle[k]
     cos, sin = angle.cos(), angle.sin()
@@ -131,11 +163,29 @@ def _pool_one(features: Tensor, rois: Rois, k: int, zeros: Tensor, sampling_rati
     cos, sin, center_y, center_x = (each.to(features.device) for each in (cos, sin, *center))
     y = along_y[:, None] * cos - along_x * sin + center_y
     x = along_y[:, None] * sin + along_x * cos + center_x
-    values, is_on_map = _interpolate(features[image], y, x)
-    if is_max:
-        return _maximum(values, is_on_map, y_bin, x_bin, output_size, grid)
-    rows = zeros.new_zeros(len(zeros), output_size[0], len(x_bin)).index_add(1, y_bin, values)
-    return zeros.index_add(2, x_bin, rows) / (grid[0] * grid[1])
+    index, shares, is_on_map = _corners(y, x, height, width)
+    index = index + image * height * width
+    return _Samples(
+        roi=k,
+        y_bin=y_bin,
+        x_bin=x_bin,
+        grid=grid,
+        index=index.view(-1, 4),
+        shares=shares.view(-1, 4),
+        is_on_map=is_on_map,
+    )
+
+
+def _in_portions(samples: Iterable[_Samples]) -> Iterator[list[_Samples]]:
+    """Yield regions together: few, so that their samples fit into memory, but many: each portion costs a whole map."""
+    portion: list[_Samples] = []
+    for each in samples:
+        if portion and sum(len(other.index) for other in portion) + len(each.index) > _PORTION:
+            yield portion
+            portion = []
+        portion.append(each)
+    if portion:
+        yield portion
 
 
 def _reach(
@@ -165,34 +215,40 @@ def _places(
     return which, start + which.to(bin.dtype) * bin + ((index % grid).to(bin.dtype) + 0.5) * bin / grid
 
 
-def _interpolate(features: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (C, …) bilinear samples of a map (C, H, W), zero outside, and which are on it."""
-    height, width = features.shape[1:]
+def _corners(y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the pixels around points and their bilinear shares, both (…, 4), and which points are on the map.
+
+    The shares of a point that is not on the map are 0.
+    """
     is_on_map = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     y, x = (torch.where(is_on_map, each, 0).clamp(0, size - 1) for each, size in ((y, height), (x, width)))
     top, left = y.floor(), x.floor()
     below, right = y - top, x - left
-    total = features.new_zeros(())
+    indexes, shares = [], []
     for vertical, row in ((1 - below, top), (below, (top + 1).clamp(max=height - 1))):
         for horizontal, column in ((1 - right, left), (right, (left + 1).clamp(max=width - 1))):
-            weight = torch.where(is_on_map, vertical * horizontal, 0)
-            total = total + features[:, row.long(), column.long()] * weight
-    return total, is_on_map
+            shares.append(torch.where(is_on_map, vertical * horizontal, 0))
+            indexes.append(row.long() * width + column.long())
+    return torch.stack(indexes, dim=-1), torch.stack(shares, dim=-1), is_on_map
 
 
-def _maximum(
-    values: Tensor, is_on_map: Tensor, y_bin: Tensor, x_bin: Tensor, output_size: tuple[int, int], grid: Sequence[int]
-) -> Tensor:
+def _mean(values: Tensor, samples: _Samples, output_size: tuple[int, int]) -> Tensor:
+    rows = values.new_zeros(len(values), output_size[0], len(samples.x_bin)).index_add(1, samples.y_bin, values)
+    sums = values.new_zeros(len(values), *output_size).index_add(2, samples.x_bin, rows)
+    return sums / (samples.grid[0] * samples.grid[1])
+
+
+def _maximum(values: Tensor, samples: _Samples, output_size: tuple[int, int]) -> Tensor:
     rows = []
     for i in range(output_size[0]):
-        of_row = (y_bin == i).nonzero()[:, 0]
+        of_row = (samples.y_bin == i).nonzero()[:, 0]
         row = []
         for j in range(output_size[1]):
-            of_bin = (x_bin == j).nonzero()[:, 0]
-            is_inside = is_on_map[of_row[:, None], of_bin]
-            samples = values[:, of_row[:, None], of_bin][:, is_inside]
-            if samples.shape[1] < grid[0] * grid[1]:  # the others are outside the map: zeros
-                samples = torch.cat([samples.new_zeros(len(samples), 1), samples], dim=1)
-            row.append(samples.max(dim=1).values if len(samples) else samples.new_zeros(0))
+            of_bin = (samples.x_bin == j).nonzero()[:, 0]
+            is_inside = samples.is_on_map[of_row[:, None], of_bin]
+            inside = values[:, of_row[:, None], of_bin][:, is_inside]
+            if inside.shape[1] < samples.grid[0] * samples.grid[1]:  # the others are outside the map: zeros
+                inside = torch.cat([inside.new_zeros(len(inside), 1), inside], dim=1)
+            row.append(inside.max(dim=1).values if len(inside) else inside.sum(dim=1))
         rows.append(torch.stack(row, dim=-1))
     return torch.stack(rows, dim=-2)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mimctl_ops.checks import check_floating, check_same_device, check_size, check_tensor, compute_type
+from mimctl_ops.ops._shares import sum_of_shares
 from mimctl_ops.registration import define_differentiable
 
 _V1, _V2 = "deform_conv2d", "modulated_deform_conv2d"
@@ -465,20 +466,13 @@ def _reference(
         index, shares = _corners(y, x, height, width)
         if factors is not None:
             shares = shares * factors[:, tap, :, None]
-        found = _sum_of_shares(table, index.view(-1, 4), shares.view(-1, 4))
+        found = sum_of_shares(table, index.view(-1, 4), shares.view(-1, 4))
         found = found.view(batch, deform_groups, num_places, channels // deform_groups).transpose(1, 2)
         samples = found.reshape(batch * num_places, groups, channels // groups).transpose(0, 1)
         with torch.autocast(input.device.type, enabled=False):
             total = total + samples @ weights[..., tap].transpose(1, 2)
     result = total.transpose(0, 1).reshape(batch, num_places, out_channels).transpose(1, 2)
     return result.reshape(batch, out_channels, out_h, out_w).contiguous().to(input.dtype)
-
-
-def _sum_of_shares(table: Tensor, index: Tensor, shares: Tensor) -> Tensor:
-    """Return (N, C): of the rows `index` (N, 4) of a table (R, C) the sum, each times its share (N, 4)."""
-    if table.shape[1] == 0:  # embedding_bag now and then fails for rows without numbers
-        return (table[index] * shares[..., None]).sum(dim=1)
-    return F.embedding_bag(index, table, mode="sum", per_sample_weights=shares)
 
 
 def _corners(y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
