@@ -41,7 +41,7 @@ lint: $(TEST_VENV)/.done  ## ruff, mypy, import directions, generated tables
 test: lint  ## everything but the slow tests (under 30 minutes on 2 cores)
 	$(TEST_BIN)/python -m pytest -m "not slow"
 
-test-slow: lint  ## the slow tests: whole demo, training on photographs (up to 60 minutes)
+test-slow: lint  ## the slow tests: whole demo, photographs, killed installs, sanitizers, old pip and uv (over an hour)
 	$(TEST_BIN)/python -m pytest -m slow
 
 types: $(TEST_VENV)/.done  ## write the types.json tables again
