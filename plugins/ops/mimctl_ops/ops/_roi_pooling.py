@@ -49,8 +49,16 @@ def pair(op: str, output_size: OutputSize) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def check(op: str, input: Tensor, rois: Tensor, columns: str, spatial_scale: float, sampling_ratio: int) -> None:
-    """Raise TypeError or ValueError unless the arguments are right as far as can be told without looking at numbers.
+def check(
+    op: str,
+    input: Tensor,
+    rois: Tensor,
+    columns: str,
+    output_size: OutputSize,
+    spatial_scale: float,
+    sampling_ratio: int,
+) -> tuple[int, int]:
+    """Return height and width in bins; raise TypeError or ValueError as far as can be told without looking at numbers.
 
     `columns`: names of the numbers of a region, for the message.
     """
@@ -63,6 +71,7 @@ def check(op: str, input: Tensor, rois: Tensor, columns: str, spatial_scale: flo
         raise ValueError(f"{op}: spatial_scale must be greater than 0, not {spatial_scale!r}")
     if not 0 <= int(sampling_ratio) <= MOST_SAMPLES:
         raise ValueError(f"{op}: sampling_ratio must be 0 to {MOST_SAMPLES}, not {sampling_ratio!r}")
+    return pair(op, output_size)
 
 
 def side_of(side: Tensor, aligned: bool) -> Tensor:

@@ -112,10 +112,10 @@ class RoIAlign(nn.Module):
 def _check(
     input: Tensor, rois: Tensor, output_size: OutputSize, spatial_scale: float, sampling_ratio: int, pool_mode: str
 ) -> tuple[int, int]:
-    check(_OP, input, rois, "image, x1, y1, x2, y2", spatial_scale, sampling_ratio)
+    bins = check(_OP, input, rois, "image, x1, y1, x2, y2", output_size, spatial_scale, sampling_ratio)
     if pool_mode not in ("avg", "max"):
         raise ValueError(f"{_OP}: pool_mode must be avg or max, not {pool_mode!r}")
-    return pair(_OP, output_size)
+    return bins
 
 
 def _reference(

@@ -9,6 +9,7 @@ from mimctl_ops.ops._roi_pooling import OutputSize, check, make_rois, pair, pool
 from mimctl_ops.registration import define_differentiable
 
 _OP = "roi_align_rotated"
+_COLUMNS = "image, x, y, width, height, angle"
 
 
 def roi_align_rotated(
@@ -46,8 +47,7 @@ def roi_align_rotated(
         RuntimeError: on the CPU, where a row of `rois` does not begin with a whole number from 0 to B - 1; on a GPU,
             where that would have to be waited for, it gives zeros.
     """
-    check(_OP, input, rois, "image, x, y, width, height, angle", spatial_scale, sampling_ratio)
-    height, width = pair(_OP, output_size)
+    height, width = check(_OP, input, rois, _COLUMNS, output_size, spatial_scale, sampling_ratio)
     boxes = rois.detach().to(compute_type(input.dtype))
     return OP(  # type: ignore[no-any-return]
         input, boxes, height, width, float(spatial_scale), int(sampling_ratio), aligned, clockwise
@@ -64,8 +64,7 @@ def roi_align_rotated_reference(
     clockwise: bool = False,
 ) -> Tensor:
     """Pure-PyTorch twin of `roi_align_rotated`, box by box."""
-    check(_OP, input, rois, "image, x, y, width, height, angle", spatial_scale, sampling_ratio)
-    height, width = pair(_OP, output_size)
+    height, width = check(_OP, input, rois, _COLUMNS, output_size, spatial_scale, sampling_ratio)
     return _reference(
         input, rois.detach(), height, width, float(spatial_scale), int(sampling_ratio), aligned, clockwise
     )
