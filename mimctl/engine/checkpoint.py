@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mimctl.engine.inert import inert_globals, numpy_globals
 from mimctl.errors import IntegrityError, MimctlError, UnsafeFileError, nearest
+from mimctl.spec import sync_folder
 
 __all__ = [
     "LoadReport",
@@ -139,7 +140,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> Path:
         if isinstance(err, RuntimeError) and _disk_is_full(path.parent):
             raise OSError(28, os.strerror(28), str(path)) from err
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return path
 
 
@@ -335,12 +336,3 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.installer.owner import Owner, this_process
+from mimctl.spec import sync_folder
 
 OPEN = ".mimctl-transaction"
 OURS = ".mimctl-"
@@ -131,9 +132,9 @@ def open_journal(path: Path, snapshot: Snapshot, prefix: Path) -> Journal:
     }
     _write(path / "before.json", document)
     for folder in (path / "kept", path):
-        _sync(folder)
+        sync_folder(folder)
     path.rename(path.parent / OPEN)
-    _sync(path.parent)
+    sync_folder(path.parent)
     return read_journal(path.parent / OPEN)
 
 
@@ -217,7 +218,7 @@ def close_journal(path: Path) -> None:
     """End the change: one rename. What is left of the journal goes afterwards, now or before the next change."""
     done = path.parent / f"{_DONE}{secrets.token_hex(8)}"
     path.rename(done)
-    _sync(path.parent)
+    sync_folder(path.parent)
     shutil.rmtree(done, ignore_errors=True)
 
 
@@ -241,17 +242,7 @@ def _write(path: Path, data: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder written to the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    sync_folder(path.parent)
 
 
 def _unreadable(path: Path, error: Exception) -> MimctlError:
