@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mimctl.errors import MimctlError
 from mimctl.wheels.elf import Needs, Symbol, read_needs
 from mimctl.wheels.fatbin import GpuCode, read_gpu_code
-from mimctl.wheels.wheelfile import WheelFacts, read_wheel, shared_libraries
-
-# glibc of a distribution generation → the newest symbol versions of its compiler's libraries (PEP 600 and the
-# manylinux policies). A wheel bears the first generation that offers everything it needs.
-_GENERATIONS: tuple[tuple[str, str, str, str], ...] = (
-    # glibc, GLIBCXX, CXXABI, GCC
-    ("2.17", "3.4.19", "1.3.7", "4.8.0"),
-    ("2.28", "3.4.24", "1.3.11", "7.0.0"),
-    ("2.31", "3.4.28", "1.3.12", "7.0.0"),
-    ("2.34", "3.4.29", "1.3.13", "7.0.0"),
-    ("2.35", "3.4.30", "1.3.13", "12.0.0"),
-    ("2.36", "3.4.30", "1.3.13", "12.0.0"),
-    ("2.38", "3.4.30", "1.3.13", "12.0.0"),
-    ("2.39", "3.4.33", "1.3.15", "14.0.0"),
-    ("2.41", "3.4.33", "1.3.15", "14.0.0"),
-)
-_FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
-_LEGACY_PLATFORMS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+from mimctl.wheels.generations import dotted, generation, needed_glibc, newest_versions, numbers, promise
+from mimctl.wheels.stated import Stated, same_release
+from mimctl.wheels.wheelfile import read_wheel, shared_libraries
 
 _LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0")
 _LOADERS = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
@@ -116,7 +100,7 @@ def audit_wheel(path: Path, *, build_places: Sequence[Path] = ()) -> AuditReport
     libraries = [
         _Library(name, data, read_needs(data, name), read_gpu_code(data, name)) for name, data in shared_libraries(path)
     ]
-    stated = _Stated.of(facts)
+    stated = Stated.of(facts)
     causes = [*stated.wrong]
     causes += _library_faults(libraries, for_python=not stated.abis <= {"none"})
     causes += [cause for each in libraries for cause in _build_paths(each, build_places)]
@@ -124,7 +108,7 @@ def audit_wheel(path: Path, *, build_places: Sequence[Path] = ()) -> AuditReport
     causes += _build_faults(stated, libraries)
     if causes:
         raise _refused(f"`{path.name}` is not what it says, or would not load on other machines", causes)
-    newest = _newest_versions(libraries)
+    newest = newest_versions(_versions(libraries))
     return AuditReport(
         filename=path.name,
         sha256=facts.sha256,
@@ -132,8 +116,8 @@ def audit_wheel(path: Path, *, build_places: Sequence[Path] = ()) -> AuditReport
         version=facts.version,
         backend=stated.backend,
         platforms=stated.platforms,
-        glibc=_generation(newest) if libraries else None,
-        needed_glibc=_needed_glibc(newest) if libraries else None,
+        glibc=generation(newest) if libraries else None,
+        needed_glibc=needed_glibc(newest) if libraries else None,
         min_torch=stated.min_torch,
         archs=stated.archs,
         ptx=stated.ptx,
@@ -151,10 +135,10 @@ def audit_libraries(libraries: Iterable[tuple[str, bytes]], *, for_python: bool 
     read = [_Library(name, data, read_needs(data, name), GpuCode()) for name, data in libraries]
     if causes := _library_faults(read, for_python=for_python):
         raise _refused("the wheel would not load on other machines", causes)
-    newest = _newest_versions(read)
+    newest = newest_versions(_versions(read))
     return Audit(
-        glibc=_generation(newest),
-        needed_glibc=_needed_glibc(newest),
+        glibc=generation(newest),
+        needed_glibc=needed_glibc(newest),
         libraries=tuple(sorted({needed for each in read for needed in each.needs.libraries})),
     )
 
@@ -239,11 +223,15 @@ def _build_paths(library: _Library, places: Sequence[Path]) -> list[str]:
 # What the name promises
 
 
-def _platform_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]:
+def _versions(libraries: Iterable[_Library]) -> set[str]:
+    return {version for each in libraries for version in each.needs.versions}
+
+
+def _platform_faults(stated: Stated, libraries: Sequence[_Library]) -> Iterator[str]:
     if not libraries:
         return
     try:
-        least = _numbers(_generation(_newest_versions(libraries)))
+        least = numbers(generation(newest_versions(_versions(libraries))))
     except MimctlError as err:
         yield from err.causes
         return
@@ -251,13 +239,13 @@ def _platform_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator
         if platform == "any":
             yield "it holds compiled libraries, but its name says that it runs anywhere"
             continue
-        promise = _promise(platform)
-        if promise is None:
+        promised = promise(platform)
+        if promised is None:
             yield f"its name says {platform}: only manylinux tags promise what can be checked"
             continue
-        glibc, machine = promise
+        glibc, machine = promised
         if least > glibc:
-            yield f"it needs glibc >= {_dotted(least)}, its name promises {_dotted(glibc)} ({platform})"
+            yield f"it needs glibc >= {dotted(least)}, its name promises {dotted(glibc)} ({platform})"
         yield from (
             f"{each.name} is for {each.needs.machine}, its name says {machine}"
             for each in libraries
@@ -265,118 +253,10 @@ def _platform_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator
         )
 
 
-def _promise(platform: str) -> tuple[tuple[int, ...], str] | None:
-    """Return the glibc version and the machine of a manylinux tag."""
-    if found := re.fullmatch(r"manylinux_(\d+)_(\d+)_(\w+)", platform):
-        return (int(found[1]), int(found[2])), found[3]
-    if found := re.fullmatch(r"(manylinux1|manylinux2010|manylinux2014)_(\w+)", platform):
-        return _LEGACY_PLATFORMS[found[1]], found[2]
-    return None
-
-
-def _newest_versions(libraries: Iterable[_Library]) -> dict[str, tuple[int, ...]]:
-    versions = {version for each in libraries for version in each.needs.versions}
-    return {family: _newest(family, versions) for family in _FAMILIES}
-
-
-def _newest(family: str, versions: Iterable[str]) -> tuple[int, ...]:
-    pattern = re.compile(rf"{family}_(\d+(?:\.\d+)*)")
-    found = [pattern.fullmatch(version) for version in versions]
-    return max((_numbers(match[1]) for match in found if match), default=())
-
-
-def _needed_glibc(newest: Mapping[str, tuple[int, ...]]) -> str:
-    return _dotted(newest["GLIBC"]) or "2.17"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
-
-
-def _dotted(numbers: tuple[int, ...]) -> str:
-    return ".".join(map(str, numbers))
-
-
-def _generation(newest: Mapping[str, tuple[int, ...]]) -> str:
-    for row in _GENERATIONS:
-        if all(newest[family] <= _numbers(limit) for family, limit in zip(_FAMILIES, row, strict=True)):
-            return row[0]
-    facts = ", ".join(f"{family} {_dotted(value)}" for family, value in newest.items() if value)
-    raise MimctlError(
-        "the wheel needs a newer system than any known manylinux generation",
-        code="wheel-audit",
-        causes=[f"needed: {facts}"],
-        hints=["build it on an older distribution, for instance in a manylinux_2_28 container"],
-    )
-
-
 # What build.json and the requirements say
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stated:
-    """What a wheel says of itself, and what is wrong with how it says it."""
-
-    platforms: tuple[str, ...]
-    abis: frozenset[str]
-    backend: str | None
-    toolkit: str | None
-    min_driver: str | None
-    min_torch: str | None
-    required_torch: str | None
-    archs: tuple[str, ...]
-    ptx: tuple[str, ...]
-    wrong: tuple[str, ...]
-
-    @classmethod
-    def of(cls, facts: WheelFacts) -> _Stated:
-        build: Mapping[str, Any] = facts.build or {}
-        wrong: list[str] = []
-
-        def text(key: str) -> str | None:
-            value = build.get(key)
-            if value is None or isinstance(value, str):
-                return value
-            wrong.append(f"its build.json has a wrong `{key}`")
-            return None
-
-        def texts(key: str) -> tuple[str, ...]:
-            value = build.get(key) or []
-            if isinstance(value, list) and all(isinstance(each, str) for each in value):
-                return tuple(value)
-            wrong.append(f"its build.json has a wrong `{key}`")
-            return ()
-
-        tags = [tag.split("-") for tag in facts.tags]
-        return cls(
-            platforms=tuple(sorted({tag[2] for tag in tags})),
-            abis=frozenset(tag[1] for tag in tags),
-            backend=text("backend"),
-            toolkit=text("toolkit"),
-            min_driver=text("min_driver"),
-            min_torch=text("min_torch"),
-            required_torch=_required_torch(facts.requires_dist),
-            archs=texts("archs"),
-            ptx=texts("ptx"),
-            wrong=tuple(wrong),
-        )
-
-
-def _required_torch(requirements: Iterable[str]) -> str | None:
-    """Return the oldest torch that the requirements let in, None where none says so."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for text in requirements:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if requirement.name.lower() == "torch" and requirement.marker is None:
-            return next((each.version for each in requirement.specifier if each.operator in (">=", "~=", "==")), None)
-    return None
-
-
-def _build_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]:
+def _build_faults(stated: Stated, libraries: Sequence[_Library]) -> Iterator[str]:
     backend = stated.backend
     if backend is None:
         return
@@ -384,14 +264,14 @@ def _build_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[st
         yield f"its backend is python, but it holds the compiled library {libraries[0].name}"
     if backend != "python" and not libraries:
         yield f"its backend is {backend}, but it holds no compiled library"
-    if stated.min_torch is not None and not _same_release(stated.min_torch, stated.required_torch):
+    if stated.min_torch is not None and not same_release(stated.min_torch, stated.required_torch):
         requirement = f"torch >= {stated.required_torch}" if stated.required_torch else "no torch"
         yield f"its build.json says torch >= {stated.min_torch}, its requirements say {requirement}"
     if libraries:
         yield from _gpu_faults(stated, libraries)
 
 
-def _gpu_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]:
+def _gpu_faults(stated: Stated, libraries: Sequence[_Library]) -> Iterator[str]:
     for each in libraries:
         yield from (f"only some parts of {each.name} have code for {arch}" for arch in each.gpu.partial)
     found = {"archs": {arch for each in libraries for arch in each.gpu.archs}}
@@ -409,12 +289,3 @@ def _gpu_faults(stated: _Stated, libraries: Sequence[_Library]) -> Iterator[str]
         yield f"its backend is {stated.backend}, but its toolkit is {stated.toolkit}"
     if not stated.min_driver:
         yield f"its backend is {stated.backend}, but it names no `min_driver`"
-
-
-def _same_release(first: str, second: str | None) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return second is not None and Version(first) == Version(second)
-    except InvalidVersion:
-        return False
