@@ -94,7 +94,7 @@ def read_entry(path: Path) -> tuple[Entry, bytes]:
     facts = read_wheel(path)
     build = _build_facts(facts)
     _check_label(facts, build)
-    report = audit_wheel(path)
+    report = audit_wheel(path, facts=facts)
     entry = Entry(
         project=facts.project,
         version=facts.version,

@@ -12,7 +12,7 @@ from mimctl.wheels.elf import Needs, Symbol, read_needs
 from mimctl.wheels.fatbin import GpuCode, read_gpu_code
 from mimctl.wheels.generations import dotted, generation, needed_glibc, newest_versions, numbers, promise
 from mimctl.wheels.stated import Stated, same_release
-from mimctl.wheels.wheelfile import read_wheel, shared_libraries
+from mimctl.wheels.wheelfile import WheelFacts, read_wheel, shared_libraries
 
 _LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0")
 _LOADERS = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
@@ -89,14 +89,15 @@ class _Library:
     gpu: GpuCode
 
 
-def audit_wheel(path: Path, *, build_places: Sequence[Path] = ()) -> AuditReport:
+def audit_wheel(path: Path, *, facts: WheelFacts | None = None, build_places: Sequence[Path] = ()) -> AuditReport:
     """Prove of a finished wheel what its name, its requirements and its build.json say; reads the file only.
 
-    `build_places` are folders of the machine that built it, which no library may mention; usual ones (homes, temporary
-    folders, site-packages) are looked for anyway. Raises MimctlError[wheel-audit] with everything that is wrong, and
-    IntegrityError[bad-wheel] where the file cannot be read.
+    `facts` is what `read_wheel` returned, where it is read already. `build_places` are folders of the machine that
+    built it, which no library may mention; usual ones (homes, temporary folders, site-packages) are looked for anyway.
+    Raises MimctlError[wheel-audit] with everything that is wrong, and IntegrityError[bad-wheel] where the file cannot
+    be read.
     """
-    facts = read_wheel(path)
+    facts = facts or read_wheel(path)
     libraries = [
         _Library(name, data, read_needs(data, name), read_gpu_code(data, name)) for name, data in shared_libraries(path)
     ]

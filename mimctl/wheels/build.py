@@ -160,7 +160,7 @@ def _check(path: Path, cell: BuildCell, *, build_places: Sequence[Path]) -> None
     facts = read_wheel(path)
     if facts.project != cell.project:
         raise _failed(cell, [f"{cell.source} builds {facts.project}, the matrix says {cell.project}"])
-    audit_wheel(path, build_places=build_places)
+    audit_wheel(path, facts=facts, build_places=build_places)
     if wrong := list(_disagreements(facts, cell)):
         raise MimctlError(
             f"the wheel of `{cell.name}` is not what the matrix says",
