@@ -97,7 +97,7 @@ class IndexClient:
         Raises IntegrityError[hash-mismatch] with both hashes, [length-mismatch] where the server sends more or less
         than the index says, and what `transfer.download` raises.
         """
-        dest = self._wheels_dir / file.sha256 / file.filename
+        dest = self._wheels_dir / (file.sha256 or "unhashed") / file.filename
         return download(
             file.url,
             dest,

@@ -51,7 +51,8 @@ class IndexFile:
     filename: str
     url: str
     """Whole address, or a path for an index that is a folder."""
-    sha256: str
+    sha256: str | None
+    """None where the place it stands in gives none: then it is what the first copy hashes to."""
     size: int | None
     version: str
     tags: tuple[str, ...]
@@ -61,6 +62,9 @@ class IndexFile:
     build: Build | None = None
     address: str = ""
     """The index it stands in."""
+    has_metadata: bool = False
+    """Whether its METADATA can be fetched alone: its address with `.metadata` behind it (PEP 658)."""
+    metadata_sha256: str | None = None
 
     @property
     def label(self) -> str:

@@ -63,8 +63,8 @@ class Shelf:
         Raises IntegrityError[duplicate-wheel] where another file has its name, [hash-mismatch | length-mismatch] where
         the index sends something else than it says, and as `entry.read_entry`.
         """
-        place = _Place(index.shown, file.sha256)
-        self._check(file.filename, place)
+        assert file.sha256 is not None  # an `index.json` says it of every file
+        self._check(file.filename, _Place(index.shown, file.sha256))
         if file.filename not in self.entries:
             old = self._old / file.filename
             if self._known.find(file.filename, file.sha256) is not None:
