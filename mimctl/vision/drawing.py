@@ -35,7 +35,8 @@ def draw_boxes(
     """Return a copy of the picture with boxes drawn on it.
 
     `picture` is (H, W, 3) uint8 RGB, `boxes` (N, 4) as x1, y1, x2, y2 in pixels, `labels` N class indices, `scores`
-    N numbers in 0..1. The line width and the text follow the size of the picture.
+    N numbers in 0..1. The line width and the text follow the size of the picture. Of names that lie over each other
+    the one of the higher score is on top.
     """
     canvas = np.ascontiguousarray(picture).copy()
     height, width = canvas.shape[:2]
@@ -47,7 +48,7 @@ def draw_boxes(
         cv2.rectangle(canvas, (x1, y1), (x2, y2), chosen[labels[index] % len(chosen)], line)
     drawing = ImageDraw.Draw(image := Image.fromarray(canvas))
     font = _font(max(10, round(min(height, width) / 36)))
-    for index in order:
+    for index in order if scores is None else np.argsort(scores, kind="stable"):
         label = labels[index]
         name = classes[label] if label < len(classes) else str(label)
         text = name if scores is None else f"{name} {scores[index]:.2f}"

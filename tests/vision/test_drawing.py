@@ -45,3 +45,13 @@ def test_masks_blend_with_the_class_colour() -> None:
 
 def test_palette_colours_are_distinct() -> None:
     assert len(set(palette(80))) == 80
+
+
+def test_the_better_of_two_guesses_at_one_place_is_the_one_that_can_be_read() -> None:
+    picture = np.zeros((120, 160, 3), np.uint8)
+    boxes = np.array([[30, 50, 90, 100], [30, 50, 90, 100]])
+    best = draw_boxes(picture, boxes[:1], [0], scores=[0.9], classes=["three", "nine"])
+    both = draw_boxes(picture, boxes, [0, 1], scores=[0.9, 0.3], classes=["three", "nine"])
+    name = np.s_[36:48, 30:60]
+    assert best[name].any()
+    assert (both[name] == best[name]).all()
