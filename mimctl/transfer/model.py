@@ -36,3 +36,7 @@ class Response:
     status: int
     body: bytes
     etag: str | None
+    url: str = ""
+    """Where it was found at last, redirects followed: what its relative links count from."""
+    content_type: str = ""
+    cache_control: str = ""

@@ -58,7 +58,13 @@ def _attempt(
     with exchange(opened, url, headers=sent, settings=settings) as reply:
         tag = reply.headers.get("ETag")
         if reply.status == 304:
-            return Response(status=304, body=b"", etag=tag or headers.get("If-None-Match"))
+            return Response(
+                status=304,
+                body=b"",
+                etag=tag or headers.get("If-None-Match"),
+                url=reply.url,
+                cache_control=reply.headers.get("Cache-Control", ""),
+            )
         if reply.status != 200:
             raise PassingError(f"the server answered {reply.status} to a plain request")
         body = bytearray()
@@ -69,7 +75,14 @@ def _attempt(
         total = reply.number("Content-Length")
         if total is not None and len(body) != total:
             raise PassingError(f"the connection closed after {len(body)} of {total} bytes")
-        return Response(status=200, body=bytes(body), etag=tag)
+        return Response(
+            status=200,
+            body=bytes(body),
+            etag=tag,
+            url=reply.url,
+            content_type=reply.headers.get("Content-Type", ""),
+            cache_control=reply.headers.get("Cache-Control", ""),
+        )
 
 
 def _read_local(url: str, *, etag: str | None, max_size: int, is_missing_ok: bool) -> Response:
@@ -81,7 +94,7 @@ def _read_local(url: str, *, etag: str | None, max_size: int, is_missing_ok: boo
             return Response(status=304, body=b"", etag=tag)
         if facts.st_size > max_size:
             raise _too_large(url, max_size)
-        return Response(status=200, body=path.read_bytes(), etag=tag)
+        return Response(status=200, body=path.read_bytes(), etag=tag, url=url)
     except (FileNotFoundError, NotADirectoryError):
         if is_missing_ok:
             return Response(status=404, body=b"", etag=None)
