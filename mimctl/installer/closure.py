@@ -11,19 +11,13 @@ from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.model import IndexFile
 from mimctl.installer.names import is_own
+from mimctl.resolution.model import Wanted as Wanted
+from mimctl.resolution.requirements import marker_environment, requirements_of
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 _MAX_PASSES = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A requirement and who has it: a distribution, or the empty text for the person."""
-
-    requirement: Requirement
-    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,52 +86,6 @@ def _pass(
                 queue.extend(requirements_of(picks[name].requires_dist, extra, markers, by=name))
     needed_by = {name: tuple(sorted({each.by for each in wanted})) for name, wanted in seen.items()}
     return Closure(picks=picks, others=tuple(others), needed_by=needed_by), seen
-
-
-def requirements_of(requires_dist: Iterable[str], extra: str, markers: Mapping[str, str], *, by: str) -> list[Wanted]:
-    """Return the requirements that hold: those without an extra (the empty text), or what `extra` adds to them."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found = []
-    for text in requires_dist:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as err:
-            raise MimctlError(
-                f"a requirement of `{by}` cannot be read: `{text}`", code="bad-index", causes=[str(err).splitlines()[0]]
-            ) from err
-        holds_anyway = requirement.marker is None or requirement.marker.evaluate({**markers, "extra": ""})
-        if not extra and holds_anyway:
-            found.append(Wanted(requirement=requirement, by=by))
-        elif (
-            extra
-            and not holds_anyway
-            and requirement.marker
-            and requirement.marker.evaluate({**markers, "extra": extra})
-        ):
-            found.append(Wanted(requirement=requirement, by=f"{by}[{extra}]"))
-    return found
-
-
-def marker_environment(env: Environment) -> dict[str, str]:
-    """Return the values of environment markers (PEP 508) in the target."""
-    platform = env.platform.value
-    major, minor = env.python_release
-    names = {"linux": ("Linux", "posix"), "darwin": ("Darwin", "posix"), "win32": ("Windows", "nt")}
-    system, os_name = names.get(platform.system, ("", "posix"))
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": env.python.value,
-        "os_name": os_name,
-        "platform_machine": platform.machine,
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": system,
-        "platform_version": "",
-        "python_full_version": env.python.value,
-        "python_version": f"{major}.{minor}",
-        "sys_platform": platform.system,
-    }
 
 
 def _texts(wanted: Mapping[str, Sequence[Wanted]]) -> dict[str, frozenset[str]]:

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING
 from mimctl.environment.distributions import normalise
 from mimctl.errors import MimctlError, UsageError, nearest
 from mimctl.index.model import Index, Toolbox
+from mimctl.resolution.names import PREFIX as PREFIX
+from mimctl.resolution.names import is_own as is_own
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
-
-PREFIX = "mimctl"
-
-
-def is_own(name: str) -> bool:
-    """Return whether a distribution is one of ours by its name: such names resolve in mimctl's indexes only."""
-    return name == PREFIX or name.startswith(f"{PREFIX}-")
 
 
 def parse_requests(words: Iterable[str], index: Index, installed: Iterable[str]) -> tuple[Requirement, ...]:

@@ -21,19 +21,18 @@ from mimctl.installer.model import (
     exact_requirement,
 )
 from mimctl.installer.names import PREFIX, parse_requests
+from mimctl.resolution.names import CV2_NAMES as CV2_NAMES
+from mimctl.resolution.names import OPENCV as OPENCV
+from mimctl.resolution.names import TORCH_FAMILY as TORCH_FAMILY
 from mimctl.selection.choose import Selection, choose, public_version, refusal
 from mimctl.selection.torch_build import MIN_TORCH, TorchBuild, choose_torch
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-OPENCV = "opencv-python-headless"
 PIP_CONFIGURATION = "pip's configuration"
-TORCH_FAMILY = frozenset({"torch", "torchvision", "torchaudio"})
-"""What no installation changes, whatever needs it."""
 _TOOLS = frozenset({"pip", "setuptools", "wheel"})
 """What a new environment is seeded with; a setuptools too old for torch among them. Not pinned."""
-CV2_NAMES = frozenset({OPENCV, "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"})
 
 
 def make_plan(

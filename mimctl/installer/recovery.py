@@ -19,7 +19,6 @@ from pathlib import Path
 from mimctl.environment.distributions import normalise, read_metadata
 from mimctl.environment.model import Distribution, Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.closure import marker_environment, requirements_of
 from mimctl.installer.exclusive import is_being_changed, lock_place, locked
 from mimctl.installer.journal import (
     Journal,
@@ -36,6 +35,7 @@ from mimctl.installer.journal import (
     use_reserve,
 )
 from mimctl.installer.snapshot import claimed_by, distributions_inside, keep, walk
+from mimctl.resolution.requirements import marker_environment, requirements_of
 
 _GRACE_S = 2.0
 """The last sign of life is up to a quarter of a second old when a process dies, more on a busy machine."""

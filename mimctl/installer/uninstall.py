@@ -11,7 +11,6 @@ from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.model import Toolbox
 from mimctl.installer.backend import Backend
-from mimctl.installer.closure import marker_environment, requirements_of
 from mimctl.installer.exclusive import only_one
 from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
@@ -20,6 +19,7 @@ from mimctl.installer.plan import TORCH_FAMILY
 from mimctl.installer.prepare import check_writable
 from mimctl.installer.process import Note
 from mimctl.installer.transaction import check_finished, undone_on_failure
+from mimctl.resolution.requirements import marker_environment, requirements_of
 
 
 def plan_uninstall(names: Sequence[str], *, env: Environment, toolboxes: Mapping[str, Toolbox]) -> UninstallPlan:

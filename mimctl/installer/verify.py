@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mimctl.environment.distributions import normalise, read_metadata
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.closure import marker_environment, requirements_of
 from mimctl.installer.plan import CV2_NAMES
+from mimctl.resolution.requirements import marker_environment, requirements_of
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

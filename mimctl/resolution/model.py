@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from mimctl.selection.choose import Selection
+    from mimctl.selection.torch_build import TorchBuild
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,60 @@ class Provided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """An installed distribution."""
+
+    name: str
+    """Normalised (PEP 503)."""
+    version: str
+    sha256: str | None = None
+    """Hash of the wheel it was installed from, where the installer recorded it (PEP 610)."""
+    is_from_source: bool = False
+    """Installed from a folder or repository, perhaps editable: never replaced by the same version."""
+    backend: str | None = None
+    """Backend of an op package's build, from its `build.json`."""
+
+
+class Installed(Protocol):
+    """What is installed in a target; core metadata is read where it is asked for, and never for all without need."""
+
+    def names(self) -> Iterable[str]:
+        """Return the normalised names of all that is installed."""
+
+    def get(self, name: str) -> Present | None:
+        """Return what is installed of that name."""
+
+    def requires_dist(self, name: str) -> tuple[str, ...]:
+        """Return the declared requirements of an installed distribution, none where they cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveOptions:
+    """The choices of one resolution."""
+
+    variant: str | None = None
+    """A build of the op packages by its backend's name (`cpu`, `cu13`, `python`)."""
+    upgrade: frozenset[str] = frozenset()
+    """Names whose newest version is wanted though another is installed."""
+    upgrade_all: bool = False
+    """The newest version of everything that the requests need; torch's family stays all the same."""
+    reinstall: frozenset[str] = frozenset()
+    """Names that are installed anew, though the same version is there; another hash of it is accepted."""
+    verified: str | None = None
+    """Newest torch that builds were verified with: with a newer one they are accepted with a warning."""
+    pre: bool = False
+    """Pre-releases are as good as finished releases."""
+    torch: TorchBuild | None = None
+    """Where no torch is installed: the build that wheels are chosen for, and that joins."""
+    leaves_torch_out: bool = False
+    """Whether that torch is brought by somebody else: it does not join."""
+    constraints: tuple[Wanted, ...] = ()
+    """Requirements on what is needed anyway; they bring nothing by themselves."""
+    typed: str = ""
+    """What the person asked for, for hints that can be typed: `det`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
     """The answer for one distribution: a file of an index, something provided, or (neither) what is installed stays."""
 
@@ -93,6 +148,8 @@ class Pick:
     needed_by: tuple[Wanted, ...] = ()
     file: IndexFile | None = None
     provided: Provided | None = None
+    goes_with: tuple[str, ...] = ()
+    """Distributions that it requires and that change: why it was looked at, and perhaps changes too."""
 
     @property
     def is_kept(self) -> bool:
