@@ -1,0 +1,74 @@
+"""The verbs as typed functions: what `mimctl <verb>` does, returning the same data.
+
+Functions take `settings` (see `mimctl.settings.load`; loaded where not given) and raise MimctlError; none prints.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing at start-up
+    from mimctl.api.configs import lint_config, show_config
+    from mimctl.api.installing import install, prepare_install, prepare_uninstall, repair, uninstall
+    from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
+    from mimctl.api.models import download
+    from mimctl.api.place import Watch, find_target
+    from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
+    from mimctl.api.running import describe_data, infer, test, train
+    from mimctl.pages import explain
+
+_ROOMS = {
+    "place": "Watch find_target",
+    "looking": "Listing doctor env find_unfinished list_package show_settings",
+    "installing": "install prepare_install prepare_uninstall repair uninstall",
+    "running": "describe_data infer test train",
+    "configs": "lint_config show_config",
+    "models": "download",
+    "publishing": "audit_wheels build_index build_wheels expand_matrix verify_wheels yank_wheels",
+}
+"""Which file of this package holds what."""
+
+_PLACES = {name: f"mimctl.api.{room}" for room, names in _ROOMS.items() for name in names.split()}
+_PLACES["explain"] = "mimctl.pages"
+
+__all__ = [
+    "Listing",
+    "Watch",
+    "audit_wheels",
+    "build_index",
+    "build_wheels",
+    "describe_data",
+    "doctor",
+    "download",
+    "env",
+    "expand_matrix",
+    "explain",
+    "find_target",
+    "find_unfinished",
+    "infer",
+    "install",
+    "lint_config",
+    "list_package",
+    "prepare_install",
+    "prepare_uninstall",
+    "repair",
+    "show_config",
+    "show_settings",
+    "test",
+    "train",
+    "uninstall",
+    "verify_wheels",
+    "yank_wheels",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a verb on first use: a command pays for what it runs alone."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'mimctl.api' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

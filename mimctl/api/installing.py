@@ -1,0 +1,109 @@
+"""What changes the target environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mimctl import settings as settings_module
+from mimctl.api.looking import env
+from mimctl.api.place import index_client
+from mimctl.errors import MimctlError
+from mimctl.settings import Settings
+
+if TYPE_CHECKING:
+    from mimctl.api.place import Watch
+    from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
+    from mimctl.installer.recovery import Repair
+
+
+def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> Repair | None:
+    """Bring the target back to what it was before an installation that was killed; None where none was.
+
+    What others have installed since stays. Raises MimctlError[killed-install] where something cannot be brought back,
+    [environment-locked] where it may still go on elsewhere.
+    """
+    from mimctl.installer.prepare import check_writable
+    from mimctl.installer.recovery import repair as bring_back
+
+    facts = env(settings=settings)
+    check_writable(facts)
+    return bring_back(facts, watch.note if watch else (lambda _line: None))
+
+
+def prepare_install(
+    names: Sequence[str], options: InstallOptions | None = None, *, settings: Settings | None = None
+) -> InstallPlan:
+    """Return what `install` would change, with the decision on every candidate; changes and downloads nothing.
+
+    Raises NoCompatibleBuildError where no build fits, UsageError where no index is named, and what detection raises.
+    """
+    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.prepare import prepare_install as prepare
+    from mimctl.zoo.weights import transfer_settings
+
+    settings = settings or settings_module.load()
+    facts = env(settings=settings)
+    return prepare(
+        names,
+        env=facts,
+        client=index_client(settings),
+        backend=choose_backend(facts, settings.installer, offline=settings.offline),
+        torch_index=settings.torch_index,
+        options=options,
+        transfer=transfer_settings(settings),
+    )
+
+
+def install(
+    names: Sequence[str] | str,
+    options: InstallOptions | None = None,
+    *,
+    plan: InstallPlan | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> InstallResult:
+    """Install toolboxes into the target environment and return what changed; torch that is there stays as it is.
+
+    `plan` is what `prepare_install` returned, made anew where not given. On any failure the environment is as before.
+    """
+    from mimctl.installer.apply import apply
+    from mimctl.installer.backend import choose_backend
+
+    settings = settings or settings_module.load()
+    wanted = [names] if isinstance(names, str) else names
+    plan = plan or prepare_install(wanted, options, settings=settings)
+    backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
+    note = watch.note if watch else None
+    return apply(plan, client=index_client(settings), backend=backend, step=note, note=note)
+
+
+def prepare_uninstall(names: Sequence[str], *, settings: Settings | None = None) -> UninstallPlan:
+    """Return what `uninstall` would remove; changes nothing and needs no index."""
+    from mimctl.installer.uninstall import plan_uninstall
+
+    settings = settings or settings_module.load()
+    toolboxes = {}
+    if settings.index:
+        import contextlib
+
+        with contextlib.suppress(MimctlError):  # names of installed distributions are known without any index
+            toolboxes = index_client(settings).toolboxes()
+    return plan_uninstall(names, env=env(settings=settings), toolboxes=toolboxes)
+
+
+def uninstall(
+    names: Sequence[str] | str,
+    *,
+    plan: UninstallPlan | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> UninstallResult:
+    """Remove toolboxes from the target environment; torch is never removed."""
+    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.uninstall import apply_uninstall
+
+    settings = settings or settings_module.load()
+    plan = plan or prepare_uninstall([names] if isinstance(names, str) else names, settings=settings)
+    backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
+    return apply_uninstall(plan, backend=backend, note=watch.note if watch else None)

@@ -1,0 +1,74 @@
+"""What there is: facts, toolboxes, settings, what a check-up finds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimctl import settings as settings_module
+from mimctl.api.place import find_target
+from mimctl.settings import Settings
+
+if TYPE_CHECKING:
+    from mimctl.checkup.model import Report
+    from mimctl.environment.model import Environment, Target
+    from mimctl.installer.transaction import Unfinished
+    from mimctl.plugin.discover import BrokenPlugin, Plugin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The toolboxes of a target environment."""
+
+    target: Target
+    plugins: tuple[Plugin | BrokenPlugin, ...] = field(default=())
+
+
+def env(*, settings: Settings | None = None) -> Environment:
+    """Detect the facts about the target environment, each with its source; torch is not imported."""
+    from mimctl.environment.detect import describe
+
+    settings = settings or settings_module.load()
+    return describe(find_target(settings), environ=os.environ)
+
+
+def doctor(*, settings: Settings | None = None) -> Report:
+    """Look over the target environment: each check with what it found, why, and what to type; nothing is changed.
+
+    The compiled operators are loaded in a process of the target's own. Raises nothing for what it finds.
+    """
+    from mimctl.checkup import check_up
+
+    return check_up(settings or settings_module.load(), environ=os.environ, folder=Path.cwd())
+
+
+def find_unfinished(*, settings: Settings | None = None) -> Unfinished | None:
+    """Return the installation into the target that was killed and not repaired; None where none was, or one goes on.
+
+    Looks at a few names only, and starts no interpreter.
+    """
+    from mimctl.environment.target import site_folders
+
+    folders = site_folders(find_target(settings or settings_module.load()))
+    if not any((folder.parent / ".mimctl-transaction").is_dir() for folder in folders):
+        return None
+    from mimctl.installer.transaction import find_unfinished as find
+
+    found = find(folders)
+    return None if found is None or found.is_alive else found
+
+
+def list_package(*, settings: Settings | None = None) -> Listing:
+    """Return the toolboxes of the target environment, sorted by name, broken ones with the reason."""
+    from mimctl.plugin.discover import discover
+    from mimctl.plugin.paths import import_paths
+
+    target = find_target(settings or settings_module.load())
+    return Listing(target=target, plugins=tuple(discover(import_paths(None if target.is_own else target.python))))
+
+
+def show_settings(*, settings: Settings | None = None) -> Settings:
+    """Return all settings of mimctl, each with its origin."""
+    return settings or settings_module.load()

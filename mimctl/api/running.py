@@ -1,0 +1,145 @@
+"""What starts a toolbox's process: training, testing, inference, a look at data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimctl import settings as settings_module
+from mimctl.api.place import workplace
+from mimctl.settings import Settings
+
+if TYPE_CHECKING:
+    from mimctl.api.place import Watch
+    from mimctl.launch.dataset import DatasetReport
+    from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener
+    from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
+
+
+def train(
+    plugin: str,
+    config: ConfigOptions | str,
+    options: TrainOptions | None = None,
+    launch: LaunchOptions | None = None,
+    *,
+    listener: Listener | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> RunResult:
+    """Train a toolbox's model to the end of its config.
+
+    `config` names a config (a path, or a name in the toolbox) and what is changed in it; `options.data` a folder in a
+    layout that the toolbox reads. Raises ConfigError for mistakes in the config before anything starts, NetworkError
+    where weights are not at hand, MimctlError with the child's exit code where it failed.
+    """
+    from mimctl.launch import verbs
+
+    settings = settings or settings_module.load()
+    launch = launch or _launch_options()
+    return verbs.train(
+        plugin,
+        _config_options(config),
+        options or verbs.TrainOptions(),
+        launch,
+        place=workplace(settings, launch, watch),
+        models=_models(settings, watch),
+        listener=listener,
+    )
+
+
+def test(
+    plugin: str,
+    config: ConfigOptions | str,
+    checkpoint: str,
+    launch: LaunchOptions | None = None,
+    *,
+    out: Path | None = None,
+    show_dir: Path | None = None,
+    dry_run: bool = False,
+    listener: Listener | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> RunResult:
+    """Measure a checkpoint on the config's test set; `result["metrics"]` holds the figures.
+
+    `checkpoint` is a path, a work dir, or `best` or `last` of the config's work dir. `out` gets the raw predictions,
+    `show_dir` the drawn images. Raises as `train` does.
+    """
+    from mimctl.launch import verbs
+
+    settings = settings or settings_module.load()
+    launch = launch or _launch_options()
+    return verbs.test(
+        plugin,
+        _config_options(config),
+        checkpoint,
+        launch,
+        place=workplace(settings, launch, watch),
+        out=out,
+        show_dir=show_dir,
+        dry_run=dry_run,
+        listener=listener,
+    )
+
+
+def infer(
+    plugin: str,
+    model: str,
+    inputs: Sequence[str],
+    options: InferOptions | None = None,
+    launch: LaunchOptions | None = None,
+    *,
+    listener: Listener | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> RunResult:
+    """Run a model (a checkpoint, or a name of the zoo) on images or folders of images.
+
+    The config is `options.config`, else the one beside the checkpoint, else what the checkpoint itself carries, read
+    as data. Raises as `train` does.
+    """
+    from mimctl.launch import verbs
+
+    settings = settings or settings_module.load()
+    launch = launch or _launch_options()
+    return verbs.infer(
+        plugin,
+        model,
+        inputs,
+        options or verbs.InferOptions(),
+        launch,
+        place=workplace(settings, launch, watch),
+        models=_models(settings, watch),
+        listener=listener,
+    )
+
+
+def describe_data(plugin: str, folder: Path, *, out: Path, settings: Settings | None = None) -> DatasetReport:
+    """Return what a toolbox finds in a folder of data; lists of a split that has to be made go below `out`.
+
+    Raises MimctlError[bad-data] with the report where the folder cannot be trained on.
+    """
+    from mimctl.launch.dataset import describe_folder
+    from mimctl.plugin.discover import get_plugin
+
+    place = workplace(settings or settings_module.load())
+    return describe_folder(get_plugin(plugin, place.plugins), folder, python=place.python, out=out)
+
+
+def _launch_options() -> LaunchOptions:
+    from mimctl.launch.model import LaunchOptions
+
+    return LaunchOptions()
+
+
+def _config_options(config: ConfigOptions | str) -> ConfigOptions:
+    from mimctl.launch.model import ConfigOptions
+
+    return ConfigOptions(config=config) if isinstance(config, str) else config
+
+
+def _models(settings: Settings, watch: Watch | None) -> Models:
+    from mimctl.zoo.source import ZooModels
+
+    return ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
