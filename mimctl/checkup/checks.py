@@ -12,7 +12,8 @@ from mimctl.installer.plan import CV2_NAMES, OPENCV
 from mimctl.installer.transaction import repair_command
 from mimctl.plugin.discover import BrokenPlugin
 from mimctl.selection.choose import newer_than_verified, public_version
-from mimctl.selection.torch_build import MIN_DRIVERS, TorchBuild, choose_torch
+from mimctl.selection.cuda import MIN_DRIVERS
+from mimctl.selection.torch_build import TorchBuild, choose_torch
 from mimctl.transfer import redact
 
 

@@ -7,8 +7,9 @@ from mimctl.checkup.model import Check, Facts
 from mimctl.environment.model import Environment, Ops
 from mimctl.index.model import IndexFile
 from mimctl.installer.operators import OPS_PROJECT, OpsAnswer
-from mimctl.selection.choose import choose, refusal
-from mimctl.selection.installed import builds_to_choose_from, is_installed, why_unfit
+from mimctl.selection.choose import choose
+from mimctl.selection.installed import builds_to_choose_from, is_installed, why_second_best, why_unfit
+from mimctl.selection.refusal import refusal
 from mimctl.transfer import redact
 
 
@@ -26,6 +27,8 @@ def operators(facts: Facts) -> Check | None:
     if ops.asked == "python" and ops.backend != "python":
         return Check(name="ops", status="ok", summary=f"pure PyTorch, as MIMCTL_OPS asks; {_words(ops)} is installed")
     unfit, better = why_unfit(facts.env), _better(facts)
+    if unfit is None and better is not None and not is_installed(facts.env, better):
+        unfit = why_second_best(facts.env)
     if unfit is not None:
         return Check(
             name="ops",

@@ -9,8 +9,8 @@ from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
-Backend = Literal["cpu", "cuda", "rocm", "mps"]
-AcceleratorKind = Literal["cuda", "rocm", "mps", "none"]
+Backend = Literal["cpu", "cuda", "rocm", "xpu"]
+AcceleratorKind = Literal["cuda", "rocm", "xpu", "mps", "none"]
 OpsTier = Literal["compiled", "python", "failed"]
 """What serves an operator: the compiled library, pure PyTorch, or nothing, as an installed library cannot load."""
 
@@ -95,6 +95,8 @@ class Torch:
     hip: str | None
     path: Path | None
     cxx11_abi: bool | None = None
+    xpu: str | None = None
+    """Intel's toolkit it was built with, None for other builds."""
 
     @property
     def label(self) -> str | None:
@@ -111,6 +113,8 @@ class Torch:
         """Return what the build computes on besides the CPU."""
         if self.hip:
             return "rocm"
+        if self.xpu:
+            return "xpu"
         return "cuda" if self.cuda else "cpu"
 
     @property
@@ -144,11 +148,20 @@ class Ops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU; `capability` as NVIDIA writes it (`9.0`)."""
+    """One GPU, or one MIG device of it; `capability` as NVIDIA writes it (`9.0`)."""
 
     name: str
     capability: str
+    """Empty where the driver does not tell; `gfx942` for AMD's."""
     memory_mib: int | None = None
+    """Of a MIG device what its profile is named after."""
+    index: int | None = None
+    """Its number in nvidia-smi's order."""
+    uuid: str | None = None
+    mig: str | None = None
+    """Profile of a MIG device: `1g.10gb`."""
+    is_visible: bool = True
+    """Whether CUDA_VISIBLE_DEVICES leaves it to programs that start here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ from mimctl.installer.names import PREFIX, parse_requests
 from mimctl.resolution.names import CV2_NAMES as CV2_NAMES
 from mimctl.resolution.names import OPENCV as OPENCV
 from mimctl.resolution.names import TORCH_FAMILY as TORCH_FAMILY
-from mimctl.selection.choose import Selection, choose, public_version, refusal
+from mimctl.selection.choose import Selection, choose, public_version
+from mimctl.selection.refusal import refusal
 from mimctl.selection.torch_build import MIN_TORCH, TorchBuild, choose_torch
 
 if TYPE_CHECKING:

@@ -2,20 +2,24 @@
 
 from mimctl.selection.choose import (
     Accepted,
+    Best,
     Decision,
     Rejected,
     Selection,
+    best_per_version,
     choose,
-    newer_than_verified,
-    public_version,
-    refusal,
 )
+from mimctl.selection.order import public_version
+from mimctl.selection.refusal import refusal
+from mimctl.selection.warnings import newer_than_verified
 
 __all__ = [
     "Accepted",
+    "Best",
     "Decision",
     "Rejected",
     "Selection",
+    "best_per_version",
     "choose",
     "newer_than_verified",
     "public_version",

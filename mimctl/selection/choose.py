@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 from mimctl.environment.model import Environment
-from mimctl.errors import NoCompatibleBuildError
 from mimctl.index.model import IndexFile
-from mimctl.selection.rules import RULES, Wish
-from mimctl.selection.tags import is_for_platform, supported_tags
+from mimctl.selection.order import build_rank, group_by_version, label_match, parse_version, public_version
+from mimctl.selection.rules import RULES, Wish, is_compiled_here
+from mimctl.selection.warnings import newer_than_verified, why_warn
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
+__all__ = [
+    "Accepted",
+    "Best",
+    "Decision",
+    "Rejected",
+    "Selection",
+    "best_per_version",
+    "choose",
+    "newer_than_verified",
+    "public_version",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A candidate that fits; `is_chosen` marks the best of them, `warning` says what nobody has tried."""
+    """A candidate that fits; `is_chosen` marks the best of them, `warning` says what it is taken with."""
 
     file: IndexFile
     is_chosen: bool = False
@@ -42,21 +54,35 @@ class Selection:
     """The chosen file, if any, and the decision on every candidate, the greatest version first."""
 
     chosen: IndexFile | None
-    decisions: tuple[Decision, ...]
-
-    @property
-    def rejected(self) -> tuple[Rejected, ...]:
-        """Return the candidates that do not fit."""
-        return tuple(each for each in self.decisions if isinstance(each, Rejected))
+    decisions: Sequence[Decision]
+    """Of `choose` they are made as they are read: few look at all that a large index holds."""
 
     @property
     def warning(self) -> str | None:
         """Return what the chosen candidate is taken with."""
         return next((each.warning for each in self.decisions if isinstance(each, Accepted) and each.is_chosen), None)
 
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Return the candidates that do not fit."""
+        return tuple(each for each in self.decisions if isinstance(each, Rejected))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best fitting file of one version; of builds of ours the version is without their label."""
+
+    version: Version
+    file: IndexFile
+
 
 def choose(
-    env: Environment, candidates: Iterable[IndexFile], variant: str | None = None, *, verified: str | None = None
+    env: Environment,
+    candidates: Iterable[IndexFile],
+    variant: str | None = None,
+    *,
+    verified: str | None = None,
+    takes_yanked: bool = False,
 ) -> Selection:
     """Return the best of `candidates` for `env`: the greatest version, compiled before pure Python.
 
@@ -66,180 +92,162 @@ def choose(
     that builds were verified with: with a newer one they are accepted with a warning.
     """
     files = tuple(candidates)
-    wish = Wish(variant=variant, has_compiled=any(_is_compiled_here(env, file) for file in _one_of_each_kind(files)))
-    problems = _judge_all(env, files, wish)
-    ranks = _version_ranks(files)
-    chosen = _best(env, files, problems, ranks)
-    untried = newer_than_verified(env, verified)
-    decisions: list[Decision] = []
-    for place in sorted(range(len(files)), key=lambda at: (ranks[at], files[at].filename), reverse=True):
-        file, problem = files[place], problems[place]
-        if problem is None:
-            warning = untried if file.build is not None else None
-            decisions.append(Accepted(file=file, is_chosen=file is chosen, warning=warning))
-        else:
-            decisions.append(Rejected(file=file, rule=problem[0], reason=problem[1]))
-    return Selection(chosen=chosen, decisions=tuple(decisions))
+    judge = _Judge(env, files, variant=variant, takes_yanked=takes_yanked)
+    groups = group_by_version(files)
+    fitting = (judge.fitting(group) for group in groups)
+    newest = next((files for files in fitting if files), [])
+    chosen = max(newest, key=lambda file: build_rank(env, file), default=None)
+    return Selection(chosen=chosen, decisions=_Trace(judge, groups, chosen, verified))
 
 
-def newer_than_verified(env: Environment, verified: str | None) -> str | None:
-    """Return the warning where `env` has a newer torch than the newest that builds were verified with, else None."""
-    from packaging.version import InvalidVersion, Version
+def best_per_version(
+    env: Environment, candidates: Iterable[IndexFile], variant: str | None = None, *, takes_yanked: bool = False
+) -> tuple[Best, ...]:
+    """Return the best fitting file of each version, the greatest version first, pre-releases among them.
 
-    torch = env.torch.value
-    if torch is None or verified is None:
-        return None
-    try:
-        if Version(public_version(torch.version)) <= Version(public_version(verified)):
-            return None
-    except InvalidVersion:
-        return None
-    return f"torch {torch.version} is newer than {verified}, the newest that the index was verified with"
-
-
-def public_version(version: str) -> str:
-    """Return a version without its local label: `0.3.0+cu13` → `0.3.0`."""
-    return version.partition("+")[0]
-
-
-def refusal(
-    env: Environment, project: str, selection: Selection, *, wanted: str, variant: str | None = None
-) -> NoCompatibleBuildError:
-    """Return the error for a selection that chose nothing: the facts, each candidate's reason, what to type.
-
-    `wanted` is what the person asked for (`det`), so that the hint can be typed.
+    Of one public version the label that torch has comes before others (`0.28.0+cpu`). Files whose version is none
+    are left out. Arguments as of `choose`.
     """
-    newest = public_version(selection.decisions[0].file.version) if selection.decisions else ""
-    causes = [describe_facts(env)]
-    width = max((len(each.file.label) for each in selection.rejected), default=0)
-    # A build may stand in an index twice, with and without its label.
-    lines = (f"  {each.file.label:<{width}}   rejected: {each.reason}" for each in selection.rejected)
-    causes.extend(dict.fromkeys(lines))
-    hints = []
-    files = [each.file for each in selection.rejected if each.file.build is not None]
-    for name, words in _OTHER_VARIANTS.items():
-        if variant is None and choose(env, files, name).chosen is not None:
-            hints.append(f"{words}: `mimctl install {wanted} --variant {name}`")
-    hints.extend(sorted({hint for each in selection.rejected if (hint := _HINTS.get(each.rule))}))
-    return NoCompatibleBuildError(
-        f"no build of `{project}` {newest} fits this environment".replace("  ", " "),
-        causes=causes,
-        hints=hints,
-        details={
-            "project": project,
-            "candidates": [
-                {"file": each.file.filename, "rule": each.rule, "reason": each.reason} for each in selection.rejected
-            ],
-        },
-    )
+    files = tuple(candidates)
+    judge = _Judge(env, files, variant=variant, takes_yanked=takes_yanked)
+    best: dict[Version, IndexFile] = {}
+    ranks: dict[Version, tuple[object, ...]] = {}
+    for file in files:
+        version = parse_version(file.version if file.build is None else public_version(file.version))
+        if version is None or judge.problem(file) is not None:
+            continue
+        rank = build_rank(env, file)
+        if version not in best or ranks[version] < rank:
+            best[version], ranks[version] = file, rank
+    order = sorted(best, key=lambda key: (_release(key), label_match(env, best[key]), key), reverse=True)
+    return tuple(Best(version=version, file=best[version]) for version in order)
 
 
-def describe_facts(env: Environment) -> str:
-    """Return the facts that decide about wheels in one line."""
-    accelerator, torch = env.accelerator.value, env.torch.value
-    words = [f"torch {torch.version}" if torch else "no torch"]
-    if accelerator.kind == "cuda":
-        gpus = sorted({gpu.capability for gpu in env.gpus.value})
-        words.append(f"driver {accelerator.driver}" + (f" (compute capability {', '.join(gpus)})" if gpus else ""))
-    elif accelerator.kind == "none":
-        words.append("no GPU driver")
-    else:
-        words.append(accelerator.kind)
-    words.extend([f"python {env.python.value}", str(env.platform.value)])
-    if env.libc.value is not None:
-        words.append(str(env.libc.value))
-    return ", ".join(words)
-
-
-_OTHER_VARIANTS = {
-    "python": "use the pure-PyTorch ops",
-    "cpu": "or take compiled ones that compute on the CPU only",
-}
-_HINTS = {
-    "fits_driver": "or update the NVIDIA driver",
-    "fits_torch": "or install a torch that the builds above work with, then repeat the command",
-    "not_yanked": "withdrawn builds are never installed",
-}
-
-
-def _is_compiled_here(env: Environment, file: IndexFile) -> bool:
-    return (
-        file.build is not None
-        and file.build.is_compiled
-        and file.yanked is None
-        and any(is_for_platform(tag, env) for tag in file.tags)
-    )
+def _release(version: Version) -> Version:
+    if version.local is None:
+        return version
+    public = parse_version(version.public)
+    return version if public is None else public
 
 
 Problem: TypeAlias = tuple[str, str] | None
 """The name of the rule that rejects a file, and its reason."""
 
 
-def _kind(file: IndexFile) -> tuple[object, ...]:
-    """Return what the rules look at: files of one kind are judged alike, and an index has few kinds."""
-    return (file.tags, file.build, file.requires_python, file.yanked)
+class _Judge:
+    """Judges the files of one request; those that the rules cannot tell apart are judged once."""
 
+    def __init__(
+        self, env: Environment, files: Sequence[IndexFile], *, variant: str | None, takes_yanked: bool
+    ) -> None:
+        self.env = env
+        self.wish = Wish(variant=variant, has_compiled=_has_compiled_here(env, files), takes_yanked=takes_yanked)
+        self._known: dict[tuple[object, ...], Problem] = {}
 
-def _one_of_each_kind(files: Iterable[IndexFile]) -> Iterable[IndexFile]:
-    return {_kind(file): file for file in files}.values()
-
-
-def _judge_all(env: Environment, files: Iterable[IndexFile], wish: Wish) -> list[Problem]:
-    known: dict[tuple[object, ...], Problem] = {}
-    problems = []
-    for file in files:
+    def problem(self, file: IndexFile) -> Problem:
+        """Return why a file does not fit, None where it does."""
         kind = _kind(file)
-        if kind not in known:
-            known[kind] = _judge(env, file, wish)
-        problems.append(known[kind])
-    return problems
+        try:
+            return self._known[kind]
+        except KeyError:
+            problem = self._known[kind] = self._judge(file)
+            return problem
+
+    def fitting(self, files: Iterable[IndexFile]) -> list[IndexFile]:
+        """Return those of the files that fit."""
+        return [file for file in files if self.problem(file) is None]
+
+    def _judge(self, file: IndexFile) -> Problem:
+        for rule in RULES:
+            reason = rule(self.env, file, self.wish)
+            if reason is not None:
+                return rule.__name__, reason
+        return None
 
 
-def _judge(env: Environment, file: IndexFile, wish: Wish) -> Problem:
-    for rule in RULES:
-        reason = rule(env, file, wish)
-        if reason is not None:
-            return rule.__name__, reason
-    return None
+def _kind(file: IndexFile) -> tuple[object, ...]:
+    """Return what the rules look at; one flat tuple, as comparing two builds costs more than a rule."""
+    build = file.build
+    if build is None:
+        return (file.tags, file.requires_python, file.yanked, file.project, file.version.partition("+")[2])
+    return (
+        file.tags,
+        file.requires_python,
+        file.yanked,
+        build.backend,
+        build.min_torch,
+        build.max_torch,
+        build.min_driver,
+        build.toolkit,
+        build.archs,
+        build.ptx,
+    )
 
 
-def _best(
-    env: Environment, files: Sequence[IndexFile], problems: Sequence[Problem], ranks: Sequence[int]
-) -> IndexFile | None:
-    fitting = [place for place, problem in enumerate(problems) if problem is None]
-    newest = max((ranks[place] for place in fitting), default=None)
-    return max((files[at] for at in fitting if ranks[at] == newest), key=lambda file: _rank(env, file), default=None)
+def _has_compiled_here(env: Environment, files: Iterable[IndexFile]) -> bool:
+    seen: set[tuple[object, ...]] = set()
+    for file in files:
+        if file.build is None:
+            continue
+        kind = (file.tags, file.build.backend, file.yanked)
+        if kind not in seen:
+            if is_compiled_here(env, file):
+                return True
+            seen.add(kind)
+    return False
 
 
-def _rank(env: Environment, file: IndexFile) -> tuple[object, ...]:
-    """Order the builds of one version."""
-    build, torch = file.build, env.torch.value
-    matches_torch = 0
-    if build is not None and torch is not None and build.is_compiled:
-        matches_torch = int(build.cuda_major == torch.cuda_major)
-    tags = supported_tags(env)
-    best_tag = min(tags.index(tag) for tag in file.tags if tag in tags)
-    is_compiled = build is not None and build.is_compiled
-    is_labelled = "+" in file.version
-    return (is_compiled, matches_torch, -best_tag, is_labelled, file.filename)
+class _Trace(Sequence[Decision]):
+    """The decisions on all candidates, made as they are read."""
+
+    def __init__(
+        self, judge: _Judge, groups: Sequence[Sequence[IndexFile]], chosen: IndexFile | None, verified: str | None
+    ) -> None:
+        self._made: list[Decision] = []
+        self._rest = _decide(judge, groups, chosen, verified)
+        self._length = sum(len(group) for group in groups)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Decision]:
+        yield from self._made
+        for place in range(len(self._made), self._length):
+            if place == len(self._made):
+                self._made.append(next(self._rest))
+            yield self._made[place]
+
+    @overload
+    def __getitem__(self, place: int) -> Decision: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Decision]: ...
+
+    def __getitem__(self, place: int | slice) -> Decision | Sequence[Decision]:
+        self._made.extend(self._rest)
+        return self._made[place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
-def _version_ranks(files: Iterable[IndexFile]) -> list[int]:
-    """Return for each file the place of its public version among all, the lowest first.
+def _decide(
+    judge: _Judge, groups: Iterable[Sequence[IndexFile]], chosen: IndexFile | None, verified: str | None
+) -> Iterator[Decision]:
+    warnings: dict[tuple[object, ...], str | None] = {}
+    for group in groups:
+        for file in sorted(group, key=_name, reverse=True):
+            problem = judge.problem(file)
+            if problem is not None:
+                yield Rejected(file=file, rule=problem[0], reason=problem[1])
+                continue
+            kind = _kind(file)
+            if kind not in warnings:
+                warnings[kind] = why_warn(judge.env, file, verified=verified)
+            yield Accepted(file=file, is_chosen=file is chosen, warning=warnings[kind])
 
-    Finished releases come after pre-releases, and what is no version before all.
-    """
-    publics = [public_version(file.version) for file in files]
-    keys = {version: _version_key(version) for version in set(publics)}
-    place_of = {key: place for place, key in enumerate(sorted(set(keys.values())))}
-    return [place_of[keys[version]] for version in publics]
 
-
-def _version_key(version: str) -> tuple[int, Version]:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        parsed = Version(version)
-    except InvalidVersion:
-        return (0, Version("0"))
-    return (1 if parsed.is_prerelease else 2, parsed)
+def _name(file: IndexFile) -> str:
+    return file.filename

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from mimctl.environment.model import Environment, release_of
+from mimctl.environment.model import Environment, Torch, release_of
 from mimctl.index.model import Build, IndexFile
-from mimctl.selection.tags import is_for_platform, supported_tags, wheel_platform
+from mimctl.selection.cuda import (
+    MIN_DRIVERS,
+    driver_floor,
+    has_machine_code,
+    has_ptx,
+    is_at_least,
+    ptx_driver,
+    relevant_gpus,
+)
+from mimctl.selection.tags import is_for_platform, tag_ranks, why_tags_do_not_fit
+
+TORCH_FAMILY = frozenset({"torch", "torchvision", "torchaudio"})
+"""Projects whose wheels of one version differ by their local label alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +31,16 @@ class Wish:
     variant: str | None = None
     has_compiled: bool = False
     """Whether any candidate is a compiled build for this platform, fitting or not."""
+    takes_yanked: bool = False
+    """Whether a withdrawn file may be taken: somebody named exactly its version (PEP 592)."""
 
 
 Rule = Callable[[Environment, IndexFile, Wish], str | None]
 
 
-def not_yanked(_env: Environment, file: IndexFile, _wish: Wish) -> str | None:
+def not_yanked(_env: Environment, file: IndexFile, wish: Wish) -> str | None:
     """Reject a file that the index has withdrawn."""
-    return f"yanked: {file.yanked}" if file.yanked else None
+    return f"yanked: {file.yanked}" if file.yanked and not wish.takes_yanked else None
 
 
 def fits_variant(_env: Environment, file: IndexFile, wish: Wish) -> str | None:
@@ -36,34 +52,20 @@ def fits_variant(_env: Environment, file: IndexFile, wish: Wish) -> str | None:
 
 def fits_tags(env: Environment, file: IndexFile, _wish: Wish) -> str | None:
     """Reject a wheel for another platform, C library or Python."""
-    if not set(file.tags).isdisjoint(supported_tags(env)):
-        return None
-    near = [tag for tag in file.tags if wheel_platform(tag).system == "any" or is_for_platform(tag, env)]
-    if not near:
-        platforms = sorted({str(wheel_platform(tag)) for tag in file.tags})
-        libc = env.libc.value
-        return f"built for {', '.join(platforms)}, this is {env.platform.value}" + (f" ({libc.family})" if libc else "")
-    needed = [wheel_platform(tag).libc for tag in near]
-    libc = env.libc.value
-    if libc is not None and all(each is not None and each.version > libc.version for each in needed):
-        least = min((each for each in needed if each is not None), key=lambda each: each.version)
-        return (
-            f"needs {least.family} >= {least.version[0]}.{least.version[1]}, found {libc.version[0]}.{libc.version[1]}"
-        )
-    pythons = sorted({"-".join(tag.split("-")[:2]) for tag in near})
-    return f"built for {', '.join(pythons)}, this Python takes {env.interpreter_tag.rpartition('-')[0]}"
+    ranks = tag_ranks(env)
+    return None if any(tag in ranks for tag in file.tags) else why_tags_do_not_fit(env, file.tags)
 
 
 def fits_python(env: Environment, file: IndexFile, _wish: Wish) -> str | None:
-    """Reject a wheel whose Requires-Python leaves the target out."""
+    """Reject a wheel whose Requires-Python leaves the target out.
+
+    One that cannot be read (`>=3.6.*` was once allowed) rejects builds of ours alone, as other installers ignore it.
+    """
     if file.requires_python is None:
         return None
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        fits = SpecifierSet(file.requires_python).contains(env.python.value, prereleases=True)
-    except InvalidSpecifier:
-        return f"its Requires-Python cannot be read: {file.requires_python}"
+    fits = _contains(file.requires_python, env.python.value)
+    if fits is None:
+        return f"its Requires-Python cannot be read: {file.requires_python}" if file.build is not None else None
     return None if fits else f"needs Python {file.requires_python}, found {env.python.value}"
 
 
@@ -83,25 +85,33 @@ def fits_torch(env: Environment, file: IndexFile, _wish: Wish) -> str | None:
     return None
 
 
-def fits_backend(env: Environment, file: IndexFile, wish: Wish) -> str | None:
-    """Reject compiled code for another backend than torch's own.
+def fits_label(env: Environment, file: IndexFile, _wish: Wish) -> str | None:
+    """Reject a wheel of torch's family that was built for another accelerator, or CUDA major, than torch."""
+    torch = env.torch.value
+    if file.build is not None or torch is None or file.project not in TORCH_FAMILY:
+        return None
+    backend, major = accelerator_of(file.version.partition("+")[2])
+    if backend is None or (backend == torch.backend and (major is None or major == torch.cuda_major)):
+        return None
+    return f"built for {_words(backend, major)}, torch is built for {_torch_words(torch)}"
 
-    A CUDA build holds the CPU code too and loads into a CPU build of torch. A CPU build is taken with a CUDA build of
+
+def fits_backend(env: Environment, file: IndexFile, wish: Wish) -> str | None:
+    """Reject compiled code that cannot compute where torch does.
+
+    A CUDA build holds the CPU code too and loads into a CPU build of torch; into one for another CUDA major where the
+    driver is known to be new enough for both (docs/explanation/selection.md). A CPU build is taken with a CUDA build of
     torch only where the machine has no GPU driver, or where it was asked for.
     """
     build, torch = file.build, env.torch.value
     if build is None or torch is None or not build.is_compiled or wish.variant == build.backend == "cpu":
         return None
-    has = "CPU" if torch.backend == "cpu" else f"CUDA {torch.cuda}" if torch.backend == "cuda" else "ROCm"
-    if build.backend == "rocm":
-        return None if torch.backend == "rocm" else f"built for ROCm, torch is a {has} build"
-    if torch.backend == "rocm":
-        return f"no ROCm code, torch is a ROCm build ({torch.version})"
+    if build.backend in _ONLY_THEIR_OWN or torch.backend in _ONLY_THEIR_OWN:
+        return _own_kind_only(build, torch)
     if build.cuda_major is not None:
-        mismatch = torch.cuda_major is not None and torch.cuda_major != build.cuda_major
-        return f"built for CUDA {build.cuda_major}, torch is built for CUDA {torch.cuda}" if mismatch else None
+        return _other_cuda(env, build, torch)
     if torch.backend == "cuda" and env.accelerator.value.kind == "cuda":
-        return f"no CUDA code, torch is a {has} build and this machine has a GPU driver"
+        return f"no CUDA code, torch is a CUDA {torch.cuda} build and this machine has a GPU driver"
     return None
 
 
@@ -109,26 +119,32 @@ def fits_driver(env: Environment, file: IndexFile, _wish: Wish) -> str | None:
     """Reject a CUDA build that this machine's driver is too old for; without any driver its GPU code is never used."""
     build = file.build
     driver = env.accelerator.value.driver
-    if build is None or not build.min_driver or not _computes_on_cuda(env, build) or driver is None:
+    if build is None or driver is None or not computes_on_cuda(env, build):
         return None
-    if release_of(driver) < release_of(build.min_driver):
-        return f"needs NVIDIA driver >= {build.min_driver}, found {driver}"
+    floor = driver_floor(build)
+    if floor is not None and not is_at_least(driver, floor):
+        return f"needs NVIDIA driver >= {floor}, found {driver}"
     return None
 
 
 def fits_gpu(env: Environment, file: IndexFile, _wish: Wish) -> str | None:
-    """Reject a CUDA build that has neither machine code nor PTX for one of the GPUs.
-
-    Machine code runs on GPUs of the same major and an equal or greater minor number; PTX on all later ones.
-    """
+    """Reject a CUDA build that has neither machine code nor usable PTX for one of the GPUs."""
     build = file.build
-    if build is None or not (build.archs or build.ptx) or not _computes_on_cuda(env, build):
+    if build is None or not (build.archs or build.ptx) or not computes_on_cuda(env, build):
         return None
-    for gpu in env.gpus.value:
-        if not _runs_on(build, release_of(gpu.capability)):
+    driver, newest = env.accelerator.value.driver, ptx_driver(build)
+    for gpu in relevant_gpus(env):
+        capability = release_of(gpu.capability)
+        if has_machine_code(build, capability):
+            continue
+        shown = f"compute capability {gpu.capability} ({gpu.name})"
+        if not has_ptx(build, capability):
             has = ", ".join(build.archs) or "none"
             ptx = f", PTX {', '.join(build.ptx)}" if build.ptx else ""
-            return f"no code for compute capability {gpu.capability} ({gpu.name}); it has {has}{ptx}"
+            return f"no code for {shown}; it has {has}{ptx}"
+        if driver is not None and newest is not None and not is_at_least(driver, newest):
+            tool = f"CUDA {build.toolkit}" if build.toolkit else "its toolkit"
+            return f"only PTX for {shown}, which {tool} needs NVIDIA driver >= {newest} to compile, found {driver}"
     return None
 
 
@@ -145,6 +161,7 @@ RULES: tuple[Rule, ...] = (
     fits_tags,
     fits_python,
     fits_torch,
+    fits_label,
     fits_backend,
     fits_driver,
     fits_gpu,
@@ -152,7 +169,19 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _computes_on_cuda(env: Environment, build: Build) -> bool:
+def is_compiled_here(env: Environment, file: IndexFile) -> bool:
+    """Return whether a file is a compiled build for this platform, of whatever version of its C library."""
+    build = file.build
+    return (
+        build is not None
+        and build.is_compiled
+        and file.yanked is None
+        and any(is_for_platform(tag, env) for tag in file.tags)
+    )
+
+
+def computes_on_cuda(env: Environment, build: Build) -> bool:
+    """Return whether the GPU code of a build would be used here."""
     torch = env.torch.value
     return (
         build.cuda_major is not None
@@ -162,10 +191,55 @@ def _computes_on_cuda(env: Environment, build: Build) -> bool:
     )
 
 
-def _runs_on(build: Build, capability: tuple[int, ...]) -> bool:
-    major, minor = (*capability, 0, 0)[:2]
-    for arch in build.archs:
-        code_major, code_minor = (*release_of(arch), 0, 0)[:2]
-        if code_major == major and code_minor <= minor:
-            return True
-    return any(release_of(ptx) <= (major, minor) for ptx in build.ptx)
+def accelerator_of(label: str) -> tuple[str | None, int | None]:
+    """Return backend and CUDA major that a local label in torch's manner names: `cu130` → ("cuda", 13)."""
+    if label in ("cpu", "xpu"):
+        return label, None
+    if label.startswith("rocm"):
+        return "rocm", None
+    match = re.fullmatch(r"cu(\d\d)\d", label)
+    return ("cuda", int(match[1])) if match else (None, None)
+
+
+_ONLY_THEIR_OWN = {"rocm": "ROCm", "xpu": "XPU"}
+
+
+def _own_kind_only(build: Build, torch: Torch) -> str | None:
+    if build.backend == torch.backend:
+        return None
+    if build.backend in _ONLY_THEIR_OWN:
+        return f"built for {_ONLY_THEIR_OWN[build.backend]}, torch is built for {_torch_words(torch)}"
+    name = _ONLY_THEIR_OWN[torch.backend]
+    return f"no {name} code, torch is a {name} build ({torch.version})"
+
+
+def _other_cuda(env: Environment, build: Build, torch: Torch) -> str | None:
+    floor, own = driver_floor(build), MIN_DRIVERS.get(torch.cuda_major or 0)
+    if torch.cuda_major in (None, build.cuda_major) or floor is None or env.accelerator.value.driver is not None:
+        return None
+    if own is not None and is_at_least(own, floor):
+        return None
+    return (
+        f"built for CUDA {build.cuda_major}, torch is built for CUDA {torch.cuda}, "
+        f"and no NVIDIA driver here says whether it is >= {floor}"
+    )
+
+
+def _words(backend: str, major: int | None) -> str:
+    known = {"cuda": f"CUDA {major}" if major else "CUDA", "rocm": "ROCm", "xpu": "XPU"}
+    return known.get(backend, "the CPU")
+
+
+def _torch_words(torch: Torch) -> str:
+    return f"CUDA {torch.cuda}" if torch.backend == "cuda" else _words(torch.backend, None)
+
+
+@lru_cache(maxsize=4096)
+def _contains(specifier: str, python: str) -> bool | None:
+    """Return whether a Requires-Python takes a Python, None where it cannot be read."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return SpecifierSet(specifier).contains(python, prereleases=True)
+    except InvalidSpecifier:
+        return None

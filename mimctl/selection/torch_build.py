@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mimctl.environment.model import Environment, release_of
 from mimctl.errors import NoCompatibleBuildError, UsageError
+from mimctl.selection.cuda import MIN_DRIVERS
 
 MIN_TORCH = "2.6"
 """The oldest torch that the engine works with."""
@@ -46,10 +46,6 @@ class _Toolkit:
     min_driver: str
     capabilities: tuple[tuple[int, int], tuple[int, int]]
 
-
-MIN_DRIVERS: Mapping[int, str] = {13: "580", 12: "525.60.13", 11: "450.80.02"}
-"""CUDA major number → the oldest NVIDIA driver that its builds run on (CUDA's release notes, minor version
-compatibility)."""
 
 # Capabilities: PyTorch's build scripts.
 _TOOLKITS = (

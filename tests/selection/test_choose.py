@@ -131,7 +131,6 @@ TABLE = {
         None,
         "0.1.0 cu13 x86",
         {
-            "0.1.0 cu12 x86": "built for CUDA 12, torch is built for CUDA 13.0",
             "0.1.0 cpu x86": "no CUDA code, torch is a CUDA 13.0 build and this machine has a GPU driver",
         },
     ),
@@ -140,7 +139,7 @@ TABLE = {
         CUDA,
         None,
         "0.1.0 cu12 x86",
-        {"0.1.0 cu13 x86": "built for CUDA 13, torch is built for CUDA 12.6"},
+        {"0.1.0 cu13 x86": "needs NVIDIA driver >= 580, found 550.54"},
     ),
     "driver too old": (
         {"torch": "2.13.0+cu130", "driver": "550.54"},
