@@ -1,0 +1,155 @@
+"""Models as rows of fields, whoever published them: the names that mim gives the fields, and which a word means (pure).
+
+A field's name is lower case with `_` for blanks: `epochs`, `training_memory(gb)`, `coco/box_ap`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mimctl.errors import UsageError, nearest
+from mimctl.zoo.model import ModelEntry
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "params": ("parameters",),
+    "dataset": ("training_data",),
+    "weights": ("weight",),
+    "collection": ("model",),
+    "memory": ("training_memory(gb)",),
+    "name": ("id",),
+}
+"""Words people use → the fields that they mean."""
+
+COMMON = (
+    "architecture",
+    "batch_size",
+    "buildable",
+    "config",
+    "epochs",
+    "flops",
+    "iterations",
+    "model",
+    "paper",
+    "parameters",
+    "readme",
+    "training_data",
+    "training_memory(gb)",
+    "training_resources",
+    "training_techniques",
+    "weight",
+)
+"""Fields that a model may have: asking for one that none of the models states is no mistake."""
+
+OWN = ("id", "package")
+"""What every row has beside its fields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One model: its name, whose it is, its fields; `labels` are further names that it goes by."""
+
+    id: str
+    package: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+    def value(self, name: str) -> Any:
+        """Return a field, None where the model does not state it."""
+        return self.id if name == "id" else self.package if name == "package" else self.fields.get(name)
+
+
+def row_of_facts(model: Mapping[str, Any], package: str) -> Row:
+    """Return the row of a model as `metafile.read_models` returns it."""
+    fields = dict(_metadata(model["metadata"]))
+    fields.update(_results(model["results"]))
+    weights = model["weights"]
+    fields["weight"] = weights[0] if len(weights) == 1 else list(weights) or None
+    fields["model"] = model["collection"] or None
+    fields.update({name: model[name] for name in ("config", "paper", "readme")})
+    known = {name: value for name, value in fields.items() if value is not None}
+    return Row(id=model["name"], package=package, fields=known, labels=tuple(model["alias"]))
+
+
+def row_of_entry(entry: ModelEntry, package: str) -> Row:
+    """Return the row of a model of a toolbox's zoo."""
+    fields: dict[str, Any] = dict(_results(entry.results))
+    fields["weight"] = (entry.weights.url or entry.weights.file) if entry.weights else None
+    fields["model"] = entry.collection or None
+    fields["config"] = entry.config or entry.config_file
+    fields["source"] = entry.config_source
+    fields["buildable"] = entry.is_buildable
+    known = {name: value for name, value in fields.items() if value is not None}
+    return Row(id=entry.name, package=package, fields=known, labels=entry.aliases)
+
+
+def fields_of(rows: Iterable[Row]) -> list[str]:
+    """Return the names of all fields that any of `rows` has, those of the most rows first."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        for name in row.fields:
+            counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: (-counts[name], name))
+
+
+def match_fields(word: str, fields: Sequence[str]) -> list[str]:
+    """Return the fields that `word` means, in their order: the first of these that there is.
+
+    The field itself; what the word is a synonym of; a metric on whatever data set (`box_ap` → `coco/box_ap`); a field
+    without its unit; all that have the word in them. None for a common field that no model states. Raises
+    UsageError[unknown-field] with the nearest names.
+    """
+    wanted = fold(word)
+    names = [*OWN, *fields]
+    meant = (wanted, *SYNONYMS.get(wanted, ()))
+    for fits in (
+        lambda name: name == wanted,
+        lambda name: name in meant,
+        lambda name: name.rpartition("/")[2] == wanted,
+        lambda name: re.split(r"[(\[]", name)[0] in meant,
+        lambda name: any(each in name for each in meant),
+    ):
+        found = [name for name in names if fits(name)] if wanted else []
+        if found:
+            return found
+    if any(each in COMMON or each in (re.split(r"\(", name)[0] for name in COMMON) for each in meant):
+        return []
+    short = {name.rpartition("/")[2] for name in names}
+    near = nearest(wanted, {*names, *short, *COMMON, *SYNONYMS})
+    raise UsageError(
+        f"no model has a field `{word}`",
+        code="unknown-field",
+        hints=[
+            *([f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []),
+            "all fields: `--valid-field`",
+        ],
+    )
+
+
+def fold(text: str) -> str:
+    """Return a name as fields are named: lower case, `_` for blanks."""
+    return "_".join(text.lower().split())
+
+
+def _metadata(metadata: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    for key, value in metadata.items():
+        name = fold(key).replace("_(", "(")
+        if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            for each in value:  # figures that were taken somewhere: inference times
+                place = ",".join(
+                    str(each.get(key)) for key in ("hardware", "backend", "batch size", "mode", "resolution")
+                )
+                yield f"{name}[{place}]".lower(), each.get("value")
+        elif isinstance(value, Mapping):
+            yield name, ", ".join(f"{key}: {each}" for key, each in value.items())
+        else:
+            yield name, value
+
+
+def _results(results: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Any]]:
+    for result in results:
+        data, metrics = result.get("dataset"), result.get("metrics")
+        for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
+            yield f"{fold(str(data or ''))}/{fold(str(name))}".lstrip("/"), value

@@ -1,0 +1,137 @@
+"""Find models among rows: filters, conditions, order, and which fields are shown (pure; reads and fetches nothing)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mimctl.errors import MimctlError, UsageError, nearest
+from mimctl.zoo.condition import Condition, number_of, parse_conditions
+from mimctl.zoo.rows import Row, fields_of, match_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is looked for. The first three are parts of names, any of several; conditions must all hold."""
+
+    configs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
+    is_descending: bool = False
+    fields: tuple[str, ...] = ()
+    """Fields to show; empty is all of them."""
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found: rows in order, the fields that were asked for, those that conditions and order looked at."""
+
+    rows: tuple[Row, ...]
+    fields: tuple[str, ...]
+    used: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def search(rows: Sequence[Row], query: Query) -> Found:
+    """Return the rows that fit `query`.
+
+    A row without the field of a condition does not fit; one without the field of the order comes last. Raises
+    UsageError[bad-condition | unknown-field], MimctlError[unknown-model] where no row has a part of a name.
+    """
+    if query.fields and query.excluded:
+        raise UsageError("`--field` and `--exclude-field` contradict each other", hints=["name one of them"])
+    known = fields_of(rows)
+    notes: list[str] = []
+    conditions = [each for text in query.conditions for each in parse_conditions(text)]
+    meant = {word: match_fields(word, known) for word in (*(each.field for each in conditions), *query.sort)}
+    notes += [f"no model states `{word}`" for word, names in meant.items() if not names]
+    shown = _shown(known, query, notes)
+    kept = _filtered(rows, query)
+    kept = [row for row in kept if all(_holds(row, each, meant[each.field]) for each in conditions)]
+    for word in reversed(query.sort):
+        kept = _sorted(kept, meant[word], is_descending=query.is_descending)
+    used = tuple(dict.fromkeys(name for names in meant.values() for name in names))
+    return Found(rows=tuple(kept), fields=shown, used=used, notes=tuple(notes))
+
+
+def _filtered(rows: Sequence[Row], query: Query) -> list[Row]:
+    filters: tuple[tuple[str, tuple[str, ...], Callable[[Row], Sequence[str]]], ...] = (
+        ("model or config", query.configs, lambda row: (row.id, *row.labels, _text(row.value("config")))),
+        ("collection", query.models, lambda row: (_text(row.value("model")),)),
+        ("data set", query.datasets, _datasets),
+    )
+    kept = list(rows)
+    for what, words, names in filters:
+        for word in words:
+            if not any(_has(names(row), word) for row in rows):
+                raise _nothing(what, word, {name for row in rows for name in names(row) if name})
+        if words:
+            kept = [row for row in kept if any(_has(names(row), word) for word in words)]
+    return kept
+
+
+def _holds(row: Row, condition: Condition, names: Sequence[str]) -> bool:
+    return any(condition.holds(row.value(name)) for name in names if row.value(name) is not None)
+
+
+def _sorted(rows: Sequence[Row], names: Sequence[str], *, is_descending: bool) -> list[Row]:
+    """Return rows by the first of the fields that each has: numbers, then texts, then those that have none of them."""
+    keyed = [(_key(row, names), row) for row in rows]
+    stated = [(key, row) for key, row in keyed if key is not None]
+    stated.sort(key=lambda pair: pair[0], reverse=is_descending)
+    return [*(row for _, row in stated), *(row for key, row in keyed if key is None)]
+
+
+def _key(row: Row, names: Sequence[str]) -> tuple[int, float, str] | None:
+    value = next((row.value(name) for name in names if row.value(name) is not None), None)
+    if value is None:
+        return None
+    number = number_of(value)
+    return (1, 0.0, _text(value).casefold()) if number is None else (0, number, "")
+
+
+def _shown(known: Sequence[str], query: Query, notes: list[str]) -> tuple[str, ...]:
+    if not query.fields:
+        hidden = {name for word in query.excluded for name in match_fields(word, known)}
+        return tuple(name for name in sorted(known) if name not in hidden)
+    shown: list[str] = []
+    for word in query.fields:
+        names = match_fields(word, known)
+        if not names:
+            notes.append(f"no model states `{word}`")
+        shown += names
+    return tuple(dict.fromkeys(shown))
+
+
+def _datasets(row: Row) -> list[str]:
+    """Return the data that a model was trained on; where nobody says, the data that it was measured on."""
+    stated = row.value("training_data")
+    if stated is not None:
+        return [_text(each) for each in (stated if isinstance(stated, list) else [stated])]
+    return list(dict.fromkeys(name.partition("/")[0] for name in row.fields if "/" in name))
+
+
+def _has(names: Sequence[str], word: str) -> bool:
+    wanted = _folded(word)
+    return any(wanted in _folded(name) for name in names)
+
+
+def _folded(text: str) -> str:
+    return text.casefold().replace("_", "-").replace(" ", "-")
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _nothing(what: str, word: str, names: set[str]) -> MimctlError:
+    near = nearest(word, {*names, *(name.rpartition("/")[2].removesuffix(".py") for name in names)})
+    return MimctlError(
+        f"no {what} has `{word}` in its name",
+        code="unknown-model",
+        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else ["all: `--valid-config`"],
+    )
