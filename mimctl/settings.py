@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mimctl.consent import Request, not_accepted, refusal
 from mimctl.errors import ConfigError, Origin, UsageError, nearest
 
 ColorChoice = Literal["auto", "always", "never"]
@@ -33,6 +35,8 @@ class Settings:
     http_timeout_s: float = 30.0
     http_retries: int = 3
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    not_accepted: tuple[Request, ...] = ()
+    """What a project's file sets and the user has not accepted (`mimctl.consent`)."""
 
     def origin(self, name: str) -> Origin:
         """Return where the value of `name` comes from; the place `default` where nobody set it."""
@@ -47,6 +51,8 @@ class Key:
     meaning: str
     variable: str | None = None
     many: bool = False
+    is_harmless: bool = False
+    """A project's file may set it without asking: it names no place that anything comes from or goes to."""
 
 
 def _text(value: Any, _folder: Path) -> str:
@@ -117,12 +123,16 @@ KEYS: Mapping[str, Key] = {
     "mirrors": Key(read=_mapping, meaning="host → address that stands for it when models are downloaded"),
     "cache_dir": Key(read=_path, variable="MIMCTL_CACHE_DIR", meaning="where downloads and index pages are kept"),
     "home": Key(read=_path, variable="MIMCTL_HOME", meaning="the folder of the user's config.toml"),
-    "offline": Key(read=_flag, variable="MIMCTL_OFFLINE", meaning="use caches only, never the network"),
+    "offline": Key(
+        read=_flag, variable="MIMCTL_OFFLINE", meaning="use caches only, never the network", is_harmless=True
+    ),
     "python": Key(read=_path, variable="MIMCTL_PYTHON", meaning="the interpreter to install into and to run with"),
-    "color": Key(read=_choice("auto", "always", "never"), meaning="colour: auto, always or never"),
-    "installer": Key(read=_choice("auto", "pip", "uv"), meaning="which installer makes the changes"),
-    "http_timeout_s": Key(read=_number(float, 0.1), meaning="seconds without a byte before a transfer is retried"),
-    "http_retries": Key(read=_number(int, 0), meaning="how often a failed transfer is tried again"),
+    "color": Key(read=_choice("auto", "always", "never"), meaning="colour: auto, always or never", is_harmless=True),
+    "installer": Key(read=_choice("auto", "pip", "uv"), meaning="which installer makes the changes", is_harmless=True),
+    "http_timeout_s": Key(
+        read=_number(float, 0.1), meaning="seconds without a byte before a transfer is retried", is_harmless=True
+    ),
+    "http_retries": Key(read=_number(int, 0), meaning="how often a failed transfer is tried again", is_harmless=True),
 }
 
 
@@ -132,20 +142,23 @@ def load(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     reads_files: bool = True,
+    uses: Collection[str] | None = None,
 ) -> Settings:
     """Collect the settings of one invocation.
 
     `flags` are values given on the command line (None = not given); `folder` is where the search for a project's
-    `mimctl.toml` or `[tool.mimctl]` starts; without `reads_files` no file is looked at. Raises ConfigError[settings]
-    for an unknown key or a value of the wrong kind, naming file and line, UsageError where a flag or an environment
-    variable is wrong.
+    `mimctl.toml` or `[tool.mimctl]` starts; without `reads_files` no file is looked at. `uses` names the settings that
+    the caller will use (None: all). Raises ConfigError[settings] for an unknown key or a value of the wrong kind,
+    naming file and line, ConfigError[untrusted-settings] where a project's file sets one of `uses` that the user has
+    not accepted, UsageError where a flag or an environment variable is wrong.
     """
     environ = os.environ if environ is None else environ
     folder = folder or Path.cwd()
     home = Path(environ["MIMCTL_HOME"]).expanduser() if environ.get("MIMCTL_HOME") else default_home(environ)
     values: dict[str, Any] = {"home": home, "cache_dir": _default_cache(environ)}
     origins: dict[str, Origin] = {}
-    for source in (user_file(home), project_file(folder)) if reads_files else ():
+    project = project_file(folder) if reads_files else None
+    for source in (user_file(home) if reads_files else None, project):
         if source is not None:
             _take_file(source, values, origins)
     _take_environment(environ, folder, values, origins)
@@ -153,7 +166,20 @@ def load(
         if value is not None and value != ():
             origin = Origin(file=f"--{name.replace('_', '-')}")
             values[name], origins[name] = _read(name, value, folder, origin, UsageError), origin
-    return Settings(**values, origins=origins)
+    guarded = not_accepted(_guarded(project, values, origins), home)
+    used = [each for each in guarded if uses is None or each.name in uses]
+    if used:
+        raise refusal(used)
+    return Settings(**values, origins=origins, not_accepted=guarded)
+
+
+def _guarded(project: Path | None, values: Mapping[str, Any], origins: Mapping[str, Origin]) -> tuple[Request, ...]:
+    """Return what a project's file has the last word on and might do harm with."""
+    return tuple(
+        Request(name=name, value=values[name], origin=origin)
+        for name, origin in origins.items()
+        if project is not None and origin.file == str(project) and not KEYS[name].is_harmless
+    )
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -326,8 +352,15 @@ def _write(path: Path, lines: list[str]) -> None:
     tomllib.loads(text)  # never leave a file that mimctl cannot read
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    is_private = _SECRET.search(text) is not None
+    mode = 0o600 if is_private else path.stat().st_mode & 0o777 if path.is_file() else 0o666
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        file.write(text)
     temporary.replace(path)
+
+
+_SECRET = re.compile(r"://[^/\s\"']*@|://[^\s\"']*\?")
+"""A user, password or token in an address: the file that holds one is the user's alone."""
 
 
 def _toml(value: object) -> str:

@@ -76,18 +76,20 @@ def verb(
     target: bool = False,
     reads_files: bool = True,
     tells_unfinished: bool = True,
+    uses: Sequence[str] | None = None,
 ) -> Callable[[Handler], click.Command]:
     """Make a handler `(context, **options) -> Result` a command with the common options.
 
     `target` adds `--python` and `--offline`, and a note where an installation into it was killed, unless the command
-    tells that itself (`tells_unfinished`); without `reads_files` a broken settings file is no hindrance.
+    tells that itself (`tells_unfinished`); without `reads_files` a broken settings file is no hindrance. `uses` names
+    the settings that the command uses (None: all), for those of a project's file have to be accepted first.
     The command's return value is the exit code.
     """
 
     def decorate(handler: Handler) -> click.Command:
         @functools.wraps(handler)
         def callback(**values: Any) -> int:
-            context = _make_context(values, reads_files=reads_files)
+            context = _make_context(values, reads_files=reads_files, uses=uses)
             if target and tells_unfinished:
                 _tell_unfinished(context)
             result = handler(context, **values)
@@ -117,13 +119,13 @@ def command_name(context: click.Context) -> str:
     return context.command_path.partition(" ")[2]
 
 
-def _make_context(values: dict[str, Any], *, reads_files: bool) -> Context:
+def _make_context(values: dict[str, Any], *, reads_files: bool, uses: Sequence[str] | None) -> Context:
     from mimctl import settings as settings_module
 
     flags = {name: values.pop(name, None) for name in _SETTING_FLAGS}
     flags["offline"] = flags["offline"] or None
     color = values.pop("color")
-    settings = settings_module.load({**flags, "color": color}, reads_files=reads_files)
+    settings = settings_module.load({**flags, "color": color}, reads_files=reads_files, uses=())
     output = Output(
         json=values.pop("as_json"),
         quiet=values.pop("quiet"),
@@ -133,6 +135,11 @@ def _make_context(values: dict[str, Any], *, reads_files: bool) -> Context:
     )
     for key, origin in settings.origins.items():
         output.say_debug(f"setting {key} from {origin}")
+    asked = [each for each in settings.not_accepted if uses is None or each.name in uses]
+    if asked:
+        from mimctl.cli.consent import ask
+
+        ask(asked, output, settings.home, may_ask=not values.get("yes") and not output.json)
     return Context(output=output, settings=settings)
 
 

@@ -59,13 +59,17 @@ class Output:
         """Whether progress may be drawn: stderr is a terminal and nobody asked for quiet."""
         return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def confirm(self, question: str) -> bool:
-        """Ask on the terminal; without one the answer is yes, as nobody could give another."""
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    def can_ask(self) -> bool:
+        """Whether somebody sits at a terminal and reads what is asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def confirm(self, question: str, *, default: bool = True) -> bool:
+        """Ask on the terminal, where an empty line is `default`; elsewhere the answer is yes: nobody could say no."""
+        if not self.can_ask():
             return True
-        sys.stderr.write(f"{question} [Y/n] ")
+        sys.stderr.write(f"{question} {'[Y/n]' if default else '[y/N]'} ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+        return sys.stdin.readline().strip().lower() in (("", "y", "yes") if default else ("y", "yes"))
 
     def run_view(self, title: str) -> RunView:
         """Return what draws the events of a run: a live bar on a terminal, plain lines elsewhere."""

@@ -60,6 +60,7 @@ COMMANDS: tuple[Entry, ...] = (
         ("show", "Print each setting, with --origin where it comes from"),
         ("set", "Set a value in the user's config.toml"),
         ("unset", "Remove a value from the user's config.toml"),
+        ("trust", "Accept what a project's file sets"),
     ),
     _verb("explain", UPKEEP, "Explain an error code"),
     _verb("completions", UPKEEP, "Print the completion script of a shell"),

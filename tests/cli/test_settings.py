@@ -21,7 +21,9 @@ def test_each_source_of_a_setting_beats_the_next_and_says_where_it_stands(tmp_pa
     project = tmp_path / "project"
     (project / "deep").mkdir(parents=True)
     (project / "pyproject.toml").write_text('[tool.mimctl]\nindex = "https://project.example"\n')
-    settings = load({"installer": "uv"}, environ={**environ(tmp_path), "MIMCTL_OFFLINE": "1"}, folder=project / "deep")
+    settings = load(
+        {"installer": "uv"}, environ={**environ(tmp_path), "MIMCTL_OFFLINE": "1"}, folder=project / "deep", uses=()
+    )
     assert (settings.installer, str(settings.origin("installer"))) == ("uv", "--installer")
     assert (settings.offline, str(settings.origin("offline"))) == (True, "MIMCTL_OFFLINE")
     assert settings.index == ("https://project.example",)

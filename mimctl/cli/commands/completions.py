@@ -14,6 +14,7 @@ from mimctl.cli.result import Result
         'eval "$(mimctl completions bash)"',
         "mimctl completions fish > ~/.config/fish/completions/mimctl.fish",
     ],
+    uses=(),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completions(context: Context, shell: str) -> Result:

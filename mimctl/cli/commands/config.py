@@ -18,6 +18,7 @@ _PLUGIN = click.option("--plugin", metavar="NAME", help="The toolbox in which ba
     "show",
     examples=["mimctl config show my_config.py", "mimctl config show rtmdet_s --plugin det --cfg-options a.b=1"],
     target=True,
+    uses=("python",),
 )
 @click.argument("config")
 @_PLUGIN
@@ -30,7 +31,10 @@ def show(context: Context, config: str, plugin: str | None, cfg_options: tuple[s
 
 
 @verb(
-    "diff", examples=["mimctl config diff a.py b.py", "mimctl config diff rtmdet_s mine.py --plugin det"], target=True
+    "diff",
+    examples=["mimctl config diff a.py b.py", "mimctl config diff rtmdet_s mine.py --plugin det"],
+    target=True,
+    uses=("python",),
 )
 @click.argument("first")
 @click.argument("second")
@@ -63,7 +67,9 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-@verb("origin", examples=["mimctl config origin my_config.py model.backbone.deepen_factor"], target=True)
+@verb(
+    "origin", examples=["mimctl config origin my_config.py model.backbone.deepen_factor"], target=True, uses=("python",)
+)
 @click.argument("config")
 @click.argument("key")
 @_PLUGIN
@@ -86,7 +92,7 @@ def origin(
     return Result(data={"origins": found}, lines=lines, quiet=lines)
 
 
-@verb("lint", examples=["mimctl config lint my_config.py"], target=True)
+@verb("lint", examples=["mimctl config lint my_config.py"], target=True, uses=("python",))
 @click.argument("config")
 @_PLUGIN
 @config_options

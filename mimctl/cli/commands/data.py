@@ -13,7 +13,7 @@ from mimctl.cli.result import Result
 from mimctl.errors import MimctlError
 
 
-@verb("data", examples=["mimctl data det my_photos", "mimctl data det my_photos --json"], target=True)
+@verb("data", examples=["mimctl data det my_photos", "mimctl data det my_photos --json"], target=True, uses=("python",))
 @plugin_argument
 @click.argument("folder", type=PATH)
 def data(context: Context, plugin: str, folder: Path) -> Result:

@@ -30,7 +30,12 @@ _FACTS = (
 )
 
 
-@verb("env", examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"], target=True)
+@verb(
+    "env",
+    examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"],
+    target=True,
+    uses=("python",),
+)
 def env(context: Context) -> Result:
     """Show what is on this machine: Python, torch, driver, GPUs and ops, each with its source; nothing is imported."""
     facts = api.env(settings=context.settings)

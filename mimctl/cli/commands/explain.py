@@ -10,7 +10,7 @@ from mimctl.pages import error_pages
 from mimctl.pages import explain as page_on
 
 
-@verb("explain", examples=["mimctl explain no-compatible-wheel", "mimctl explain"], reads_files=False)
+@verb("explain", examples=["mimctl explain no-compatible-wheel", "mimctl explain"], reads_files=False, uses=())
 @click.argument("code", required=False)
 def explain(context: Context, code: str | None) -> Result:
     """Print what an error code means, why it happens and what to type; all codes without one."""

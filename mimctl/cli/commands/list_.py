@@ -8,7 +8,7 @@ from mimctl.cli.result import Line, Result, Styled, table
 from mimctl.plugin.discover import BrokenPlugin, Plugin
 
 
-@verb("list", examples=["mimctl list", "mimctl list --json"], target=True)
+@verb("list", examples=["mimctl list", "mimctl list --json"], target=True, uses=("python",))
 def list_(context: Context) -> Result:
     """List the installed toolboxes, broken ones with the reason."""
     listing = api.list_package(settings=context.settings)

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
 from mimctl import settings as settings_module
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
-from mimctl.settings import Settings
+from mimctl.errors import UsageError
+from mimctl.settings import KEYS, Settings
 
 
-@verb("show", examples=["mimctl settings show", "mimctl settings show --origin", "mimctl settings show index"])
+@verb(
+    "show",
+    examples=["mimctl settings show", "mimctl settings show --origin", "mimctl settings show index"],
+    uses=(),
+)
 @click.argument("name", required=False)
 @click.option("--origin", "with_origin", is_flag=True, help="Say where each value comes from.")
 def show(context: Context, name: str | None, with_origin: bool) -> Result:
     """Print the settings, or one of them."""
     settings = context.settings
-    names = (
-        [settings_module.known(name)] if name else [each.name for each in fields(Settings) if each.name != "origins"]
-    )
-    rows = [(each, shown(getattr(settings, each)), f"({settings.origin(each)})") for each in names]
+    names = [settings_module.known(name)] if name else list(KEYS)
+    waiting = {each.name for each in settings.not_accepted}
+    rows = [(each, shown(getattr(settings, each)), _origin(settings, each)) for each in names]
     if name and not with_origin:
         return Result(data=_data(settings, names), lines=[rows[0][1]], quiet=[rows[0][1]])
     return Result(
         data=_data(settings, names),
         lines=table(rows if with_origin else [row[:2] for row in rows]),
         quiet=[f"{key} = {value}" for key, value, _ in rows],
+        notes=["not accepted yet: `mimctl settings trust`"] if waiting & set(names) else [],
     )
+
+
+def _origin(settings: Settings, name: str) -> str:
+    is_waiting = any(each.name == name for each in settings.not_accepted)
+    return f"({settings.origin(name)}{', not accepted' if is_waiting else ''})"
 
 
 def _data(settings: Settings, names: list[str]) -> dict[str, object]:
     return {
         "settings": {
-            name: {"value": plain(getattr(settings, name)), "origin": str(settings.origin(name))} for name in names
+            name: {
+                "value": plain(getattr(settings, name)),
+                "origin": str(settings.origin(name)),
+                "accepted": all(each.name != name for each in settings.not_accepted),
+            }
+            for name in names
         }
     }
 
 
 def plain(value: object) -> object:
     """Return a setting's value as JSON data, without the passwords that addresses may carry."""
+    from mimctl.transfer import redact
+
     if isinstance(value, tuple):
         return [plain(each) for each in value]
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, Path):
         return str(value)
-    return without_password(value) if isinstance(value, str) else value
+    return redact(value) if isinstance(value, str) else value
 
 
 def shown(value: object) -> str:
@@ -62,14 +77,6 @@ def shown(value: object) -> str:
     if isinstance(data, bool):
         return "true" if data else "false"
     return "-" if data is None else str(data)
-
-
-def without_password(address: str) -> str:
-    """Return an address with `***` for the password or token in it."""
-    if "://" not in address or "@" not in address:
-        return address
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}"))
 
 
 @verb(
@@ -98,4 +105,39 @@ def unset(context: Context, name: str) -> Result:
     return Result(data={"file": str(path), "name": name, "changed": was_there}, notes=[note])
 
 
-COMMANDS = {"show": show, "set": set_, "unset": unset}
+@verb("trust", examples=["mimctl settings trust", "mimctl settings trust --undo"], uses=())
+@click.option("--undo", is_flag=True, help="Forget what was accepted for this folder.")
+def trust(context: Context, undo: bool) -> Result:
+    """Accept what the project's file sets, or take that back: another value is asked for anew."""
+    from mimctl.consent import accept, take_back
+
+    settings = context.settings
+    project = settings_module.project_file(Path.cwd())
+    if project is None:
+        raise UsageError("there is no project's file here or above", code="settings", hints=_WHERE)
+    if undo:
+        number = take_back(project.parent, settings.home)
+        note = f"no longer accepted: {_count(number)} of {project}" if number else "nothing to do: none was accepted"
+        return Result(data={"file": str(project), "changed": bool(number)}, notes=[note])
+    requests = settings.not_accepted
+    if not requests:
+        note = f"nothing to do: {project} sets nothing that has to be accepted"
+        return Result(data={"file": str(project), "changed": False, "accepted": {}}, notes=[note])
+    kept = accept(requests, settings.home)
+    rows = [(each.name, shown(each.value), f"({each.origin})") for each in requests]
+    return Result(
+        data={"file": str(project), "changed": True, "accepted": {each.name: plain(each.value) for each in requests}},
+        lines=table(rows),
+        quiet=[],
+        notes=[f"accepted for {project.parent}, remembered in {kept}"],
+    )
+
+
+_WHERE = ("settings of a project stand in `mimctl.toml`, or in `[tool.mimctl]` of its `pyproject.toml`",)
+
+
+def _count(number: int) -> str:
+    return "1 value" if number == 1 else f"{number} values"
+
+
+COMMANDS = {"show": show, "set": set_, "unset": unset, "trust": trust}
