@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mimctl.errors import MimctlError, NetworkError
+from mimctl.errors import IntegrityError, MimctlError, NetworkError
+from mimctl.installer.build_failure import build_failure
 
 Note = Callable[[str], None]
 """Called with each line of the installer that tells a person how far it is."""
+Expect = Callable[[Iterable[str]], None]
+"""Called with the names of distributions that an installer is about to bring or replace, where it tells beforehand."""
 
 _TIED = """
 import os, sys
@@ -28,9 +31,10 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """Has the system end the installer when its parent dies (Linux: PR_SET_PDEATHSIG, SIGKILL), then becomes it."""
-_NEWS = ("Downloading ", "Building ", "Installing collected packages", "Prepared ", "Installed ")
+_NEWS = ("Downloading ", "Building ", "Built ", "Installing collected packages", "Prepared ", "Installed ")
 _KEPT_LINES = 12
 _STOP_TIMEOUT_S = 20
+_HASH_WORDS = ("DO NOT MATCH THE HASHES", "Hash mismatch for")
 _CONFLICT_WORDS = ("ResolutionImpossible", "conflicting dependencies", "No solution found")
 _NETWORK_WORDS = (
     "NewConnectionError",
@@ -49,12 +53,18 @@ _NETWORK_WORDS = (
 
 
 def run_installer(
-    argv: Sequence[str], *, environ: Mapping[str, str], what: str, note: Note | None = None
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    what: str,
+    note: Note | None = None,
+    is_build: bool = False,
 ) -> tuple[str, ...]:
     """Run an installer and return the lines it printed.
 
     `what` says what it was to do, for messages. Raises MimctlError[install-failed] with its last lines where it exits
-    non-zero, NetworkError where these say that a host did not answer, [no-installer] where it cannot be started.
+    non-zero ([build-failed] with what a build lacked for one that builds), NetworkError where these say that a host
+    did not answer, IntegrityError[hash-mismatch] that a file changed, [no-installer] where it cannot be started.
     """
     lines: list[str] = []
     try:
@@ -81,7 +91,7 @@ def run_installer(
             _stop(child)
             raise
     if code != 0:
-        raise _failed(what, code, lines)
+        raise _failed(what, code, lines, is_build=is_build)
     return tuple(lines)
 
 
@@ -117,7 +127,7 @@ def _says_something(line: str) -> bool:
     return bool(line.strip()) and "━" not in line and not line.startswith("WARNING: Location")
 
 
-def _failed(what: str, code: int, lines: Sequence[str]) -> MimctlError:
+def _failed(what: str, code: int, lines: Sequence[str], *, is_build: bool) -> MimctlError:
     text = "\n".join(lines)
     said = deque((line for line in lines if _says_something(line)), maxlen=_KEPT_LINES)
     causes = [f"the installer exited {code}; its last lines:", *(f"  {line}" for line in said)]
@@ -127,6 +137,10 @@ def _failed(what: str, code: int, lines: Sequence[str]) -> MimctlError:
             causes=causes,
             hints=["check the network, or pip's configuration: `python -m pip config list`"],
         )
+    if any(word in text for word in _HASH_WORDS):
+        return IntegrityError(f"cannot {what}: a file is not what it was when it was verified", causes=causes)
+    if is_build:
+        return build_failure(what, causes, text)
     return MimctlError(
         f"cannot {what}",
         code="install-failed",

@@ -18,7 +18,7 @@ from mimctl.environment import detect
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibleBuildError, render
 from mimctl.index.client import IndexClient
 from mimctl.installer.apply import apply
-from mimctl.installer.backend import PipBackend, UvBackend, choose_backend
+from mimctl.installer.backend import UvBackend, choose_backend
 from mimctl.installer.exclusive import is_being_changed, only_one
 from mimctl.installer.prepare import prepare_install
 from mimctl.installer.transaction import find_unfinished, undone_on_failure
@@ -307,7 +307,6 @@ def test_environment_without_pip_is_served_by_uv(pip_bench, tmp_path):
     bare = tmp_path / "bare"
     subprocess.run([str(uv), "venv", "--quiet", "--python", sys.executable, str(bare)], check=True)
     assert isinstance(choose_backend(detect(bare)), UvBackend)
-    assert isinstance(choose_backend(pip_bench.env), PipBackend)
     pip_bench.venv, pip_bench.choice = bare, "auto"
     pip_bench.install("det")
     assert "mimctl-det" in pip_bench.env.distributions
