@@ -1,0 +1,287 @@
+"""What the backtracking resolver asks: who is meant, what may serve, what that needs in turn (resolvelib's words)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from resolvelib.providers import AbstractProvider
+
+from mimctl.environment.distributions import normalise
+from mimctl.resolution.candidates import NEVER, PYTHON, Candidate, Candidates
+from mimctl.resolution.guard import Guard
+from mimctl.resolution.model import Metadata, Wanted
+from mimctl.resolution.names import CV2_NAMES, OPENCV, PREFIX, TORCH_FAMILY, is_own
+from mimctl.resolution.requirements import holds, readable_requirements, requirements_of, satisfies
+
+ENGINE_EXTRA = "engine"
+CV2_REASON = f"{PREFIX}[{ENGINE_EXTRA}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Need:
+    """A requirement on one name, or on what one of its extras adds."""
+
+    name: str
+    wanted: Wanted
+    extra: str = ""
+    base: Candidate | None = None
+    """The one candidate that serves: the distribution that the extra belongs to."""
+    goes_with: str = ""
+    """A distribution that changes and that `name` requires: that must go on to hold."""
+    why: str = ""
+    """What cannot be had, in words, for a need that nothing serves."""
+
+    @property
+    def identifier(self) -> str:
+        """Return what the resolver calls its name."""
+        return f"{self.name}[{self.extra}]" if self.extra else self.name
+
+    @property
+    def specifier(self) -> SpecifierSet:
+        """Return the versions that serve."""
+        return self.wanted.requirement.specifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadEnd:
+    """A name that nothing serves for all that is wanted of it, whatever was chosen of other names."""
+
+    identifier: str
+    needs: tuple[Need, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the name without the extra."""
+        return name_of(self.identifier)
+
+
+Information: TypeAlias = Mapping[str, Iterator[Any]]
+if TYPE_CHECKING:
+    _Base = AbstractProvider[Need, Candidate, str]
+else:
+    _Base = AbstractProvider  # no generic class in resolvelib 1.0
+
+
+class Provider(_Base):
+    """Serves one attempt.
+
+    With `is_frozen` no installed third-party distribution has another candidate than itself; with `is_careful` what an
+    installed one requires goes on to hold, and whoever requires one that changes joins.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        *,
+        markers: Mapping[str, str],
+        requested: frozenset[str],
+        opencv: str = OPENCV,
+        is_frozen: bool = False,
+        is_careful: bool = True,
+        guard: Guard,
+    ) -> None:
+        self.candidates = candidates
+        self.dead_ends: list[DeadEnd] = []
+        self._markers = markers
+        self._requested = requested
+        self._opencv = opencv
+        self._is_frozen = is_frozen
+        self._is_careful = is_careful
+        self._guard = guard
+        self._constraints = _by_name(candidates.options.constraints)
+
+    def identify(self, requirement_or_candidate: Need | Candidate) -> str:
+        """Return the name, with the extra where one is meant."""
+        return requirement_or_candidate.identifier
+
+    def get_preference(
+        self,
+        identifier: str,
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Information,
+        backtrack_causes: Sequence[Any],
+    ) -> tuple[Any, ...]:
+        """Order names: what leaves no choice first, then what was in the way, what is pinned, what was asked for."""
+        needs = list(information[identifier])
+        name = name_of(identifier)
+        specifiers = [each.requirement.specifier for each in needs]
+        return (
+            name not in (NEVER, PYTHON),
+            self.candidates.fixed(name) is None and name not in self.candidates.provided,
+            not any(cause.requirement.identifier == identifier for cause in backtrack_causes),
+            not any(part.operator in ("==", "===") for specifier in specifiers for part in specifier),
+            not any(each.parent is None for each in needs),
+            not is_own(name),
+            not any(specifiers),
+            name,
+            identifier,
+        )
+
+    def find_matches(
+        self,
+        identifier: str,
+        requirements: Mapping[str, Iterator[Need]],
+        incompatibilities: Mapping[str, Iterator[Candidate]],
+    ) -> Callable[[], Iterator[Candidate]]:
+        """Return what yields the candidates that all requirements on a name leave, the best first."""
+        name, extra = name_of(identifier), extra_of(identifier)
+        needs = list(requirements[identifier])
+        rejected = {each.key for each in incompatibilities[identifier]}
+        if extra and name in requirements:
+            needs += requirements[name]
+        specifier = self.specifier(name, needs)
+        bases = {each.base.key for each in needs if each.base is not None}
+
+        def serving() -> Iterator[Candidate]:
+            for each in self.candidates.find(name, specifier, is_frozen=self._is_frozen):
+                if each.key not in rejected and bases <= {each.key}:
+                    yield replace(each, extra=extra) if extra else each
+
+        if not rejected and next(serving(), None) is None:
+            self.dead_ends.append(DeadEnd(identifier=identifier, needs=tuple(needs)))
+        return serving
+
+    def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
+        """Return whether a candidate serves a need."""
+        if requirement.base is not None:
+            return requirement.base.key == candidate.key
+        return candidate.is_absent or satisfies(candidate.version, requirement.specifier)
+
+    def get_dependencies(self, candidate: Candidate) -> Iterator[Need]:
+        """Yield what a candidate needs; nothing more is read once one of them cannot be had."""
+        if candidate.extra:
+            wanted = Wanted(requirement=Requirement(candidate.name), by=candidate.identifier)
+            yield Need(name=candidate.name, wanted=wanted, base=replace(candidate, extra=""))
+            if candidate.name == PREFIX and candidate.extra == ENGINE_EXTRA:
+                yield from self.needs(Wanted(requirement=Requirement(OPENCV), by=CV2_REASON))
+        if candidate.is_absent or candidate.name == PYTHON:
+            return
+        if not candidate.is_kept and not candidate.extra:
+            yield from self._joining(candidate)
+        try:
+            wanted_of = list(self._requirements(candidate))
+        except InvalidRequirement as err:
+            yield _never(f"a requirement of {candidate.name} {candidate.version} cannot be read: {err}", candidate)
+            return
+        needs = [need for wanted in wanted_of for need in self.needs(wanted)]
+        self.prefetch(needs)
+        yield from needs
+
+    def needs(self, wanted: Wanted) -> Iterator[Need]:
+        """Yield a need for the name of a requirement and one for each of its extras."""
+        name = normalise(wanted.requirement.name)
+        is_known = name in self.candidates.provided or self.candidates.version_there(name) is not None
+        if wanted.requirement.url is not None and not is_known:
+            yield _never(f"{wanted.by} names an address for {name}", None, wanted)
+            return
+        if name in CV2_NAMES and self.candidates.installed.get(name) is None and name not in self.candidates.provided:
+            if self.candidates.has_cv2:
+                return
+            name = self._opencv
+        yield Need(name=name, wanted=wanted)
+        for extra in sorted(map(normalise, wanted.requirement.extras)):
+            yield Need(name=name, wanted=wanted, extra=extra)
+
+    def prefetch(self, needs: Sequence[Need]) -> None:
+        """Have the pages of several projects read at once where they will be looked at."""
+        names = {need.name for need in needs if not need.name.startswith("<") and not self._is_settled(need)}
+        if len(names) > 1:
+            self.candidates.catalog.prefetch(sorted(names))
+
+    def specifier(self, name: str, needs: Sequence[Need]) -> SpecifierSet:
+        """Return the versions that are left by what is wanted and by constraints."""
+        joined = SpecifierSet()
+        for need in needs:
+            joined &= need.specifier
+        for wanted in self._constraints.get(name, ()):
+            joined &= wanted.requirement.specifier
+        return joined
+
+    def _is_settled(self, need: Need) -> bool:
+        """Return whether nothing is asked of indexes for this need, most likely."""
+        name = need.name
+        if self.candidates.fixed(name) is not None or name in self.candidates.provided:
+            return True
+        there = self.candidates.version_there(name)
+        if there is None or is_own(name) or self.candidates.is_upgraded(name):
+            return False
+        return satisfies(there, need.specifier)
+
+    def _joining(self, candidate: Candidate) -> Iterator[Need]:
+        """Yield a need for everything installed that requires what is about to change."""
+        there = self.candidates.version_there(candidate.name)
+        if not self._is_careful or there is None or there == candidate.version:
+            return
+        for name in self._guard.dependents(candidate.name):
+            wanted = Wanted(requirement=Requirement(name), by=candidate.name)
+            yield Need(name=name, wanted=wanted, goes_with=candidate.name)
+
+    def _requirements(self, candidate: Candidate) -> Iterator[Wanted]:
+        name, extra = candidate.name, candidate.extra
+        if candidate.is_kept:
+            yield from self._kept_requirements(name, extra)
+            return
+        if candidate.file is not None:
+            metadata = self.candidates.catalog.metadata(candidate.file)
+            if not extra and metadata.requires_python != candidate.file.requires_python:
+                yield from _python(metadata, candidate)
+        else:
+            assert candidate.provided is not None
+            metadata = candidate.provided.metadata
+            if not extra:
+                yield from _python(metadata, candidate)
+        if is_own(name):
+            yield from requirements_of(metadata.requires_dist, extra, self._markers, by=name)
+            return
+        by = f"{name}[{extra}]" if extra else name
+        for text in metadata.requires_dist:
+            requirement = Requirement(text)
+            if holds(requirement, extra, self._markers):
+                yield Wanted(requirement=requirement, by=by)
+
+    def _kept_requirements(self, name: str, extra: str) -> list[Wanted]:
+        """Return all that counts of what stays: of ours and of what was asked for everything, else what holds now."""
+        if is_own(name) or (name in self._requested and name not in TORCH_FAMILY):
+            declared = self.candidates.installed.requires_dist(name)
+            return readable_requirements(declared, extra, self._markers, by=name)
+        return self._guard.holding(name, extra) if self._is_careful else []
+
+
+def name_of(identifier: str) -> str:
+    """Return the name of what the resolver calls `name[extra]`."""
+    return identifier.partition("[")[0]
+
+
+def extra_of(identifier: str) -> str:
+    """Return the extra of what the resolver calls `name[extra]`, the empty text where there is none."""
+    return identifier.partition("[")[2].removesuffix("]")
+
+
+def _by_name(constraints: Sequence[Wanted]) -> dict[str, list[Wanted]]:
+    found: dict[str, list[Wanted]] = {}
+    for each in constraints:
+        found.setdefault(normalise(each.requirement.name), []).append(each)
+    return found
+
+
+def _python(metadata: Metadata, candidate: Candidate) -> Iterator[Wanted]:
+    """Yield the requirement on the interpreter, which the page of an index may have left out."""
+    if metadata.requires_python is None:
+        return
+    requirement = Requirement("python")
+    try:
+        requirement.specifier = SpecifierSet(metadata.requires_python)
+    except InvalidSpecifier:
+        return
+    requirement.name = PYTHON
+    yield Wanted(requirement=requirement, by=f"{candidate.name} {candidate.version}")
+
+
+def _never(why: str, candidate: Candidate | None, wanted: Wanted | None = None) -> Need:
+    by = f"{candidate.name} {candidate.version}" if candidate else ""
+    return Need(name=NEVER, wanted=wanted or Wanted(requirement=Requirement("nothing"), by=by), why=why)
