@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from enum import IntEnum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -77,20 +78,73 @@ def check_remote(url: str) -> None:
         )
 
 
-def check_public(url: str) -> None:
-    """Raise MimctlError[unsafe-address] where an address that no person typed points to this machine's metadata.
+class Zone(IntEnum):
+    """How near to this machine an address is. What a server names may not be nearer than the server itself."""
 
-    Link-local ranges (RFC 3927, RFC 4291) and the metadata services of clouds; names are resolved first, so that
-    other spellings of the same number are seen too. A name that does not resolve here is left to the request.
+    PUBLIC = 0
+    """Reachable by all, or not known."""
+    PRIVATE = 1
+    """A network of one's own (RFC 1918, RFC 4193, RFC 6598)."""
+    LOOPBACK = 2
+    """This machine."""
+    METADATA = 3
+    """Link-local (RFC 3927, RFC 4291) or a cloud's metadata service: never by a server's word."""
+
+
+def zone_of(text: str) -> Zone:
+    """Return the zone of a numeric address."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or _nat64(address)
+        if inner is not None:
+            return zone_of(str(inner))
+    if address.is_link_local or str(address) in _METADATA_ADDRESSES:
+        return Zone.METADATA
+    if address.is_loopback or address.is_unspecified:
+        return Zone.LOOPBACK
+    return Zone.PUBLIC if address.is_global else Zone.PRIVATE
+
+
+def check_not_nearer(url: str, *, than: str) -> None:
+    """Raise MimctlError[unsafe-address] where an address that no person typed is nearer to this machine than `than`,
+    the address of what named it: metadata services always, this machine and private networks named from outside.
+
+    Names are resolved first, so that other spellings of a number are seen too. A name that does not resolve here is
+    left to the request; a path and a `file://` address are this machine.
     """
-    host = (urlsplit(url).hostname or "").rstrip(".").lower()
-    if host in _METADATA_NAMES or any(_is_metadata(address) for address in _addresses(host)):
-        raise MimctlError(
-            f"refused to fetch `{redact(url)}`",
-            code="unsafe-address",
-            causes=["link-local and metadata addresses are fetched only where you typed them yourself"],
-            hints=["check the config or the server that named this address"],
-        )
+    if _host(url) == _host(than) and is_remote(than) and _host(url) not in _METADATA_NAMES:
+        return
+    target = _nearest_zone(url)
+    if target == Zone.PUBLIC or (target != Zone.METADATA and target <= _farthest_zone(than)):
+        return
+    what = {
+        Zone.METADATA: "link-local and metadata addresses are",
+        Zone.LOOPBACK: "an address of this machine is",
+        Zone.PRIVATE: "an address of a private network is",
+    }[target]
+    raise MimctlError(
+        f"refused to fetch `{redact(url)}`",
+        code="unsafe-address",
+        causes=[f"{what} fetched only where you typed it yourself" + (f"; `{redact(than)}` led there" if than else "")],
+        hints=["check the config or the server that named this address"],
+    )
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").rstrip(".").lower()
+
+
+def _nearest_zone(url: str) -> Zone:
+    host = _host(url)
+    if host in _METADATA_NAMES:
+        return Zone.METADATA
+    return max((zone_of(address) for address in _addresses(host)), default=Zone.PUBLIC)
+
+
+def _farthest_zone(url: str) -> Zone:
+    if not is_remote(url):
+        return Zone.LOOPBACK
+    return min((zone_of(address) for address in _addresses(_host(url))), default=Zone.PUBLIC)
 
 
 def _addresses(host: str) -> list[str]:
@@ -105,11 +159,10 @@ def _addresses(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
-def _is_metadata(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_link_local or str(address) in _METADATA_ADDRESSES
+def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address behind the well-known prefix `64:ff9b::/96` (RFC 6052)."""
+    is_behind = address in ipaddress.ip_network("64:ff9b::/96")
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if is_behind else None
 
 
 def _printable(text: str) -> str:

@@ -8,104 +8,130 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from mimctl.errors import MimctlError, NetworkError
-from mimctl.transfer.address import check_public, check_remote, has_secret, redact
-from mimctl.transfer.model import TransferSettings
+from mimctl.transfer.address import check_not_nearer, check_remote, has_secret, redact
+from mimctl.transfer.connection import Line, StoppedError
+from mimctl.transfer.login import without_login
 
 if TYPE_CHECKING:
     import requests
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_UNAUTHORISED = 401
+_MAX_DIGITS = 19
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 class PassingError(Exception):
-    """A fault that another try may not meet. `retry_after_s` is the server's wish; `is_remote_silent` means that
-    nobody answered at all (no such host, connection refused), where few tries are enough.
+    """A fault that another try may not meet. `retry_after_s` is the server's wish; `is_hopeless` means that nobody
+    answered at all (no such host, connection refused), or at a crawl: there few tries are enough, whatever came.
     """
 
-    def __init__(self, reason: str, *, retry_after_s: float | None = None, is_remote_silent: bool = False) -> None:
+    def __init__(self, reason: str, *, retry_after_s: float | None = None, is_hopeless: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after_s
-        self.is_remote_silent = is_remote_silent
+        self.is_hopeless = is_hopeless
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reply:
     """An answer whose body has not been read yet. Header names are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
     url: str
+    """Where it came from in the end, without user and password."""
     _response: requests.Response
-    _timeout_s: float
+    _line: Line
+    _since_s: float = field(default_factory=time.monotonic)
+    _num_since: int = 0
 
     def read(self, num_bytes: int) -> bytes:
-        """Return up to `num_bytes` as sent (not decoded); empty at the end. Raise PassingError where it breaks off."""
-        with _faults(self.url, self._timeout_s):
-            return bytes(self._response.raw.read(num_bytes, decode_content=False))
+        """Return up to `num_bytes` as sent (not decoded), as soon as there are any; empty at the end.
+
+        Raises PassingError where it breaks off, or where fewer than `least_rate` bytes a second come.
+        """
+        with _faults(self.url, self._line):
+            chunk = _read_some(self._response.raw, num_bytes)
+        if self._line.is_cut:
+            raise StoppedError
+        self._check_rate(len(chunk))
+        return chunk
 
     def number(self, name: str) -> int | None:
         """Return a header that holds a number of bytes, or None."""
         text = self.headers.get(name, "").strip()
-        return int(text) if text.isdecimal() else None
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS else None
+
+    def _check_rate(self, num_bytes: int) -> None:
+        self._num_since += num_bytes
+        settings, now = self._line.settings, time.monotonic()
+        elapsed_s = now - self._since_s
+        if num_bytes and elapsed_s >= settings.timeout_s:
+            if self._num_since < settings.least_rate * elapsed_s:
+                raise PassingError(f"too slow: {self._num_since} bytes in {elapsed_s:.0f} s", is_hopeless=True)
+            self._since_s, self._num_since = now, 0
 
 
 @contextmanager
-def session() -> Iterator[requests.Session]:
-    """Open an HTTP session: proxies, netrc and CA bundles from the environment; no retries of its own."""
-    import requests
-
-    from mimctl import __version__
-
-    with requests.Session() as opened:
-        opened.headers["User-Agent"] = f"mimctl/{__version__}"
-        yield opened
-
-
-@contextmanager
-def exchange(
-    opened: requests.Session,
-    url: str,
-    *,
-    headers: Mapping[str, str],
-    settings: TransferSettings,
-    is_guarded: bool = False,
-) -> Iterator[Reply]:
+def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: str | None = None) -> Iterator[Reply]:
     """GET `url` and yield its answer of status 200, 206, 304 or 416.
 
-    With `is_guarded` the address itself, not only where it leads, must not be link-local or a metadata service.
-    Raises PassingError, or MimctlError: `http-status`, `bad-redirect`, `unsafe-address`, `network` (certificates).
+    `named_by` is the document that names the address where no person typed it: then neither it nor what it leads to
+    may be nearer to this machine than that document is.
+    Raises PassingError, or MimctlError: `http-status`, `bad-redirect`, `unsafe-address`, `network` (certificates);
+    StoppedError where the line was cut.
     """
     check_remote(url)
-    if is_guarded:
-        check_public(url)
+    if named_by is not None:
+        check_not_nearer(url, than=named_by)
     target = url
-    for _ in range(settings.max_redirects + 1):
-        with _faults(target, settings.timeout_s):
-            response = opened.get(
-                target, headers=dict(headers), stream=True, timeout=settings.timeout_s, allow_redirects=False
-            )
-        with response:
+    for _ in range(opened.settings.max_redirects + 1):
+        with _get(opened, target, headers, is_redirected=target is not url) as response:
             location = response.headers.get("Location")
             if response.status_code in _REDIRECTS and location:
                 target = _follow(url, target, location)
                 continue
-            _check_status(url, response)
+            _check_status(url, target, response)
             yield Reply(
                 status=response.status_code,
                 headers=response.headers,
-                url=target,
+                url=without_login(target),
                 _response=response,
-                _timeout_s=settings.timeout_s,
+                _line=opened,
             )
             return
-    raise _bad_redirect(url, f"more than {settings.max_redirects} redirects, the last to `{redact(target)}`")
+    raise _bad_redirect(url, f"more than {opened.settings.max_redirects} redirects, the last to `{redact(target)}`")
+
+
+def _get(opened: Line, target: str, headers: Mapping[str, str], *, is_redirected: bool) -> requests.Response:
+    """Send the request, once more with what the keyring knows where the server answers 401."""
+    logins = opened.settings.logins
+    bare = without_login(target)
+    login = logins.before(target, is_redirected=is_redirected)
+    if opened.is_cut:
+        raise StoppedError
+    with _faults(target, opened):
+        response = opened.get(bare, headers=dict(headers), login=login)
+        if response.status_code != _UNAUTHORISED or is_redirected:
+            return response
+        found = logins.after_refusal(target)
+        if found is None or found == login:
+            return response
+        response.close()
+        return opened.get(bare, headers=dict(headers), login=found)
+
+
+def _read_some(raw: Any, num_bytes: int) -> bytes:
+    """Return what has come, not waiting for all of `num_bytes`, so that slowness is seen."""
+    if hasattr(raw, "read1"):
+        return bytes(raw.read1(num_bytes, decode_content=False))
+    return bytes(raw._fp.read1(num_bytes))  # urllib3 1
 
 
 def unreachable(url: str, reason: str, tries: int) -> NetworkError:
@@ -129,15 +155,21 @@ def offline(url: str) -> NetworkError:
 
 
 def _follow(url: str, target: str, location: str) -> str:
-    """Return where a redirect leads, or raise: only http(s), never from https to http, never to metadata."""
-    found = urljoin(target, location)
+    """Return where a redirect leads, or raise: only http(s), never from https to http, never nearer to this machine.
+
+    Its own user and password are dropped: they are the server's words, not a person's.
+    """
+    try:
+        found = without_login(urljoin(target, location))
+    except ValueError:
+        raise _bad_redirect(url, f"`{redact(target)}` leads to what is no address") from None
     scheme = found.partition(":")[0].lower()
     if scheme not in ("http", "https"):
         raise _bad_redirect(url, f"`{redact(target)}` leads to `{redact(found)}`, which is not http or https")
     if target.lower().startswith("https:") and scheme == "http":
         raise _bad_redirect(url, f"`{redact(target)}` leads away from https to `{redact(found)}`")
     check_remote(found)
-    check_public(found)
+    check_not_nearer(found, than=target)
     return found
 
 
@@ -150,7 +182,7 @@ def _bad_redirect(url: str, cause: str) -> MimctlError:
     )
 
 
-def _check_status(url: str, response: requests.Response) -> None:
+def _check_status(url: str, target: str, response: requests.Response) -> None:
     status = response.status_code
     if status in (200, 206, 304, 416):
         return
@@ -159,8 +191,8 @@ def _check_status(url: str, response: requests.Response) -> None:
         raise PassingError(said, retry_after_s=_retry_after(response.headers.get("Retry-After")))
     hints = ["check the address"]
     if status in (401, 403, 407):
-        hints = ["put the credentials of this host into `~/.netrc`, or check that the file is public"]
-    where = "" if response.url == url else f" at `{redact(response.url)}`"
+        hints = ["put the credentials of this host into `~/.netrc` or the keyring, or check that the file is public"]
+    where = "" if target is url else f" at `{redact(target)}`"
     raise MimctlError(
         f"cannot fetch `{redact(url)}`",
         code="http-status",
@@ -185,17 +217,21 @@ def _retry_after(text: str | None) -> float | None:
 
 
 @contextmanager
-def _faults(url: str, timeout_s: float) -> Iterator[None]:
+def _faults(url: str, opened: Line) -> Iterator[None]:
     """Turn what requests and urllib3 raise into PassingError or MimctlError. Their own texts repeat the whole
     address, secrets included, so they are never shown, nor kept as the cause where there is a secret.
     """
+    from http.client import HTTPException
+
     import requests
     import urllib3
 
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
-        error = _explain(problem, url, timeout_s)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as problem:
+        if opened.is_cut:
+            raise StoppedError from None
+        error = _explain(problem, url, opened.settings.timeout_s)
         raise error from (None if has_secret(url) else problem)
 
 
@@ -215,16 +251,16 @@ def _explain(problem: Exception, url: str, timeout_s: float) -> Exception:
     if isinstance(problem, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         return MimctlError(f"`{redact(url)}` is not an address that can be fetched", code="bad-url", exit_code=2)
     if names & {"NameResolutionError", "gaierror"}:
-        return PassingError("the host's name cannot be resolved", is_remote_silent=True)
+        return PassingError("the host's name cannot be resolved", is_hopeless=True)
     if names & {"ConnectTimeout", "ConnectTimeoutError"}:
-        return PassingError(f"no connection within {timeout_s:g} s", is_remote_silent=True)
+        return PassingError(f"no connection within {timeout_s:g} s", is_hopeless=True)
     if names & {"ReadTimeout", "ReadTimeoutError", "TimeoutError", "timeout"}:
         return PassingError(f"stalled: not a byte for {timeout_s:g} s")
     if "ProxyError" in names:
-        return PassingError("the proxy does not answer", is_remote_silent=True)
+        return PassingError("the proxy does not answer", is_hopeless=True)
     number = next((link.errno for link in chain if isinstance(link, OSError) and isinstance(link.errno, int)), None)
     if number is not None:
-        return PassingError(os.strerror(number).lower(), is_remote_silent=number in _SILENT)
+        return PassingError(os.strerror(number).lower(), is_hopeless=number in _SILENT)
     return PassingError("the connection broke off")
 
 

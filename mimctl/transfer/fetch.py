@@ -6,19 +6,18 @@ import hashlib
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.transfer.address import is_remote, local_path, redact
-from mimctl.transfer.exchange import PassingError, Reply, exchange, offline, session
+from mimctl.transfer.connection import Line, line
+from mimctl.transfer.exchange import PassingError, Reply, exchange, offline
 from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Part, Validators, check_room, disk_errors, locked
 from mimctl.transfer.verify import Expected, wrong_length
-
-if TYPE_CHECKING:
-    import requests
 
 _CHUNK = 1 << 15
 _HTML_NAMES = frozenset({".html", ".htm", ".xhtml", ".xml", ".svg"})
@@ -38,17 +37,21 @@ def download(
     progress: Progress | None = None,
     note: Note | None = None,
     is_guarded: bool = False,
+    named_by: str | None = None,
+    opened: Line | None = None,
 ) -> Path:
     """Fetch `url` (http, https, `file://` or a path) to the file `dest` and return it.
 
     A file that is there already and has the wanted hash is left as it is. Otherwise the bytes grow in
     `<dest>.part`, survive an interruption, and replace `dest` only when length and hash (`sha256`, or its first
-    digits `sha256_prefix`) are right. `is_guarded`: the address comes from a file rather than from a person, so
-    link-local and metadata addresses are refused.
+    digits `sha256_prefix`) are right. `named_by` is the address of the document that names `url` (empty: a file of
+    this machine), None where a person typed it: what a document names may not be nearer to this machine than itself.
+    `opened` is a line that serves several files in turn.
     Raises NetworkError (`offline`, `network`), IntegrityError (`hash-mismatch`, `length-mismatch`,
     `html-instead-of-file`) or MimctlError (`http-status`, `bad-redirect`, `unsafe-address`, `missing-file`,
     `disk-full`, `no-permission`, `cannot-write`); after each of them `dest` is as before.
     """
+    named_by = "" if is_guarded and named_by is None else named_by
     expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, size=size)
     dest = Path(dest)
     if _is_there(dest, expected):
@@ -63,8 +66,8 @@ def download(
             if source is not None:
                 _copy(source, dest, expected)
             else:
-                with session() as opened:
-                    _Fetch(opened, url, dest, expected, settings, progress, note, is_guarded).run()
+                with line(settings) if opened is None else nullcontext(opened) as speaking:
+                    _Fetch(speaking, url, dest, expected, progress, note, named_by).run()
     return dest
 
 
@@ -96,23 +99,21 @@ class _Fetch:
 
     def __init__(
         self,
-        opened: requests.Session,
+        opened: Line,
         url: str,
         dest: Path,
         expected: Expected,
-        settings: TransferSettings,
         progress: Progress | None,
         note: Note | None,
-        is_guarded: bool,
+        named_by: str | None,
     ) -> None:
         self.opened = opened
         self.url = url
         self.part = Part(dest=dest)
         self.expected = expected
-        self.settings = settings
         self.progress = progress
         self.note = note
-        self.is_guarded = is_guarded
+        self.named_by = named_by
         self.has_resumed = False
 
     def run(self) -> None:
@@ -133,7 +134,14 @@ class _Fetch:
             raise
 
     def _bring(self) -> None:
-        with_retries(self._attempt, url=self.url, settings=self.settings, note=self.note, reached=self.part.size)
+        with_retries(
+            self._attempt,
+            url=self.url,
+            settings=self.opened.settings,
+            note=self.note,
+            reached=self.part.size,
+            wait=self.opened.wait,
+        )
 
     def _attempt(self) -> None:
         known = self._known()
@@ -146,9 +154,7 @@ class _Fetch:
             headers["Range"] = f"bytes={offset}-"
             if known.if_range is not None:
                 headers["If-Range"] = known.if_range
-        with exchange(
-            self.opened, self.url, headers=headers, settings=self.settings, is_guarded=self.is_guarded
-        ) as reply:
+        with exchange(self.opened, self.url, headers=headers, named_by=self.named_by) as reply:
             if reply.status == 200:
                 self._read_whole(reply)
             elif reply.status == 206 and known is not None and offset:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
+
+from mimctl.transfer.login import Logins
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with bytes done and bytes in all (None: the server does not say)."""
+
+FileProgress: TypeAlias = Callable[[str, int, int | None], None]
+"""Called with a file's name, and its bytes as `Progress` is."""
 
 Note: TypeAlias = Callable[[str], None]
 """Called with one line a person may want to read: a retry, a wait for another process."""
@@ -15,7 +21,9 @@ Note: TypeAlias = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferSettings:
-    """How patient a transfer is. Proxies, `.netrc` and CA bundles are read from the environment as requests does."""
+    """How patient a transfer is, and which way it takes. What is not said here (proxies, `.netrc`, CA bundles) is read
+    from the environment as requests does.
+    """
 
     offline: bool = False
     timeout_s: float = 30.0
@@ -27,6 +35,18 @@ class TransferSettings:
     max_wait_s: float = 60.0
     """Longest single wait; a server that asks for more (`Retry-After`) ends the transfer."""
     max_redirects: int = 10
+    least_rate: float = 256.0
+    """Bytes per second, measured over `timeout_s`, below which a server is given up."""
+    proxy: str | None = field(default=None, repr=False)
+    """Address of the proxy for http and https, before those of the environment."""
+    cert: Path | None = None
+    """File (or folder) of the certificate authorities that are trusted in place of the usual ones."""
+    client_cert: Path | None = None
+    """PEM file with this side's certificate and key."""
+    trusted_hosts: tuple[str, ...] = ()
+    """`host` or `host:port` whose certificate is not verified; nobody else's is spared."""
+    logins: Logins = field(default_factory=Logins, repr=False, compare=False)
+    """Who we are where a server asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +60,27 @@ class Response:
     """Where it was found at last, redirects followed: what its relative links count from."""
     content_type: str = ""
     cache_control: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A piece of a remote file."""
+
+    body: bytes
+    start: int
+    """Offset of its first byte."""
+    total: int
+    """Length of the whole file in bytes."""
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One file that is to be fetched, as `download` is told of it."""
+
+    url: str = field(repr=False)
+    dest: Path
+    sha256: str | None = None
+    size: int | None = None
+    named_by: str | None = field(default=None, repr=False)
+    """Address of the document that names `url`; None where a person typed it."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.transfer.address import is_remote, local_path, redact
-from mimctl.transfer.exchange import PassingError, exchange, offline, session
+from mimctl.transfer.connection import Line, line
+from mimctl.transfer.exchange import PassingError, exchange, offline
 from mimctl.transfer.model import Note, Response, TransferSettings
 from mimctl.transfer.retry import with_retries
-
-if TYPE_CHECKING:
-    import requests
 
 _CHUNK = 1 << 16
 _DEFAULT = TransferSettings()
@@ -41,9 +38,9 @@ def get_bytes(
         raise offline(url)
     sent = {**(headers or {}), **({"If-None-Match": etag} if etag else {})}
     try:
-        with session() as opened:
+        with line(settings) as opened:
             return with_retries(
-                lambda: _attempt(opened, url, sent, settings, max_size), url=url, settings=settings, note=note
+                lambda: _attempt(opened, url, sent, max_size), url=url, settings=settings, note=note, wait=opened.wait
             )
     except MimctlError as problem:
         if is_missing_ok and problem.details.get("status") in (404, 410):
@@ -51,11 +48,9 @@ def get_bytes(
         raise
 
 
-def _attempt(
-    opened: requests.Session, url: str, headers: Mapping[str, str], settings: TransferSettings, most: int
-) -> Response:
+def _attempt(opened: Line, url: str, headers: Mapping[str, str], most: int) -> Response:
     sent = {**headers, "Accept-Encoding": "identity"}
-    with exchange(opened, url, headers=sent, settings=settings) as reply:
+    with exchange(opened, url, headers=sent) as reply:
         tag = reply.headers.get("ETag")
         if reply.status == 304:
             return Response(

@@ -10,7 +10,7 @@ from mimctl.transfer.exchange import PassingError, unreachable
 from mimctl.transfer.model import Note, TransferSettings
 
 T = TypeVar("T")
-_TRIES_WHEN_SILENT = 2
+_TRIES_WHEN_HOPELESS = 2
 
 
 def with_retries(
@@ -20,11 +20,12 @@ def with_retries(
     settings: TransferSettings,
     note: Note | None,
     reached: Callable[[], int] = lambda: 0,
+    wait: Callable[[float], object] = time.sleep,
 ) -> T:
     """Call `attempt` until it returns; PassingError means once more, after a wait that doubles.
 
     `reached()` tells how many bytes are safe: a try that got further than all before it starts the count again, so
-    a bad line still ends well, and a server that never gets further is given up.
+    a bad line still ends well, and a server that never gets further is given up. `wait` waits for some seconds.
     Raises NetworkError[network] when the tries are used up or the server wants a longer wait than allowed.
     """
     failures, tries, best = 0, 0, reached()
@@ -33,10 +34,10 @@ def with_retries(
         try:
             return attempt()
         except PassingError as fault:
-            if reached() > best:
+            if reached() > best and not fault.is_hopeless:
                 failures, best = 0, reached()
             failures += 1
-            allowed = min(settings.retries, _TRIES_WHEN_SILENT) if fault.is_remote_silent else settings.retries
+            allowed = min(settings.retries, _TRIES_WHEN_HOPELESS) if fault.is_hopeless else settings.retries
             wait_s = _wait_s(fault, failures, settings)
             if failures > allowed:
                 raise unreachable(url, fault.reason, tries) from fault
@@ -45,7 +46,7 @@ def with_retries(
                 raise unreachable(url, reason, tries) from fault
             if note is not None:
                 note(f"{fault.reason}; trying again in {wait_s:.1f} s")
-            time.sleep(wait_s)
+            wait(wait_s)
 
 
 def _wait_s(fault: PassingError, failures: int, settings: TransferSettings) -> float:

@@ -206,7 +206,7 @@ def _bring(
                 settings=settings,
                 progress=progress,
                 note=note,
-                is_guarded=address == source.url,
+                named_by="" if address == source.url else None,
             )
             return
         except MimctlError as problem:

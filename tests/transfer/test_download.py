@@ -289,7 +289,7 @@ def test_redirect_to_the_metadata_service_is_refused(
 
 def test_metadata_address_that_no_person_typed_is_refused(tmp_path: Path, quick: TransferSettings) -> None:
     with pytest.raises(MimctlError) as caught:
-        download("http://169.254.169.254/x", tmp_path / "w.pth", settings=quick, is_guarded=True)
+        download("http://169.254.169.254/x", tmp_path / "w.pth", settings=quick, named_by="")
     assert caught.value.code == "unsafe-address"
 
 

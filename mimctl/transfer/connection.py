@@ -1,0 +1,188 @@
+"""The HTTP session: proxy, certificates, and connections that can be cut off from another thread."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mimctl.transfer.login import Login
+from mimctl.transfer.model import TransferSettings
+
+if TYPE_CHECKING:
+    import requests
+
+_HEAD_TIMES = 3.0
+"""Connecting and an answer's head may take this many times the time without a byte: each byte begins that anew."""
+
+
+class StoppedError(Exception):
+    """The transfer was told to stop; what is there may be continued."""
+
+
+class Line:
+    """What one thread uses to speak HTTP: a session, and a hold on the sockets that it opens.
+
+    `hang_up` may be called from any thread and for good: what is being read ends at once, and nothing new begins.
+    """
+
+    def __init__(self, settings: TransferSettings) -> None:
+        self.settings = settings
+        self._cut = threading.Event()
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._session = _new_session(self._keep)
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether somebody hung up."""
+        return self._cut.is_set()
+
+    def get(self, url: str, *, headers: dict[str, str], login: Login | None) -> requests.Response:
+        """Send one GET and return the answer, its body unread; redirects are not followed."""
+        settings = self.settings
+        proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+        verify = self._verify(url)
+        if verify is False:
+            _say_nothing_of_certificates()
+        with self._ending_after(settings.timeout_s * _HEAD_TIMES):
+            return self._session.get(
+                url,
+                headers=headers,
+                auth=_Auth(login),
+                stream=True,
+                timeout=settings.timeout_s,
+                allow_redirects=False,
+                proxies=proxies,
+                verify=verify,
+                cert=str(settings.client_cert) if settings.client_cert is not None else None,
+            )
+
+    def hang_up(self) -> None:
+        """End all that goes on, and let nothing begin."""
+        self._cut.set()
+        self._shut()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or no longer than until the line is cut."""
+        if self._cut.wait(seconds):
+            raise StoppedError
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._session.close()
+        with self._lock:
+            for each in self._sockets:
+                each.close()
+            self._sockets.clear()
+
+    def _verify(self, url: str) -> bool | str | None:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
+        if names & {each.lower() for each in self.settings.trusted_hosts}:
+            return False
+        return str(self.settings.cert) if self.settings.cert is not None else None
+
+    def _keep(self, opened: socket.socket) -> None:
+        with self._lock:
+            self._sockets.append(opened.dup())
+        if self.is_cut:
+            self._shut()
+
+    def _shut(self) -> None:
+        with self._lock:
+            for each in self._sockets:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._sockets.clear()
+
+    @contextlib.contextmanager
+    def _ending_after(self, seconds: float) -> Iterator[None]:
+        """Cut the connection where a server keeps us for `seconds` with handshakes, interim answers or headers."""
+        timer = threading.Timer(seconds, self._shut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+@contextlib.contextmanager
+def line(settings: TransferSettings) -> Iterator[Line]:
+    """Open a line for as long as it is needed."""
+    opened = Line(settings)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+class _Auth:
+    """Put a login, or none, on a request; given always, so that requests does not look for one by itself."""
+
+    def __init__(self, login: Login | None) -> None:
+        self._login = login
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._login is not None:
+            from base64 import b64encode
+
+            token = b64encode(f"{self._login.user}:{self._login.password}".encode()).decode("ascii")
+            request.headers["Authorization"] = f"Basic {token}"
+        return request
+
+
+def _new_session(keep: Any) -> requests.Session:
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    from mimctl import __version__
+
+    classes = _pool_classes(keep)
+
+    class Adapter(HTTPAdapter):
+        """An adapter whose connections tell of their sockets."""
+
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = classes
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(proxy, **kwargs)
+            if not proxy.lower().startswith("socks"):  # whose connections are of another kind
+                manager.pool_classes_by_scheme = classes
+            return manager
+
+    opened = requests.Session()
+    opened.headers["User-Agent"] = f"mimctl/{__version__}"
+    for scheme in ("http://", "https://"):
+        opened.mount(scheme, Adapter(max_retries=0))
+    return opened
+
+
+def _pool_classes(keep: Any) -> dict[str, Any]:
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    def watched(pool: Any) -> Any:
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]
+            def _new_conn(self) -> socket.socket:
+                opened: socket.socket = super()._new_conn()
+                keep(opened)
+                return opened
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+    return {"http": watched(HTTPConnectionPool), "https": watched(HTTPSConnectionPool)}
+
+
+def _say_nothing_of_certificates() -> None:
+    """Keep urllib3 from warning at each request to a host that a person trusts without a certificate."""
+    import urllib3
+
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
