@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         test,
         train,
         uninstall,
+        upgrade,
         yank_wheels,
     )
     from mimctl.installer.model import InstallOptions
@@ -61,6 +62,7 @@ __all__ = [
     "test",
     "train",
     "uninstall",
+    "upgrade",
     "yank_wheels",
 ]
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing at start-up
     from mimctl.api.configs import lint_config, show_config
-    from mimctl.api.installing import install, prepare_install, prepare_uninstall, repair, uninstall
+    from mimctl.api.installing import (
+        find_own_upgrade,
+        install,
+        prepare_install,
+        prepare_uninstall,
+        prepare_upgrade,
+        repair,
+        uninstall,
+        upgrade,
+    )
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
     from mimctl.api.models import download
     from mimctl.api.place import Watch, find_target
@@ -19,7 +28,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
 _ROOMS = {
     "place": "Watch find_target",
     "looking": "Listing doctor env find_unfinished list_package show_settings",
-    "installing": "install prepare_install prepare_uninstall repair uninstall",
+    "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "running": "describe_data infer test train",
     "configs": "lint_config show_config",
     "models": "download",
@@ -42,6 +51,7 @@ __all__ = [
     "env",
     "expand_matrix",
     "explain",
+    "find_own_upgrade",
     "find_target",
     "find_unfinished",
     "infer",
@@ -50,12 +60,14 @@ __all__ = [
     "list_package",
     "prepare_install",
     "prepare_uninstall",
+    "prepare_upgrade",
     "repair",
     "show_config",
     "show_settings",
     "test",
     "train",
     "uninstall",
+    "upgrade",
     "verify_wheels",
     "yank_wheels",
 ]

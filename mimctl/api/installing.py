@@ -78,6 +78,56 @@ def install(
     return apply(plan, client=index_client(settings), backend=backend, step=note, note=note)
 
 
+def prepare_upgrade(
+    names: Sequence[str] = (), *, variant: str | None = None, settings: Settings | None = None
+) -> InstallPlan:
+    """Return what `upgrade` would change; no names stand for all of mimctl's distributions that are installed.
+
+    Raises MimctlError[not-installed] for what is not there, and as `prepare_install` does.
+    """
+    from dataclasses import replace
+
+    from mimctl.installer.model import InstallOptions
+    from mimctl.installer.state import read_installed
+    from mimctl.installer.upgrade import find_upgrade
+
+    settings = settings or settings_module.load()
+    facts = env(settings=settings)
+    request = find_upgrade(names, env=facts, installed=read_installed(facts))
+    notes = tuple(f"{name} is installed from a folder or repository and stays" for name in request.from_source)
+    if not request.names:
+        from mimctl.installer.model import InstallPlan
+
+        return InstallPlan(target=facts.target, environment=facts, requested=(), notes=notes)
+    plan = prepare_install(request.names, InstallOptions(upgrade=True, variant=variant), settings=settings)
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def upgrade(
+    names: Sequence[str] | str = (),
+    *,
+    plan: InstallPlan | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> InstallResult:
+    """Install the newest versions of what is installed: toolboxes, engine and operators share one; torch stays.
+
+    `plan` is what `prepare_upgrade` returned, made anew where not given. On any failure the environment is as before.
+    """
+    settings = settings or settings_module.load()
+    plan = plan or prepare_upgrade([names] if isinstance(names, str) else names, settings=settings)
+    return install(plan.requested, plan=plan, watch=watch, settings=settings)
+
+
+def find_own_upgrade(*, settings: Settings | None = None) -> str | None:
+    """Return what to type to bring the command line to the target's version; None where there is nothing to do."""
+    from mimctl.installer.upgrade import own_upgrade
+
+    facts = env(settings=settings)
+    there = facts.distributions.get("mimctl")
+    return own_upgrade(facts, there.version if there else None)
+
+
 def prepare_uninstall(names: Sequence[str], *, settings: Settings | None = None) -> UninstallPlan:
     """Return what `uninstall` would remove; changes nothing and needs no index."""
     from mimctl.installer.uninstall import plan_uninstall

@@ -35,6 +35,7 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("env", INSTALLING, "Show what is on this machine: Python, torch, accelerator, each with its source"),
     _verb("doctor", INSTALLING, "Check the environment: what is well, what is not, and what to type"),
     _verb("install", INSTALLING, "Install a toolbox and the op wheel that fits, leaving torch alone"),
+    _verb("upgrade", INSTALLING, "Bring toolboxes, engine and ops to the newest version"),
     _verb("uninstall", INSTALLING, "Remove a toolbox"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
     _verb("download", MODELS, "Fetch a model's config and weights"),
@@ -103,6 +104,7 @@ OTHER_WORDS: dict[str, str] = {
     "fit": "train",
     "completion": "completions",
     "version": "--version",
+    "update": "upgrade",
 }
 """Words of other tools → ours."""
 

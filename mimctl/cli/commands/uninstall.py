@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from mimctl import api
-from mimctl.cli.commands.install import change_lines, change_words, plain_change
 from mimctl.cli.options import Context, verb
+from mimctl.cli.plans import change_lines, change_words, plain_change
 from mimctl.cli.result import Result, Styled
 
 
