@@ -8,7 +8,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
+from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep
+from resolvelib.resolvers import Resolution as Attempt
 
 from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
@@ -128,18 +129,12 @@ class _Search:
         provider.prefetch(needs)
         try:
             reporter: BaseReporter[Any, Any, Any] = BaseReporter()
-            result = Resolver(provider, reporter).resolve(needs, max_rounds=MAX_ROUNDS)
+            state = Attempt(provider, reporter).resolve(needs, max_rounds=MAX_ROUNDS)
         except ResolutionImpossible as err:
             raise _NoAnswerError(_telling(provider.dead_ends, err.causes)) from err
         except ResolutionTooDeep as err:
             raise _too_long(self._requests) from err
-        found = _Found(
-            mapping=dict(result.mapping),
-            needs={
-                identifier: tuple(each.requirement for each in result.criteria[identifier].information)
-                for identifier in result.mapping
-            },
-        )
+        found = _reached(state.mapping, state.criteria)
         if opencv is None and flavour == OPENCV and _wants_contrib(found):
             return self._attempt(is_frozen=is_frozen, is_careful=is_careful, opencv=OPENCV_CONTRIB)
         return found
@@ -208,6 +203,28 @@ class _Search:
                     specifier &= need.specifier
                 decisions[name] = self._candidates.trace(name, specifier, each.file)
         return Resolution(picks=picks, decisions=decisions)
+
+
+def _reached(mapping: Mapping[str, Candidate], criteria: Mapping[str, Any]) -> _Found:
+    """Return what of an attempt's last state is needed: what was tried and taken back may have left something."""
+    needed: dict[str, list[tuple[str, Need]]] = {}
+    for identifier in mapping:
+        for requirement, parent in criteria[identifier].information:
+            if parent is None or mapping.get(parent.identifier) is parent:
+                needed.setdefault(parent.identifier if parent else "", []).append((identifier, requirement))
+    needs: dict[str, list[Need]] = {}
+    done, queue = set(), [""]
+    while queue:
+        parent = queue.pop()
+        if parent not in done:
+            done.add(parent)
+            for identifier, need in needed.get(parent, ()):
+                needs.setdefault(identifier, []).append(need)
+                queue.append(identifier)
+    return _Found(
+        mapping={identifier: each for identifier, each in mapping.items() if identifier in needs},
+        needs={identifier: tuple(each) for identifier, each in needs.items()},
+    )
 
 
 def _with_names(options: ResolveOptions) -> ResolveOptions:
