@@ -17,6 +17,11 @@ class Kept:
 
     body: bytes | None
     etag: str | None
+    url: str = ""
+    """Where it was found at last, redirects followed."""
+    content_type: str = ""
+    fresh_until: float = 0.0
+    """Seconds since the epoch: until then nobody need ask whether it has changed."""
 
 
 class DocumentCache:
@@ -32,20 +37,31 @@ class DocumentCache:
             facts = json.loads(head)
             if facts["url"] != _without_secret(url):
                 return None
-            return Kept(body=body if facts["found"] else None, etag=facts["etag"])
+            return Kept(
+                body=body if facts["found"] else None,
+                etag=facts["etag"],
+                url=str(facts.get("found_at") or url),
+                content_type=str(facts.get("content_type", "")),
+                fresh_until=float(facts.get("fresh_until", 0.0)),
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write(self, url: str, *, body: bytes | None, etag: str | None) -> None:
+    def write(self, url: str, kept: Kept) -> None:
         """Keep a document; quietly keep none where the folder cannot be written."""
-        head = json.dumps({"url": _without_secret(url), "found": body is not None, "etag": etag})
+        facts = {"url": _without_secret(url), "found": kept.body is not None, "etag": kept.etag}
+        if kept.url and kept.url != url:
+            facts["found_at"] = _without_secret(kept.url)
+        if kept.fresh_until:
+            facts |= {"content_type": kept.content_type, "fresh_until": kept.fresh_until}
+        head = json.dumps(facts)
         path = self._path(url)
         temporary: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
             with os.fdopen(handle, "wb") as stream:
-                stream.write(head.encode() + b"\n" + (body or b""))
+                stream.write(head.encode() + b"\n" + (kept.body or b""))
             Path(temporary).replace(path)
         except OSError:
             if temporary is not None:

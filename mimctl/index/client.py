@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from mimctl.errors import MimctlError, NetworkError, UsageError
-from mimctl.index.cache import DocumentCache
-from mimctl.index.model import Index, IndexFile, Toolbox, TorchVersions, bad_index, parse_index, parse_toolboxes
+from mimctl.index.cache import DocumentCache, Kept
+from mimctl.index.document import bad_index, parse_projects, parse_toolboxes, parse_torch
+from mimctl.index.model import Index, IndexFile, Listing, Toolbox, TorchVersions
 from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_remote, redact
+
+_MAX_SIZE = 256 << 20
+"""Bytes of a document: 100,000 wheels take 70 MB."""
+_HEAD = 4096
 
 
 class IndexClient:
@@ -36,6 +39,8 @@ class IndexClient:
         self._cache = DocumentCache(cache_dir / "index")
         self._wheels_dir = cache_dir / "wheels"
         self._documents: dict[str, Any] = {}
+        self._roots: dict[str, str | None] = {}
+        self._projects: dict[str, Mapping[str, Callable[[], tuple[IndexFile, ...]]]] = {}
 
     def load(self) -> Index:
         """Return what all indexes say together.
@@ -45,22 +50,39 @@ class IndexClient:
         """
         if not self.addresses:
             raise no_index()
-        files: list[IndexFile] = []
+        parts, num_files = [], 0
         torch = TorchVersions()
         for address in self.addresses:
-            data = self._document(address, "index.json")
-            if data is None:
-                raise _not_an_index(address)
-            more, versions = parse_index(data, address=redact(address))
-            files.extend(_located(file, address) for file in more)
-            torch = torch if torch.verified else versions
+            if self.plain_root(address) is None:
+                data = self._document(address, "index.json")
+                parts.append(parse_projects(data, address=address))
+                num_files += len(data["files"])
+                torch = torch if torch.verified else parse_torch(data, address=redact(address))
         return Index(
             addresses=self.addresses,
-            files=tuple(files),
+            files=Listing(parts, num_files),
             torch_verified=torch.verified,
             torch_default=torch.default,
             toolboxes=self.toolboxes(),
         )
+
+    def project(self, address: str, name: str) -> tuple[IndexFile, ...] | None:
+        """Return the files of a project in the `index.json` at `address`, None where that lists none (errors as
+        `load`)."""
+        if address not in self._projects:
+            self._projects[address] = parse_projects(self._document(address, "index.json"), address=address)
+        read = self._projects[address].get(name)
+        return None if read is None else read()
+
+    def plain_root(self, address: str) -> str | None:
+        """Return where the project pages are of an index that has no `index.json` of ours, None where it has one.
+
+        That is the address itself if it ends in `/simple` or holds a list of projects (PEP 503, 691), or `simple/`
+        below it. Raises MimctlError[not-an-index] where there is nothing of the kind.
+        """
+        if address not in self._roots:
+            self._roots[address] = self._find_root(address)
+        return self._roots[address]
 
     def toolboxes(self) -> dict[str, Toolbox]:
         """Return the toolboxes of all indexes by name; an earlier index wins."""
@@ -105,12 +127,26 @@ class IndexClient:
             size=file.size,
             settings=self._settings,
             progress=progress,
-            is_guarded=not file.url.startswith(file.address),
+            named_by=file.address,
         )
 
     def file_address(self, address: str, relative: str) -> str:
         """Return the whole address of a file that an index names by its path from the root."""
         return _join(address, relative)
+
+    def _find_root(self, address: str) -> str | None:
+        if address.endswith("/simple"):
+            return address
+        data = self._document(address, "index.json")
+        if isinstance(data, dict) and "projects" in data and "meta" in data:
+            return address
+        if data is not None:
+            return None
+        for root in (_join(address, "simple"), address):
+            page = self._body(_join(root, "index.html" if not is_remote(root) else ""))
+            if page is not None and (root != address or b"pypi:repository-version" in page[:_HEAD]):
+                return root
+        raise _not_an_index(address)
 
     def _document(self, address: str, name: str) -> Any:
         """Return a JSON document of an index, None where the index has none of that name."""
@@ -122,18 +158,19 @@ class IndexClient:
 
     def _body(self, url: str) -> bytes | None:
         if not is_remote(url):
-            answer = get_bytes(url, settings=self._settings, is_missing_ok=True)
+            answer = get_bytes(url, settings=self._settings, is_missing_ok=True, max_size=_MAX_SIZE)
             return None if answer.status == 404 else answer.body
         kept = self._cache.read(url)
         if self._offline:
             if kept is None:
-                raise _not_cached(url)
+                raise not_cached(url)
             return kept.body
-        answer = get_bytes(url, etag=kept.etag if kept else None, settings=self._settings, is_missing_ok=True)
+        etag = kept.etag if kept else None
+        answer = get_bytes(url, etag=etag, settings=self._settings, is_missing_ok=True, max_size=_MAX_SIZE)
         if answer.status == 304 and kept is not None:
             return kept.body
         body = None if answer.status == 404 else answer.body
-        self._cache.write(url, body=body, etag=answer.etag)
+        self._cache.write(url, Kept(body=body, etag=answer.etag))
         return body
 
 
@@ -162,18 +199,6 @@ def _join(address: str, relative: str) -> str:
     return f"{address}/{relative}"
 
 
-def _located(file: IndexFile, address: str) -> IndexFile:
-    """Return the file with its whole address; refuse an index on the network that points into this machine's files."""
-    url = file.url
-    if "://" not in url:
-        if Path(url).is_absolute() or ".." in unquote(url).split("/"):
-            raise bad_index(redact(address), f"`{url}` leaves the index")
-        url = _join(address, url if "://" in address else unquote(url))
-    elif not is_remote(url):
-        raise bad_index(redact(address), f"`{redact(url)}` is neither relative nor an http address")
-    return replace(file, url=url, address=address)
-
-
 def _parse(body: bytes, shown: str) -> Any:
     try:
         return json.loads(body)
@@ -191,7 +216,8 @@ def _not_an_index(address: str) -> MimctlError:
     )
 
 
-def _not_cached(url: str) -> NetworkError:
+def not_cached(url: str) -> NetworkError:
+    """Return the error for a document that is needed while offline."""
     return NetworkError(
         f"`{redact(url)}` is not in the cache",
         code="offline",

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from mimctl.errors import MimctlError
-
-SCHEMA_VERSION = 1
-
-T = TypeVar("T")
+from typing import overload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +52,9 @@ class IndexFile:
     tags: tuple[str, ...]
     requires_python: str | None = None
     requires_dist: tuple[str, ...] = ()
+    provides_extra: tuple[str, ...] = ()
+    is_described: bool = False
+    """Whether the index itself says what METADATA does of its requirements: `requires_dist` and `provides_extra`."""
     yanked: str | None = None
     build: Build | None = None
     address: str = ""
@@ -100,7 +97,8 @@ class Index:
     """All that was read from the given indexes, the first address first."""
 
     addresses: tuple[str, ...]
-    files: tuple[IndexFile, ...] = ()
+    files: Sequence[IndexFile] = ()
+    """Those of an index of many thousands are read when they are asked for."""
     torch_verified: str | None = None
     """Newest torch that the wheels matrix of the first index that says so verifies."""
     torch_default: str | None = None
@@ -108,136 +106,57 @@ class Index:
     toolboxes: Mapping[str, Toolbox] = field(default_factory=dict)
 
     def project(self, name: str) -> tuple[IndexFile, ...]:
-        """Return the files of a project from the first index that carries it: a later one never adds to it."""
+        """Return the files of a project from the first index that carries it: a later one never adds to it.
+
+        Raises MimctlError[bad-index] where an entry of it is not as documented.
+        """
+        if isinstance(self.files, Listing):
+            return self.files.project(name)
         files = [file for file in self.files if file.project == name]
         return tuple(file for file in files if file.address == files[0].address)
 
     @property
     def projects(self) -> frozenset[str]:
         """Return the names of all projects."""
+        if isinstance(self.files, Listing):
+            return self.files.projects
         return frozenset(file.project for file in self.files)
 
 
-def parse_index(data: object, *, address: str) -> tuple[tuple[IndexFile, ...], TorchVersions]:
-    """Return the files of one `index.json`, and what it says of torch.
+class Listing(Sequence[IndexFile]):
+    """The files of several documents, one after the other, each read when its project is asked for."""
 
-    Raises MimctlError[bad-index] where it is not as documented, [index-version] where its schema is another one.
-    """
-    top = _object(data, "the document", address)
-    _check_schema(top, address)
-    files = tuple(_file(each, address) for each in _take(top, "files", list, address))
-    torch = top.get("torch")
-    said = {key: value for key, value in torch.items() if isinstance(value, str)} if isinstance(torch, dict) else {}
-    return files, TorchVersions(verified=said.get("verified"), default=said.get("default"))
+    def __init__(self, parts: Sequence[Mapping[str, Callable[[], tuple[IndexFile, ...]]]], num_files: int) -> None:
+        self._parts = parts
+        self._num_files = num_files
+        self._read: dict[tuple[int, str], tuple[IndexFile, ...]] = {}
 
+    @property
+    def projects(self) -> frozenset[str]:
+        """Return the names of all projects."""
+        return frozenset(name for part in self._parts for name in part)
 
-def parse_toolboxes(data: object, *, address: str) -> dict[str, Toolbox]:
-    """Return the toolboxes of one `toolboxes.json` by name (errors as `parse_index`)."""
-    top = _object(data, "the document", address)
-    _check_schema(top, address)
-    found = {}
-    for name, raw in _take(top, "toolboxes", dict, address).items():
-        entry = _object(raw, f"toolbox `{name}`", address)
-        found[name] = Toolbox(
-            name=name,
-            distribution=_take(entry, "distribution", str, address),
-            aliases=_texts(entry, "aliases", address),
-            scopes=_texts(entry, "scopes", address),
-            summary=_optional(entry, "summary", str, address) or "",
-        )
-    return found
+    def project(self, name: str) -> tuple[IndexFile, ...]:
+        """Return the files of a project from the first document that has it."""
+        place = next((place for place, part in enumerate(self._parts) if name in part), None)
+        return () if place is None else self._files(place, name)
 
+    def __len__(self) -> int:
+        return self._num_files
 
-def bad_index(address: str, cause: str) -> MimctlError:
-    """Return the error for an index that does not hold what an index holds."""
-    return MimctlError(
-        f"`{address}` is not a usable mimctl index",
-        code="bad-index",
-        causes=[cause],
-        hints=["build it again: `mimctl index build --wheels DIR --out DIR`", "or name another: `--index ADDRESS`"],
-    )
+    def __iter__(self) -> Iterator[IndexFile]:
+        for place, part in enumerate(self._parts):
+            for name in part:
+                yield from self._files(place, name)
 
+    @overload
+    def __getitem__(self, place: int) -> IndexFile: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[IndexFile]: ...
+    def __getitem__(self, place: int | slice) -> IndexFile | Sequence[IndexFile]:
+        return tuple(self)[place]
 
-def _check_schema(top: Mapping[str, Any], address: str) -> None:
-    found = top.get("schema_version")
-    if found == SCHEMA_VERSION:
-        return
-    if not isinstance(found, int):
-        raise bad_index(address, "it has no `schema_version`")
-    raise MimctlError(
-        f"`{address}` is written in schema {found}, this mimctl reads schema {SCHEMA_VERSION}",
-        code="index-version",
-        causes=[f"written by {top.get('generator', 'an unknown generator')}"],
-        hints=["upgrade mimctl" if found > SCHEMA_VERSION else "build the index again with a newer mimctl"],
-    )
-
-
-def _file(raw: object, address: str) -> IndexFile:
-    entry = _object(raw, "an entry of `files`", address)
-    filename = _take(entry, "filename", str, address)
-    if not filename.endswith(".whl") or "/" in filename or "\\" in filename:
-        raise bad_index(address, f"`{filename}` is not the name of a wheel")
-    sha256 = _take(entry, "sha256", str, address).lower()
-    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-        raise bad_index(address, f"`{filename}` has no valid sha256")
-    build = entry.get("build")
-    return IndexFile(
-        project=_take(entry, "project", str, address),
-        filename=filename,
-        url=_take(entry, "url", str, address),
-        sha256=sha256,
-        size=_optional(entry, "size", int, address),
-        version=_take(entry, "version", str, address),
-        tags=_texts(entry, "tags", address),
-        requires_python=_optional(entry, "requires_python", str, address),
-        requires_dist=_texts(entry, "requires_dist", address),
-        yanked=_yanked(entry.get("yanked")),
-        build=None if build is None else _build(_object(build, f"`build` of {filename}", address), address),
-        address=address,
-    )
-
-
-def _build(entry: Mapping[str, Any], address: str) -> Build:
-    return Build(
-        backend=_take(entry, "backend", str, address),
-        min_torch=_optional(entry, "min_torch", str, address),
-        max_torch=_optional(entry, "max_torch", str, address),
-        min_driver=_optional(entry, "min_driver", str, address),
-        archs=_texts(entry, "archs", address),
-        ptx=_texts(entry, "ptx", address),
-        ops=_texts(entry, "ops", address),
-        toolkit=_optional(entry, "toolkit", str, address),
-    )
-
-
-def _yanked(raw: object) -> str | None:
-    if isinstance(raw, str):
-        return raw or "no reason given"
-    return "no reason given" if raw is True else None
-
-
-def _object(raw: object, what: str, address: str) -> Mapping[str, Any]:
-    if not isinstance(raw, dict):
-        raise bad_index(address, f"{what} is not a JSON object")
-    return raw
-
-
-def _take(entry: Mapping[str, Any], key: str, kind: type[T], address: str) -> T:
-    value = entry.get(key)
-    if not isinstance(value, kind):
-        raise bad_index(address, f"`{key}` is missing or no {_KIND_WORDS[kind]}")
-    return value
-
-
-def _optional(entry: Mapping[str, Any], key: str, kind: type[T], address: str) -> T | None:
-    return None if entry.get(key) is None else _take(entry, key, kind, address)
-
-
-def _texts(entry: Mapping[str, Any], key: str, address: str) -> tuple[str, ...]:
-    values = entry.get(key) or []
-    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-        raise bad_index(address, f"`{key}` is not a list of texts")
-    return tuple(values)
-
-
-_KIND_WORDS: Mapping[type, str] = {str: "text", int: "number", list: "list", dict: "JSON object"}
+    def _files(self, place: int, name: str) -> tuple[IndexFile, ...]:
+        if (place, name) not in self._read:
+            self._read[place, name] = self._parts[place][name]()
+        return self._read[place, name]

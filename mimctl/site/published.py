@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from mimctl.errors import ConfigError
 from mimctl.index.client import IndexClient
-from mimctl.index.model import IndexFile, TorchVersions, bad_index
+from mimctl.index.document import bad_index
+from mimctl.index.model import IndexFile, TorchVersions
 from mimctl.site.entry import check_filename
 from mimctl.site.sources import ZOO_FILES, Zoo
 from mimctl.transfer import (
@@ -100,7 +101,7 @@ def _read(address: str, transfer: TransferSettings, cache_dir: Path, progress: F
     zoos = [_zoo(client, name, transfer, cache_dir, shown) for name in sorted(toolboxes)]
     return Published(
         shown=shown,
-        files=index.files,
+        files=tuple(index.files),
         torch=TorchVersions(verified=index.torch_verified, default=index.torch_default),
         toolboxes=toolboxes,
         zoos=tuple(zoo for zoo in zoos if zoo.num_models),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.errors import MimctlError, UsageError, nearest
-from mimctl.index.model import parse_index
+from mimctl.index.document import parse_index
 from mimctl.site.build import entries_of
 from mimctl.site.entry import clean_reason
 from mimctl.site.known import recall, remember

@@ -182,7 +182,7 @@ def test_a_folder_that_is_no_index(tmp_path):
         ("[]", "the document is not a JSON object"),
         ("{}", "it has no `schema_version`"),
         ('{"schema_version": 1}', "`files` is missing or no list"),
-        ('{"schema_version": 1, "files": [7]}', "an entry of `files` is not a JSON object"),
+        ('{"schema_version": 1, "files": [7]}', "an entry of `files` is not a JSON object with a `project`"),
     ],
 )
 def test_a_malformed_index_says_what_is_wrong(tmp_path, text, cause):
@@ -212,7 +212,7 @@ def test_a_malformed_index_says_what_is_wrong(tmp_path, text, cause):
 def test_a_malformed_entry_says_what_is_wrong(tmp_path, changes, cause):
     site = write(tmp_path / "site", files=[entry(**changes)])
     with pytest.raises(MimctlError) as caught:
-        client(tmp_path, str(site)).load()
+        client(tmp_path, str(site)).load().project("mimctl-det")
     assert caught.value.code == "bad-index"
     assert cause in caught.value.causes[0]
 

@@ -1,0 +1,137 @@
+"""The wheels of a command: fetched into the cache by their hashes, and their metadata without the whole wheel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from mimctl.errors import IntegrityError, MimctlError
+from mimctl.index.model import IndexFile
+from mimctl.resolution.metadata import MAX_SIZE, described, parse_metadata, read_wheel_metadata
+from mimctl.resolution.model import Metadata
+from mimctl.resolution.remote_wheel import read_remote_metadata
+from mimctl.transfer import (
+    Progress,
+    TransferSettings,
+    download,
+    get_bytes,
+    is_remote,
+    local_path,
+    redact,
+    sha256_of,
+    write_file,
+)
+
+
+class WheelStore:
+    """Reads metadata and brings wheels; what it keeps lies under the hash of the wheel."""
+
+    def __init__(self, transfer: TransferSettings, cache_dir: Path) -> None:
+        self._transfer = transfer
+        self._wheels = cache_dir / "wheels"
+        self._documents = cache_dir / "metadata"
+        self._known: dict[tuple[str, str], Metadata] = {}
+
+    def metadata(self, file: IndexFile) -> Metadata:
+        """Return the core metadata of a wheel: what the index says of it, the document beside it (PEP 658), the member
+        of an archive at hand or of one on a server that answers for pieces; the whole wheel comes last.
+
+        Raises IntegrityError[bad-wheel | hash-mismatch], and what the transfer does.
+        """
+        key = (file.url, file.filename)
+        if key not in self._known:
+            self._known[key] = described(file) if file.is_described else parse_metadata(self._document(file), file)
+        return self._known[key]
+
+    def fetch(self, file: IndexFile, *, progress: Progress | None = None) -> Path:
+        """Return `<cache>/wheels/<sha256>/<file name>`, verified; a file whose hash nobody told gets that of what
+        arrives.
+
+        Raises IntegrityError[hash-mismatch] with both hashes, [length-mismatch], and what `transfer.download` does.
+        """
+        sha256 = file.sha256
+        if sha256 is None and not is_remote(file.url):
+            sha256 = sha256_of(local_path(file.url)) if local_path(file.url).is_file() else None
+        if sha256 is not None:
+            return self._download(file, self._wheels / sha256 / file.filename, sha256, progress)
+        folder = self._wheels / "unhashed" / hashlib.sha256(file.url.encode()).hexdigest()[:32]
+        arrived = self._download(file, folder / file.filename, None, progress)
+        dest = self._wheels / sha256_of(arrived) / file.filename
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        arrived.replace(dest)
+        return dest
+
+    def _download(self, file: IndexFile, dest: Path, sha256: str | None, progress: Progress | None) -> Path:
+        return download(
+            file.url,
+            dest,
+            sha256=sha256,
+            size=file.size,
+            settings=self._transfer,
+            progress=progress,
+            named_by=file.address if is_remote(file.address) else "",
+        )
+
+    def _document(self, file: IndexFile) -> bytes:
+        """Return the METADATA of a wheel."""
+        kept = self._kept(file)
+        if kept is not None:
+            return kept
+        found = self._beside(file) or self._at_hand(file) or self._remote(file)
+        if found is None:
+            found = read_wheel_metadata(self.fetch(file), file)
+        self._keep(file, found)
+        return found
+
+    def _beside(self, file: IndexFile) -> bytes | None:
+        """Return the document that the index promises beside the wheel, None where there is none after all."""
+        if not file.has_metadata:
+            return None
+        path, mark, query = file.url.partition("?")
+        url = f"{path}.metadata{mark}{query}"
+        answer = get_bytes(url, settings=self._transfer, max_size=MAX_SIZE, is_missing_ok=True)
+        if answer.status == 404:
+            return None
+        found = hashlib.sha256(answer.body).hexdigest()
+        if file.metadata_sha256 not in (None, found):
+            raise IntegrityError(
+                f"the metadata of `{file.filename}` is not what was published",
+                code="hash-mismatch",
+                causes=[f"sha256 expected {file.metadata_sha256}", f"sha256 found    {found}", f"from {redact(url)}"],
+                hints=["try again; if it stays so, the server or something on the way serves another file"],
+            )
+        return answer.body
+
+    def _at_hand(self, file: IndexFile) -> bytes | None:
+        """Return what a wheel on this machine says, None where it is not here."""
+        if not is_remote(file.url):
+            return read_wheel_metadata(local_path(file.url), file) if local_path(file.url).is_file() else None
+        if file.sha256 is None or not (self._wheels / file.sha256 / file.filename).is_file():
+            return None
+        return read_wheel_metadata(self.fetch(file), file)
+
+    def _remote(self, file: IndexFile) -> bytes | None:
+        return None if self._transfer.offline else read_remote_metadata(file, self._transfer)
+
+    def _kept(self, file: IndexFile) -> bytes | None:
+        """Return what is kept under the wheel's hash: of that content, or else nobody's but ours."""
+        if file.sha256 is None:
+            return None
+        path = self._documents / file.sha256
+        try:
+            facts = path.stat()
+            body = path.read_bytes()
+        except OSError:
+            return None
+        if file.metadata_sha256 is not None:
+            return body if hashlib.sha256(body).hexdigest() == file.metadata_sha256 else None
+        return body if facts.st_uid == os.getuid() and not facts.st_mode & 0o022 else None
+
+    def _keep(self, file: IndexFile, body: bytes) -> None:
+        if file.sha256 is None or not is_remote(file.url):
+            return
+        try:
+            write_file(self._documents / file.sha256, body).chmod(0o644)
+        except (MimctlError, OSError):
+            return  # a cache that cannot be written is as good as none
