@@ -14,9 +14,12 @@ from mimctl.errors import ConfigError, Origin, UsageError, nearest
 
 ColorChoice = Literal["auto", "always", "never"]
 InstallerChoice = Literal["auto", "pip", "uv"]
+IndexStrategy = Literal["first", "best"]
 
 TORCH_INDEX = "https://download.pytorch.org/whl"
 """The wheel index of PyTorch; `<torch_index>/<tag>` (cpu, cu130, …) holds one build."""
+PACKAGE_INDEX = "https://pypi.org/simple"
+"""Where pip looks when it is configured with no index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Settings:
     python: Path | None = None
     color: ColorChoice = "auto"
     installer: InstallerChoice = "auto"
+    index_strategy: IndexStrategy = "first"
     http_timeout_s: float = 30.0
     http_retries: int = 3
     origins: Mapping[str, Origin] = field(default_factory=dict)
@@ -129,6 +133,11 @@ KEYS: Mapping[str, Key] = {
     "python": Key(read=_path, variable="MIMCTL_PYTHON", meaning="the interpreter to install into and to run with"),
     "color": Key(read=_choice("auto", "always", "never"), meaning="colour: auto, always or never", is_harmless=True),
     "installer": Key(read=_choice("auto", "pip", "uv"), meaning="which installer makes the changes", is_harmless=True),
+    "index_strategy": Key(
+        read=_choice("first", "best"),
+        variable="MIMCTL_INDEX_STRATEGY",
+        meaning="`first`: a project comes from the first of pip's and uv's indexes that has it; `best`: from all",
+    ),
     "http_timeout_s": Key(
         read=_number(float, 0.1), meaning="seconds without a byte before a transfer is retried", is_harmless=True
     ),
