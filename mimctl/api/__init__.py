@@ -19,19 +19,19 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         upgrade,
     )
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
-    from mimctl.api.models import download
+    from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
-    from mimctl.api.running import describe_data, infer, test, train
+    from mimctl.api.running import describe_data, infer, is_package, list_scripts, run, test, train
     from mimctl.pages import explain
 
 _ROOMS = {
     "place": "Watch find_target",
     "looking": "Listing doctor env find_unfinished list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
-    "running": "describe_data infer test train",
+    "running": "describe_data infer is_package list_scripts run test train",
     "configs": "lint_config show_config",
-    "models": "download",
+    "models": "download download_dataset get_model_info search",
     "publishing": "audit_wheels build_index build_wheels expand_matrix verify_wheels yank_wheels",
 }
 """Which file of this package holds what."""
@@ -48,20 +48,26 @@ __all__ = [
     "describe_data",
     "doctor",
     "download",
+    "download_dataset",
     "env",
     "expand_matrix",
     "explain",
     "find_own_upgrade",
     "find_target",
     "find_unfinished",
+    "get_model_info",
     "infer",
     "install",
+    "is_package",
     "lint_config",
     "list_package",
+    "list_scripts",
     "prepare_install",
     "prepare_uninstall",
     "prepare_upgrade",
     "repair",
+    "run",
+    "search",
     "show_config",
     "show_settings",
     "test",

@@ -38,11 +38,13 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("upgrade", INSTALLING, "Bring toolboxes, engine and ops to the newest version"),
     _verb("uninstall", INSTALLING, "Remove a toolbox"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
+    _verb("search", MODELS, "Find models by name, data set and published figures"),
     _verb("download", MODELS, "Fetch a model's config and weights"),
     _verb("data", MODELS, "Look at a folder of images before training on it"),
     _verb("train", MODELS, "Train a model on your data or a config's"),
     _verb("test", MODELS, "Measure a checkpoint on a config's test set"),
     _verb("infer", MODELS, "Run a model on images"),
+    _verb("run", MODELS, "Run a script of a package that follows mim's convention"),
     _group(
         "config",
         MODELS,

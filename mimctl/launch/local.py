@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,6 +67,31 @@ def run(plan: LaunchPlan, listener: Listener) -> Outcome:
         error=error,
         last_lines=tuple(relay.kept),
     )
+
+
+def run_script(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    unset: Sequence[str] = (),
+    stdout: IO[bytes] | None = None,
+) -> int:
+    """Run a program that speaks for itself: its streams are ours (`stdout` replaces the standard output).
+
+    Returns its exit code, 128 + n for signal n. SIGTERM and SIGHUP of this process go on to it. On KeyboardInterrupt
+    it and all its descendants are stopped before it is raised again.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    process = subprocess.Popen(argv, env={**inherited, **environment}, stdout=stdout, start_new_session=True)
+    try:
+        with _signals_forwarded_to(process):
+            code = process.wait()
+    except BaseException:
+        stop(process)
+        raise
+    finally:
+        _sweep(process)
+    return 128 - code if code < 0 else code
 
 
 class EventReader:

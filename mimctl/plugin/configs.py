@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from mimctl.errors import ConfigError, Origin, nearest
-from mimctl.plugin.discover import Plugin
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 
 
-def list_configs(plugin: Plugin) -> Iterator[Path]:
+class HasConfigs(Protocol):
+    """A toolbox as far as its configs go."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def configs_dir(self) -> Path:
+        """The root of its configs."""
+
+
+def list_configs(plugin: HasConfigs) -> Iterator[Path]:
     """Yield the toolbox's own configs, without what they are built from (`_base_` folders)."""
     if plugin.configs_dir.is_dir():
         for path in sorted(plugin.configs_dir.rglob("*")):
             inner = path.relative_to(plugin.configs_dir)
-            if path.suffix in SUFFIXES and "_base_" not in inner.parts and path.is_file():
+            if path.suffix in SUFFIXES and "_base_" not in inner.parts and path.stem != "metafile" and path.is_file():
                 yield path
 
 
-def find_config(text: str, plugin: Plugin) -> Path:
+def find_config(text: str, plugin: HasConfigs) -> Path:
     """Return the config that a person means by `text`.
 
     A path (it has a folder or a suffix) must exist. A bare name is an exact name in the toolbox, else the one name
@@ -54,7 +66,7 @@ def find_config(text: str, plugin: Plugin) -> Path:
     )
 
 
-def _missing_file(text: str, path: Path, plugin: Plugin) -> ConfigError:
+def _missing_file(text: str, path: Path, plugin: HasConfigs) -> ConfigError:
     folder = path.parent
     names = {each.name for each in folder.iterdir() if each.suffix in SUFFIXES} if folder.is_dir() else set()
     near = [str(folder / each) for each in nearest(path.name, names, most=2)]
@@ -68,6 +80,6 @@ def _missing_file(text: str, path: Path, plugin: Plugin) -> ConfigError:
     )
 
 
-def _some(configs: list[Path], plugin: Plugin) -> list[str]:
+def _some(configs: list[Path], plugin: HasConfigs) -> list[str]:
     names = [each.stem for each in configs[:6]]
     return [f"the configs of `{plugin.name}` begin with {', '.join(names)}"] if names else []

@@ -33,6 +33,13 @@ class ZooSource(Protocol):
         """Return the raw zoo of a toolbox."""
 
 
+class ConfigSource(Protocol):
+    """Who holds the configs of all models of one request."""
+
+    def config(self, entry: ModelEntry) -> tuple[Config, str]:
+        """Return the flattened config of a model and whose it is (`mmdet==3.3.0`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded:
     """A model that lies on disk. `config` says where its settings are, `checkpoint` where its weights are."""
@@ -75,6 +82,7 @@ def download_models(
     settings: Settings,
     mirrors: Mapping[str, str] | None = None,
     configs_dir: Path | None = None,
+    configs: ConfigSource | None = None,
     python: Path | None = None,
     progress: FileProgress | None = None,
     note: Note | None = None,
@@ -83,8 +91,8 @@ def download_models(
 
     `dest` is a folder (None: the cache itself). `mirrors` maps a host to the address that stands for it (`ANY_HOST`
     for all) and comes before the setting of that name. `configs_dir` holds the toolbox's own configs, which are
-    preferred; others come out of the published wheel through the pip of `python`. All names are resolved before
-    anything is fetched. A config that was edited is kept.
+    preferred; others come out of the published wheel through the pip of `python`; `configs` takes the place of all
+    that. All names are resolved before anything is fetched. A config that was edited is kept.
     Raises MimctlError: `unknown-model`, `model-ambiguous`, `no-zoo`, `no-weights`, `model-config-missing`; what
     `transfer.download` raises; NetworkError[package-index].
     """
@@ -92,7 +100,7 @@ def download_models(
     entries = [resolve_name(zoo.models, name) for name in names]
     for entry in entries:
         _require_weights(entry)
-    job = _Job(plugin, settings, dest, mirrors or {}, configs_dir, python, progress, note)
+    job = _Job(plugin, settings, dest, mirrors or {}, configs_dir, configs, python, progress, note)
     return [job.download(entry) for entry in entries]
 
 
@@ -106,6 +114,7 @@ class _Job:
         dest: Path | None,
         mirrors: Mapping[str, str],
         configs_dir: Path | None,
+        configs: ConfigSource | None,
         python: Path | None,
         progress: FileProgress | None,
         note: Note | None,
@@ -115,6 +124,7 @@ class _Job:
         self.dest = None if dest is None else Path(dest).expanduser().absolute()
         self.mirrors = mirrors
         self.configs_dir = configs_dir
+        self.configs = configs
         self.python = python
         self.progress = progress
         self.note = note
@@ -158,6 +168,8 @@ class _Job:
 
     def _config(self, entry: ModelEntry) -> tuple[Config, str]:
         """Return the flattened config of `entry` and whose it is: ours, the index's, or the publisher's."""
+        if self.configs is not None:
+            return self.configs.config(entry)
         if entry.config and self.configs_dir is not None and (self.configs_dir / entry.config).is_file():
             return Config.fromfile(self.configs_dir / entry.config), "mimctl"
         if entry.config_file is not None and entry.address is not None:

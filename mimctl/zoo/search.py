@@ -58,6 +58,17 @@ def search(rows: Sequence[Row], query: Query) -> Found:
     return Found(rows=tuple(kept), fields=shown, used=used, notes=tuple(notes))
 
 
+def as_mapping(found: Found) -> dict[str, dict[str, Any]]:
+    """Return model → field → value with the fields that were asked for; a name that comes again is numbered."""
+    mapping: dict[str, dict[str, Any]] = {}
+    for row in found.rows:
+        name, number = row.id, 2
+        while name in mapping:
+            name, number = f"{row.id}#{number}", number + 1
+        mapping[name] = {field: row.value(field) for field in found.fields if row.value(field) is not None}
+    return mapping
+
+
 def _filtered(rows: Sequence[Row], query: Query) -> list[Row]:
     filters: tuple[tuple[str, tuple[str, ...], Callable[[Row], Sequence[str]]], ...] = (
         ("model or config", query.configs, lambda row: (row.id, *row.labels, _text(row.value("config")))),

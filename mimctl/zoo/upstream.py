@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, UnsafeFileError, UsageError
 from mimctl.transfer import Note
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)==([0-9][\w.+!]*)")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)(?:==([0-9][\w.+!]*))?")
 _SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json"})
 _MOST_BYTES = 64 << 20
 
@@ -28,7 +28,7 @@ def upstream_configs(
     python: Path | None = None,
     note: Note | None = None,
 ) -> Path:
-    """Return a folder with the configs (`<package>/.mim/configs`) of `requirement`, such as `mmdet==3.3.0`.
+    """Return a folder with the configs (`<package>/.mim/configs`) of `mmdet==3.3.0`, or of the newest `mmdet`.
 
     The wheel is fetched once from the package index that pip (or uv, where the target has no pip) is set up for;
     nothing in it is run or imported. `python` is the target interpreter.
@@ -36,10 +36,11 @@ def upstream_configs(
     """
     found = _REQUIREMENT.fullmatch(requirement)
     if found is None:
-        raise UsageError(f"`{requirement}` is not of the form name==version", code="bad-requirement")
-    place = cache_dir / "upstream" / f"{found[1]}-{found[2]}"
-    if (place / "configs").is_dir():
-        return place / "configs"
+        raise UsageError(f"`{requirement}` is neither a name nor name==version", code="bad-requirement")
+    folder = cache_dir / "upstream"
+    kept = _kept(folder, found[1], found[2], is_offline=is_offline)
+    if kept is not None:
+        return kept / "configs"
     if is_offline:
         raise NetworkError(
             f"offline, and the configs of `{requirement}` are not in the cache",
@@ -48,9 +49,11 @@ def upstream_configs(
         )
     if note is not None:
         note(f"fetching `{requirement}` from the package index for its configs")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as temporary:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{found[1]}.") as temporary:
         wheel = fetch_wheel(requirement, Path(temporary) / "wheel", python=python)
+        version = found[2] or wheel.name.split("-")[1]
+        place = folder / f"{found[1]}-{version}"
         unpacked = Path(temporary) / "unpacked"
         unpack_configs(wheel, unpacked / "configs")
         try:
@@ -59,6 +62,17 @@ def upstream_configs(
             if not (place / "configs").is_dir():  # else another process was first
                 raise
     return place / "configs"
+
+
+def _kept(folder: Path, name: str, version: str | None, *, is_offline: bool) -> Path | None:
+    """Return what is in the cache; of a name alone the newest there, and only offline: the index may have a newer."""
+    if version is not None:
+        place = folder / f"{name}-{version}"
+        return place if (place / "configs").is_dir() else None
+    if not is_offline:
+        return None
+    places = [path for path in folder.glob(f"{name}-*") if (path / "configs").is_dir()]
+    return max(places, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def fetch_wheel(requirement: str, folder: Path, *, python: Path | None = None) -> Path:
@@ -92,7 +106,8 @@ def _wheel_through_uv(uv: str, requirement: str, folder: Path, options: Sequence
     code, stderr = _run([uv, "pip", "install", "--quiet", *options, "--target", str(target), requirement])
     if code != 0:
         raise _failed(requirement, stderr)
-    wheel = folder / "configs.whl"
+    info = next(iter(target.glob("*.dist-info")), target / "unknown-0.dist-info")
+    wheel = folder / f"{info.name.removesuffix('.dist-info')}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path in sorted(target.glob("*/.mim/configs/**/*")):
             if path.is_file():

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
+from mimctl.cli.commands.script_verb import ToolboxCommand, remade
 from mimctl.cli.options import PATH, Context, config_options, launch_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result, table
 from mimctl.cli.runs import config_of, explain_plan, launch_of, started
@@ -61,4 +62,4 @@ def metrics_table(metrics: dict[str, Any]) -> list[Line]:
     return table(rows, head=("metric", "value")) if rows else ["no metric was computed"]
 
 
-COMMANDS = {"test": test}
+COMMANDS = {"test": remade(test, ToolboxCommand)}

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
+from mimctl.cli.commands.script_verb import ToolboxCommand, remade
 from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
 from mimctl.cli.result import Result
 from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, started
@@ -86,4 +87,4 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
     )
 
 
-COMMANDS = {"train": train}
+COMMANDS = {"train": remade(train, ToolboxCommand)}

@@ -1,0 +1,158 @@
+"""Verbs that a package of mim's convention has as scripts: its own options go on to it as they were typed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from mimctl import api
+from mimctl.cli.options import Context, VerbCommand, launch_options, plugin_argument, verb
+from mimctl.cli.result import Line, Result
+from mimctl.cli.runs import launch_of
+
+if TYPE_CHECKING:
+    from mimctl.launch.package import ScriptResult
+
+_Command = TypeVar("_Command", bound=VerbCommand)
+_TYPED = "mimctl.typed"
+
+
+def remade(command: click.Command, kind: type[_Command]) -> _Command:
+    """Return a command as another kind of command with the same options, handler and help."""
+    return kind(
+        command.name,
+        params=command.params,
+        callback=command.callback,
+        help=command.help,
+        context_settings=command.context_settings,
+        examples=cast("VerbCommand", command).examples,
+    )
+
+
+class ToolboxCommand(VerbCommand):
+    """A verb of our toolboxes; where its first word names a package of mim's convention, that package's script.
+
+    What a toolbox of ours takes is checked here; what a script takes only the script knows, so its words are read anew
+    with mim's options for launching, and all the others go on to it.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse for a toolbox of ours; words that make no sense there may still be meant for a script."""
+        typed = list(args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.UsageError:
+            if not _names_package(self._scripts(), typed):
+                raise
+            ctx.meta[_TYPED] = typed
+            return []
+        if _means_package(ctx.params):
+            ctx.meta[_TYPED] = typed
+        return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb, or the script."""
+        if _TYPED not in ctx.meta:
+            return super().invoke(ctx)
+        scripts = self._scripts()
+        with scripts.make_context(self.name, ctx.meta[_TYPED], parent=ctx.parent) as inner:
+            return scripts.invoke(inner)
+
+    def _scripts(self) -> click.Command:
+        return make(self.name or "")
+
+
+def make(name: str) -> click.Command:
+    """Return the command that starts `tools/<name>.py` of a package."""
+
+    @verb(name, examples=[f"mimctl {name} mmdet CONFIG --work-dir out"], target=True)
+    @plugin_argument
+    @click.argument("config")
+    @click.option("-C", "--checkpoint", metavar="PATH", help="What to measure.")
+    @click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE SCRIPT]...")
+    @launch_options
+    def command(
+        context: Context, plugin: str, config: str, checkpoint: str | None, rest: tuple[str, ...], **values: Any
+    ) -> Result:
+        """Start a package's own script: CONFIG is a file or a name in the package; further options go on to it."""
+        arguments = [config, *([checkpoint] if checkpoint else []), *rest]
+        return start(context, plugin, name, arguments, values, dry_run=values["dry_run"])
+
+    command.context_settings = {**command.context_settings, "ignore_unknown_options": True}
+    if name != "test":
+        command.params = [each for each in command.params if each.name != "checkpoint"]
+        callback = command.callback
+        assert callback is not None
+        command.callback = lambda **values: callback(checkpoint=None, **values)
+    return command
+
+
+def start(
+    context: Context,
+    plugin: str,
+    command: str,
+    arguments: Sequence[str],
+    values: dict[str, Any] | None,
+    *,
+    dry_run: bool,
+) -> Result:
+    """Start a script of the package `plugin` and return how it went; without launch `values` it is started alone."""
+    output = context.output
+    with output.transfer_view() as watch:
+        outcome = api.run(
+            plugin,
+            command,
+            arguments,
+            launch_of(values) if values is not None else None,
+            dry_run=dry_run,
+            stdout=_error_stream() if output.json else None,
+            watch=watch,
+            settings=context.settings,
+        )
+    return _result(outcome)
+
+
+def _result(outcome: ScriptResult) -> Result:
+    plan = outcome.plan
+    data: dict[str, object] = {
+        "package": outcome.package.name,
+        "version": outcome.package.version,
+        "script": str(outcome.script),
+        "config": str(outcome.config) if outcome.config else None,
+        "argv": list(plan.argv),
+        "environment": dict(plan.environment),
+        "unset": list(plan.unset),
+    }
+    if outcome.is_started:
+        return Result(data=data)
+    lines: list[Line] = [f"unset {' '.join(plan.unset)}"] if plan.unset else []
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.environment.items()]
+    lines.append(shlex.join(plan.argv))
+    return Result(data=data, lines=lines, quiet=lines, notes=["dry run: nothing was started or written"])
+
+
+def _names_package(command: click.Command, typed: list[str]) -> bool:
+    """Return whether words that are none for a toolbox of ours begin with a package and suit its script."""
+    try:
+        context = command.make_context(command.name, list(typed))
+    except click.UsageError:
+        return False
+    if str(context.params.get("config")).startswith("-"):
+        return False  # the config was forgotten
+    return _means_package(context.params)
+
+
+def _means_package(params: dict[str, Any]) -> bool:
+    from mimctl import settings as settings_module
+
+    flags = {"python": params.get("python"), "offline": params.get("offline") or None}
+    return api.is_package(str(params["plugin"]), settings=settings_module.load(flags))
+
+
+def _error_stream() -> IO[bytes]:
+    from mimctl.launch.package import error_stream
+
+    return error_stream()

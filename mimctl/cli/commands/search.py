@@ -1,0 +1,214 @@
+"""`mimctl search`: models by name, data set and published figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from mimctl import api
+from mimctl.cli.commands.script_verb import remade
+from mimctl.cli.options import PATH, Context, VerbCommand, index_option, verb
+from mimctl.cli.result import Line, Result, table
+from mimctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from mimctl.zoo.rows import Row
+    from mimctl.zoo.search import Found
+
+EATERS = ("--config", "--model", "--dataset", "--sort", "--field", "--exclude-field")
+"""Options that take all words up to the next option, as with mim."""
+
+_FILE = re.compile(r".*(\.json|/).*")
+_VERSION = re.compile(r"[A-Za-z0-9][\w.-]*(==\d[\w.+!]*)?")
+
+
+class SearchCommand(VerbCommand):
+    """A command some of whose options take several words after one flag, and `--json` a file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse after repeating each of those options before each of its words."""
+        return super().parse_args(ctx, spread(args))
+
+
+def spread(args: Sequence[str]) -> list[str]:
+    """Turn `--sort a b` into `--sort a --sort b`, and `--json FILE.json` into `--json-file FILE.json`.
+
+    A word that compares something is a condition and ends the list.
+    """
+    spread: list[str] = []
+    eater, is_first = "", False
+    for position, word in enumerate(args):
+        if word == "--":
+            return [*spread, *args[position:]]
+        following = args[position + 1] if position + 1 < len(args) else ""
+        if word in EATERS:
+            eater, is_first = word, True
+        elif word.startswith("-") and not re.match(r"-[\d.]", word):
+            eater = ""
+            if word == "--json" and _FILE.fullmatch(following) and not following.startswith("-"):
+                word = "--json-file"
+        elif eater and not is_first:
+            if re.search(r"[<>=]", word):
+                eater = ""
+            else:
+                spread.append(eater)
+        else:
+            is_first = False
+        spread.append(word)
+    return spread
+
+
+@verb(
+    "search",
+    examples=[
+        "mimctl search det --model rtmdet",
+        "mimctl search det 'box_ap>=40' --sort params --json",
+        "mimctl search mmdet --condition '128<batch_size<=256,epochs>100' --sort epochs batch_size",
+        "mimctl search mmdet==3.3.0 --dataset lvis --field epochs box_ap weight",
+    ],
+    target=True,
+)
+@click.argument("packages", nargs=-1, required=True, metavar="PACKAGE... [CONDITION]...")
+@click.option("--config", "configs", multiple=True, metavar="TEXT...", help="Parts of names of models or configs.")
+@click.option("--model", "models", multiple=True, metavar="TEXT...", help="Parts of names of model families.")
+@click.option("--dataset", "datasets", multiple=True, metavar="TEXT...", help="Parts of names of training data.")
+@click.option("--condition", "conditions", multiple=True, metavar="TEXT", help="For example 'epochs>100, box_ap>=40'.")
+@click.option("--sort", multiple=True, metavar="FIELD...", help="Order by these fields.")
+@click.option("--ascending/--descending", default=True, help="The lowest first, or the highest.")
+@click.option("--field", "fields", multiple=True, metavar="FIELD...", help="Show these fields.")
+@click.option("--exclude-field", "excluded", multiple=True, metavar="FIELD...", help="Show all but these fields.")
+@click.option("--valid-config", is_flag=True, help="Print the names of the models alone.")
+@click.option("--valid-field", is_flag=True, help="Print the names of the fields.")
+@click.option("--to-dict", is_flag=True, help="Print model → field → value as JSON.")
+@click.option(
+    "--json-file", type=PATH, metavar="FILE", help="Write the JSON document to FILE (also `--json FILE.json`)."
+)
+@click.option("--local/--remote", "local", default=None, help="Installed packages only, or what is published.")
+@index_option
+def search(context: Context, packages: tuple[str, ...], **values: Any) -> Result:
+    """Find models by name, data set and published figures.
+
+    PACKAGE is a toolbox of ours, or a package that follows mim's convention: installed, or published as NAME==VERSION.
+    """
+    from mimctl.zoo.search import Query
+
+    names, typed = divide(packages)
+    query = Query(
+        configs=values["configs"],
+        models=values["models"],
+        datasets=values["datasets"],
+        conditions=(*typed, *values["conditions"]),
+        sort=values["sort"],
+        is_descending=not values["ascending"],
+        fields=values["fields"],
+        excluded=values["excluded"],
+    )
+    where: Literal["auto", "local", "remote"] = "auto" if values["local"] is None else "local"
+    if values["local"] is False:
+        where = "remote"
+    with context.output.transfer_view() as watch:
+        found = api.search(names, query, where=where, watch=watch, settings=context.settings)
+    return _result(found, query_names=names, values=values)
+
+
+def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return packages and conditions: what compares something is a condition, but for `name==1.2` at the head."""
+    names: list[str] = []
+    for position, word in enumerate(words):
+        is_name = _VERSION.fullmatch(word) and (position == 0 or "==" not in word or word.count(".") > 1)
+        if not is_name and re.search(r"[<>=]", word):
+            return names, list(words[position:]) if names else _no_package(word)
+        names.append(word)
+    return names, []
+
+
+def _no_package(word: str) -> list[str]:
+    raise UsageError(f"`{word}` is no package", hints=[f"name one first: `mimctl search det '{word}'`"])
+
+
+def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any]) -> Result:
+    data: dict[str, object] = {"packages": list(query_names), "models": [_plain(row, found) for row in found.rows]}
+    notes: list[Line] = [*found.notes]
+    ids = list(dict.fromkeys(row.id for row in found.rows))
+    if values["json_file"] is not None:
+        return Result(data=data, lines=[str(_write(values["json_file"], data))], notes=notes)
+    if values["to_dict"]:
+        import json
+
+        from mimctl.zoo.search import as_mapping
+
+        text = json.dumps(as_mapping(found), indent=2, ensure_ascii=True)
+        return Result(data=data, lines=text.split("\n"), quiet=text.split("\n"), notes=notes)
+    if values["valid_config"]:
+        return Result(data={**data, "names": ids}, lines=ids, quiet=ids, notes=notes)
+    if values["valid_field"]:
+        fields = list(found.fields)
+        return Result(data={"packages": list(query_names), "fields": fields}, lines=fields, quiet=fields, notes=notes)
+    if not found.rows:
+        return Result(data=data, lines=["no model fits"], notes=notes)
+    if values["excluded"]:
+        return Result(data=data, lines=_blocks(found), quiet=ids, notes=notes)
+    notes.append(f"{len(found.rows)} {'model' if len(found.rows) == 1 else 'models'}")
+    return Result(data=data, lines=_lines(found, asked=bool(values["fields"])), quiet=ids, notes=notes)
+
+
+def _plain(row: Row, found: Found) -> dict[str, object]:
+    fields = {name: row.value(name) for name in found.fields if row.value(name) is not None}
+    return {"name": row.id, "package": row.package, "aliases": list(row.labels), "fields": fields}
+
+
+def _lines(found: Found, *, asked: bool) -> list[Line]:
+    """Return a table: the fields that were asked for, or those that conditions and order look at and the figures."""
+    packages = {row.package for row in found.rows}
+    columns = [*(found.fields if asked else ("model",)), *(found.used if not asked else ())]
+    columns = [name for name in dict.fromkeys(columns) if name not in ("id", "package") or asked]
+    columns = [name for name in columns if any(row.value(name) is not None for row in found.rows)]
+    rows = []
+    for row in found.rows:
+        cells = [row.id, *([row.package] if len(packages) > 1 else []), *(show(row.value(name)) for name in columns)]
+        rows.append(cells if asked else [*cells, _figures(row, columns)])
+    head = ["name", *(["package"] if len(packages) > 1 else []), *columns, *([] if asked else ["published"])]
+    if not asked and not any(cells[-1] for cells in rows):
+        rows, head = [cells[:-1] for cells in rows], head[:-1]
+    return table(rows, head=head)
+
+
+def _figures(row: Row, columns: Sequence[str]) -> str:
+    names = [name for name in row.fields if "/" in name and name not in columns and "(" not in name]
+    return ", ".join(f"{name} {show(row.fields[name])}" for name in names)
+
+
+def _blocks(found: Found) -> list[Line]:
+    lines: list[Line] = []
+    for row in found.rows:
+        lines += [row.id] + [
+            f"  {name}  {show(row.value(name))}" for name in found.fields if row.value(name) is not None
+        ]
+    return lines
+
+
+def show(value: object) -> str:
+    """Return a field's value as a person reads it, whole and on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(show(each) for each in value)
+    return " ".join(str(value).split())
+
+
+def _write(path: Path, data: dict[str, object]) -> Path:
+    import json
+
+    from mimctl.cli.output import SCHEMA_VERSION
+    from mimctl.launch.verbs import write_whole
+
+    document = {"schema_version": SCHEMA_VERSION, "command": "search", **data}
+    write_whole(path.expanduser().absolute(), json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+COMMANDS = {"search": remade(search, SearchCommand)}
