@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.installer.owner import Owner, this_process
 from mimctl.spec import sync_folder
+from mimctl.transfer.owner import Owner, this_process
 
 OPEN = ".mimctl-transaction"
 OURS = ".mimctl-"

@@ -23,9 +23,9 @@ from mimctl.installer.journal import (
     open_journal,
     read_journal,
 )
-from mimctl.installer.owner import Owner, is_alive
 from mimctl.installer.recovery import undo
 from mimctl.installer.snapshot import take_snapshot
+from mimctl.transfer.owner import Owner, is_alive
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 

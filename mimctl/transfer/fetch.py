@@ -36,7 +36,6 @@ def download(
     settings: TransferSettings = _DEFAULT,
     progress: Progress | None = None,
     note: Note | None = None,
-    is_guarded: bool = False,
     named_by: str | None = None,
     opened: Line | None = None,
 ) -> Path:
@@ -51,7 +50,6 @@ def download(
     `html-instead-of-file`) or MimctlError (`http-status`, `bad-redirect`, `unsafe-address`, `missing-file`,
     `disk-full`, `no-permission`, `cannot-write`); after each of them `dest` is as before.
     """
-    named_by = "" if is_guarded and named_by is None else named_by
     expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, size=size)
     dest = Path(dest)
     if _is_there(dest, expected):

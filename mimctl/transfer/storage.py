@@ -8,17 +8,17 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from mimctl.errors import MimctlError
+from mimctl.transfer.exclusive import Lock, holding
 from mimctl.transfer.model import Note
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,43 +152,16 @@ def disk_full(dest: Path, cause: str = "no space left, or a quota is used up") -
 
 @contextmanager
 def locked(dest: Path, note: Note | None) -> Iterator[None]:
-    """Hold the lock beside `dest`; wait, and say so once, while another process writes the same file."""
-    import fcntl
+    """Hold the lock beside `dest`; wait, and say so once, while another process writes the same file.
 
-    path = dest.with_name(dest.name + ".lock")
-    has_said = False
-    while True:
+    No flock: the file system may be NFS. Raises MimctlError[file-locked] where the holder is on another host and has
+    given no sign of life for long.
+    """
+    lock = Lock(folder=dest.parent, name=f".{dest.name}.lock", doing=f"which fetches `{dest}`", code="file-locked")
+    with ExitStack() as stack:
         with disk_errors(dest):
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if note is not None and not has_said:
-                holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "?"
-                note(f"waiting for process {holder}, which fetches `{dest}`")
-                has_said = True
-            os.close(handle)
-            time.sleep(_POLL_S)
-            continue
-        except OSError:
-            pass  # a file system without locks: the rename at the end is atomic all the same
-        if _is_at(path, handle):
-            break
-        os.close(handle)  # its holder removed it in the meantime
-    try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
+            stack.enter_context(holding(lock, note or (lambda _line: None)))
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _is_at(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
 
 
 def _open(path: Path, flags: int) -> BinaryIO:

@@ -9,16 +9,16 @@ import pytest
 from made_environment import make_env, make_file
 
 import mimctl
-from mimctl.checkup import Check, Report, checks
+from mimctl.checkup import checks
 from mimctl.checkup.checkup import CHECKS
-from mimctl.checkup.model import Facts, OpsAnswer
+from mimctl.checkup.model import Check, Facts, OpsAnswer, Report
 from mimctl.checkup.operators import operators
 from mimctl.environment.model import Fact, Ops
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.model import Index
-from mimctl.installer.owner import Owner
 from mimctl.installer.transaction import Unfinished
 from mimctl.plugin.discover import BrokenPlugin
+from mimctl.transfer.owner import Owner
 
 LINUX = ("0.1.0+cpu cpu x86", "0.1.0+cu13 cu13 x86", "0.1.0+cu12 cu12 x86", "0.1.0 python any")
 BROKEN = BrokenPlugin(name="det", distribution="mimctl-det", version="0.1.0", reason="its package is not there")

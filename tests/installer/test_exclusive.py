@@ -16,8 +16,8 @@ import pytest
 from made_environment import make_env
 
 from mimctl.errors import MimctlError
-from mimctl.installer import exclusive, owner
 from mimctl.installer.exclusive import is_being_changed, locked
+from mimctl.transfer import exclusive, owner
 
 ROOT = Path(__file__).resolve().parents[2]
 DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
@@ -205,12 +205,13 @@ def test_takers_of_takers_that_die_never_meet(env):
     script = (
         "import os, random, signal, sys\nfrom dataclasses import replace\nfrom pathlib import Path\n"
         "sys.path[:0] = sys.argv[2:]\n"
-        "from made_environment import make_env\nfrom mimctl.installer import exclusive\n"
+        "from made_environment import make_env\nfrom mimctl.installer.exclusive import locked\n"
+        "from mimctl.transfer import exclusive\n"
         "exclusive._POLL_S = 0.001\n"
         "env, place = make_env(), Path(sys.argv[1])\n"
         "env = replace(env, paths=replace(env.paths, prefix=place, purelib=place / 'lib/site-packages'))\n"
         "for number in range(100):\n"
-        "    with exclusive.locked(env, lambda line: None):\n"
+        "    with locked(env, lambda line: None):\n"
         "        inside = place / f'inside-{os.getpid()}'\n"
         "        inside.touch()\n"
         "        others = [each for each in place.glob('inside-*') if each != inside]\n"

@@ -1,4 +1,4 @@
-"""Who changes an environment: enough about a process to tell later, on this host, whether it still lives."""
+"""Who holds something: enough about a process to tell later, on this host, whether it still lives."""
 
 from __future__ import annotations
 
