@@ -1,117 +1,117 @@
-"""The NVIDIA driver and GPUs, ROCm or Metal of this machine; the order of detection is uv's."""
+"""What the machine computes on besides its CPU: NVIDIA, ROCm, Intel or Metal; the order of detection is uv's."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mimctl.environment.model import Accelerator, Fact, Gpu
+from mimctl.environment import nvidia
+from mimctl.environment.amd import amd_gpus, find_rocm, is_worth_rocm
+from mimctl.environment.ask import read_text
+from mimctl.environment.model import Accelerator, AcceleratorKind, Fact, Gpu
 from mimctl.errors import UsageError
 
 DRIVER_VARIABLE = "MIMCTL_DRIVER"
-"""Takes the place of detection: an NVIDIA driver version (`580.65.06`), `rocm`, or `none`."""
+"""Takes the place of detection: an NVIDIA driver version (`580.65.06`), `rocm`, `xpu` or `none`."""
 GPUS_VARIABLE = "MIMCTL_GPUS"
 """Compute capabilities that take the place of what nvidia-smi says: `8.0,9.0`."""
 
-_SMI_FIELDS = "driver_version,compute_cap,memory.total,name"
-_SMI_TIMEOUT_S = 20
+_OTHERS: Mapping[str, AcceleratorKind] = {"none": "none", "rocm": "rocm", "xpu": "xpu"}
 
 
 def detect_accelerator(
-    environ: Mapping[str, str], *, root: Path = Path("/")
+    environ: Mapping[str, str], *, root: Path = Path("/"), timeout_s: float = nvidia.TIMEOUT_S
 ) -> tuple[Fact[Accelerator], Fact[tuple[Gpu, ...]]]:
-    """Return the accelerator and its GPUs; `root` is where /sys, /proc and /opt are looked for."""
+    """Return the accelerator and its GPUs; `root` is where /sys, /proc, /dev and /opt are looked for.
+
+    `timeout_s` is how long nvidia-smi may take.
+    """
     told = environ.get(DRIVER_VARIABLE, "").strip()
-    driver = _told(told) if told else _driver_file(root)
+    driver = _told(told) if told else _nvidia_module(root)
     if driver is not None and driver.value.kind != "cuda":
         return driver, Fact(value=(), source=driver.source)
-    gpus, by_smi = _gpus(environ, asked=not told)
-    driver = driver or by_smi or _rocm(root) or _metal()
-    if driver is None:
-        return Fact(value=Accelerator(kind="none"), source="no NVIDIA driver, ROCm or Metal found"), gpus
-    found = driver.value
-    return Fact(value=Accelerator(kind=found.kind, driver=found.driver, gpus=gpus.value), source=driver.source), gpus
+    gpus, by_smi = _gpus(environ, root=root, is_told=bool(told), timeout_s=timeout_s)
+    driver = driver or by_smi
+    if driver is not None:
+        seen = Fact(value=nvidia.mark_visible(gpus.value, environ), source=gpus.source)
+        return _with_gpus(driver, seen), seen
+    rocm = _rocm(environ, root)
+    if rocm is not None:
+        found = Fact(value=amd_gpus(root), source=rocm.source)
+        return _with_gpus(rocm, found), found
+    other = _intel(root) or _metal()
+    return other or Fact(
+        value=Accelerator(kind="none"), source="no NVIDIA driver, ROCm, Intel GPU or Metal found"
+    ), gpus
+
+
+def visible_gpus(environ: Mapping[str, str]) -> Fact[str | None]:
+    """Return what hides GPUs from programs that start here."""
+    for name in (nvidia.VISIBLE_VARIABLE, "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
+        if name in environ:
+            return Fact(value=environ[name] or "none", source=name)
+    return Fact(value=None, source=f"{nvidia.VISIBLE_VARIABLE} is not set: all are visible")
 
 
 def _told(text: str) -> Fact[Accelerator]:
-    if text.lower() == "none":
-        return Fact(value=Accelerator(kind="none"), source=DRIVER_VARIABLE)
-    if text.lower() == "rocm":
-        return Fact(value=Accelerator(kind="rocm"), source=DRIVER_VARIABLE)
+    if text.lower() in _OTHERS:
+        return Fact(value=Accelerator(kind=_OTHERS[text.lower()]), source=DRIVER_VARIABLE)
     if not text[:1].isdigit():
         raise UsageError(
             f"`{DRIVER_VARIABLE}` is `{text}`",
-            causes=["it takes an NVIDIA driver version, `rocm` or `none`"],
+            causes=["it takes an NVIDIA driver version, `rocm`, `xpu` or `none`"],
             hints=[f"for example `{DRIVER_VARIABLE}=580.65.06`"],
         )
     return Fact(value=Accelerator(kind="cuda", driver=text), source=DRIVER_VARIABLE)
 
 
-def _driver_file(root: Path) -> Fact[Accelerator] | None:
-    version = root / "sys/module/nvidia/version"
-    words = _read(version).split()
-    if words:
-        return Fact(value=Accelerator(kind="cuda", driver=words[0]), source=str(version))
-    proc = root / "proc/driver/nvidia/version"
-    for line in _read(proc).splitlines():
-        # NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:12:12 UTC 2025
-        numbers = [word for word in line.split() if word[:1].isdigit() and word.count(".") >= 1]
-        if line.startswith("NVRM version:") and numbers:
-            return Fact(value=Accelerator(kind="cuda", driver=numbers[0]), source=str(proc))
-    return None
+def _nvidia_module(root: Path) -> Fact[Accelerator] | None:
+    found = nvidia.driver_from_files(root)
+    return None if found is None else Fact(value=Accelerator(kind="cuda", driver=found.value), source=found.source)
 
 
-def _gpus(environ: Mapping[str, str], *, asked: bool) -> tuple[Fact[tuple[Gpu, ...]], Fact[Accelerator] | None]:
+def _gpus(
+    environ: Mapping[str, str], *, root: Path, is_told: bool, timeout_s: float
+) -> tuple[Fact[tuple[Gpu, ...]], Fact[Accelerator] | None]:
     told = environ.get(GPUS_VARIABLE, "").replace(",", " ").split()
     if told:
-        return Fact(value=tuple(Gpu(name="told", capability=each) for each in told), source=GPUS_VARIABLE), None
-    smi = shutil.which("nvidia-smi", path=environ.get("PATH")) if asked else None
-    if smi is None:
-        return Fact(value=(), source="no nvidia-smi on PATH" if asked else DRIVER_VARIABLE), None
-    try:
-        answer = subprocess.run(
-            [smi, f"--query-gpu={_SMI_FIELDS}", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_SMI_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        return Fact(value=(), source=f"{smi} gave no answer ({type(err).__name__})"), None
-    if answer.returncode != 0:
-        return Fact(value=(), source=f"{smi} exited {answer.returncode}"), None
-    driver, gpus = parse_smi(answer.stdout)
-    fact = Fact(value=Accelerator(kind="cuda", driver=driver), source=smi) if driver else None
-    return Fact(value=gpus, source=smi), fact
+        gpus = tuple(Gpu(name="told", capability=each, index=place) for place, each in enumerate(told))
+        return Fact(value=gpus, source=GPUS_VARIABLE), None
+    if is_told:
+        return Fact(value=(), source=DRIVER_VARIABLE), None
+    said = nvidia.ask_smi(environ, root=root, timeout_s=timeout_s)
+    fact = Fact(value=Accelerator(kind="cuda", driver=said.driver), source=said.source) if said.driver else None
+    return Fact(value=said.gpus, source=said.source), fact
 
 
-def parse_smi(text: str) -> tuple[str | None, tuple[Gpu, ...]]:
-    """Return driver version and GPUs from nvidia-smi's csv lines (driver, capability, MiB, name)."""
-    driver: str | None = None
-    gpus: list[Gpu] = []
-    for line in text.splitlines():
-        words = [word.strip() for word in line.split(",", 3)]
-        if len(words) != 4 or not words[0][:1].isdigit():
-            continue
-        driver = driver or words[0]
-        if words[1][:1].isdigit():
-            gpus.append(
-                Gpu(capability=words[1], memory_mib=int(words[2]) if words[2].isdigit() else None, name=words[3])
-            )
-    return driver, tuple(gpus)
+def _with_gpus(found: Fact[Accelerator], gpus: Fact[tuple[Gpu, ...]]) -> Fact[Accelerator]:
+    value = Accelerator(kind=found.value.kind, driver=found.value.driver, gpus=gpus.value)
+    return Fact(value=value, source=found.source)
 
 
-def _rocm(root: Path) -> Fact[Accelerator] | None:
-    if not (root / "dev/kfd").exists():
+def _rocm(environ: Mapping[str, str], root: Path) -> Fact[Accelerator] | None:
+    device = root / "dev/kfd"
+    rocm = find_rocm(environ, root=root)
+    if not is_worth_rocm(rocm.value, has_device=device.exists()):
         return None
-    version = root / "opt/rocm/.info/version"
-    return Fact(
-        value=Accelerator(kind="rocm", driver=_read(version).strip() or None),
-        source=str(version) if version.exists() else str(root / "dev/kfd"),
-    )
+    version = rocm.value.version if rocm.value else None
+    return Fact(value=Accelerator(kind="rocm", driver=version), source=rocm.source if version else str(device))
+
+
+def _intel(root: Path) -> Fact[Accelerator] | None:
+    """Return Intel's GPU where there is a card of its own: graphics on bus 0 are the processor's."""
+    try:
+        devices = sorted((root / "sys/bus/pci/devices").iterdir())
+    except OSError:
+        return None
+    for device in devices:
+        is_on_board = device.name.split(":")[1:2] == ["00"]
+        if is_on_board or not read_text(device / "class").startswith(("0x0300", "0x0380")):
+            continue
+        if read_text(device / "vendor").strip() == "0x8086":
+            return Fact(value=Accelerator(kind="xpu"), source=str(device))
+    return None
 
 
 def _metal() -> Fact[Accelerator] | None:
@@ -120,10 +120,3 @@ def _metal() -> Fact[Accelerator] | None:
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return Fact(value=Accelerator(kind="mps"), source="macOS on arm64")
     return None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

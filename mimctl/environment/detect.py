@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mimctl.environment import probe
-from mimctl.environment.accelerator import detect_accelerator
+from mimctl.environment.accelerator import detect_accelerator, visible_gpus
+from mimctl.environment.amd import find_rocm
+from mimctl.environment.ask import ask
 from mimctl.environment.distributions import scan
+from mimctl.environment.machine import find_container, find_slurm, find_toolkit, find_wsl
 from mimctl.environment.model import Distribution, Environment, Fact, Libc, Paths, Platform, Target
 from mimctl.environment.ops import find_ops, judge_tier
+from mimctl.environment.origin import find_origin
 from mimctl.environment.target import find_target
 from mimctl.environment.torch import find_torch
 from mimctl.errors import MimctlError
 
 MIN_PYTHON = (3, 11)
 _PROBE_TIMEOUT_S = 60
+_UV_TIMEOUT_S = 10.0
 
 
 def detect(
@@ -36,14 +41,14 @@ def detect(
     return describe(find_target(python, environ=environ, folder=folder or Path.cwd()), environ=environ)
 
 
-def describe(target: Target, *, environ: Mapping[str, str]) -> Environment:
-    """Return the facts about one interpreter (see `detect`)."""
+def describe(target: Target, *, environ: Mapping[str, str], root: Path = Path("/")) -> Environment:
+    """Return the facts about one interpreter (see `detect`); `root` is where the machine's own files lie."""
     facts: Mapping[str, Any] = probe.collect() if target.is_own else _ask(target, environ)
     _check(target, facts)
     source = "this interpreter" if target.is_own else str(target.python)
     search = _search_path(facts, own=target.is_own)
     distributions = scan(search)
-    accelerator, gpus = detect_accelerator(environ)
+    accelerator, gpus = detect_accelerator(environ, root=root)
     torch = find_torch(search, distributions.get("torch"))
     ops = find_ops(search, distributions.get("mimctl-ops"), environ)
     uv_path, uv = _uv(environ)
@@ -59,9 +64,17 @@ def describe(target: Target, *, environ: Mapping[str, str]) -> Environment:
         ops=ops,
         ops_tier=judge_tier(ops.value, torch.value),
         cv2=_cv2(search),
-        slurm=_slurm(environ),
+        slurm=find_slurm(environ),
         pip=_version(distributions, "pip"),
         uv=uv,
+        torch_origin=find_origin(
+            torch.value, distributions.get("torch"), prefix=Path(facts["prefix"]), environ=environ
+        ),
+        visible_gpus=visible_gpus(environ),
+        cuda_toolkit=find_toolkit(environ, distributions, root=root),
+        rocm=find_rocm(environ, root=root),
+        container=find_container(environ, root=root),
+        wsl=find_wsl(environ, root=root),
         uv_path=uv_path,
         paths=_paths(facts, search),
         distributions=distributions,
@@ -172,22 +185,13 @@ def _version(distributions: Mapping[str, Distribution], name: str) -> Fact[str |
     return Fact(value=found.version, source=str(found.path))
 
 
-def _slurm(environ: Mapping[str, str]) -> Fact[str | None]:
-    job = environ.get("SLURM_JOB_ID")
-    if job:
-        return Fact(value=f"inside job {job}", source="SLURM_JOB_ID")
-    sbatch = shutil.which("sbatch", path=environ.get("PATH"))
-    return Fact(value=sbatch, source="PATH") if sbatch else Fact(value=None, source="no sbatch on PATH")
-
-
 def _uv(environ: Mapping[str, str]) -> tuple[Path | None, Fact[str | None]]:
     beside = Path(sys.executable).parent / "uv"
     found = str(beside) if beside.is_file() else shutil.which("uv", path=environ.get("PATH"))
     if found is None:
         return None, Fact(value=None, source="no uv on PATH")
-    try:
-        answer = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        version = answer.stdout.split()[1]
-    except (OSError, subprocess.TimeoutExpired, IndexError):
-        return None, Fact(value=None, source=f"{found} does not answer")
-    return Path(found), Fact(value=version, source=found)
+    said = ask([found, "--version"], timeout_s=_UV_TIMEOUT_S)
+    words = said.text.split()
+    if said.problem is not None or words[:1] != ["uv"] or len(words) < 2:
+        return None, Fact(value=None, source=f"{found} {said.problem or 'does not say its version'}")
+    return Path(found), Fact(value=words[1], source=found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 
 Backend = Literal["cpu", "cuda", "rocm", "xpu"]
 AcceleratorKind = Literal["cuda", "rocm", "xpu", "mps", "none"]
@@ -174,6 +174,27 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Toolkit:
+    """A CUDA toolkit; `version` is None where neither a file nor nvcc says it."""
+
+    path: Path
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rocm:
+    """ROCm; `path` is None where the GPUs are there and no installation is."""
+
+    path: Path | None
+    version: str | None
+    archs: tuple[str, ...] = ()
+    """Of the GPUs: `gfx942`."""
+
+
+NOT_LOOKED: Fact[None] = Fact(value=None, source="nobody looked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """All facts about one target environment."""
 
@@ -194,6 +215,14 @@ class Environment:
     slurm: Fact[str | None]
     pip: Fact[str | None]
     uv: Fact[str | None]
+    torch_origin: Fact[str | None] = NOT_LOOKED
+    """Who installed torch: `pip`, `uv`, `conda`, `editable, from …`."""
+    visible_gpus: Fact[str | None] = NOT_LOOKED
+    """What CUDA_VISIBLE_DEVICES or its like says."""
+    cuda_toolkit: Fact[Toolkit | None] = NOT_LOOKED
+    rocm: Fact[Rocm | None] = NOT_LOOKED
+    container: Fact[str | None] = NOT_LOOKED
+    wsl: Fact[str | None] = NOT_LOOKED
     uv_path: Path | None = None
     paths: Paths
     distributions: Mapping[str, Distribution] = field(default_factory=dict)

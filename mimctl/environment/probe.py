@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import sysconfig
 
@@ -19,7 +18,7 @@ def collect() -> dict[str, object]:
         "abi": _abi(),
         "system": sys.platform,
         "machine": _machine(),
-        "mac": platform.mac_ver()[0] if sys.platform == "darwin" else "",
+        "mac": _mac() if sys.platform == "darwin" else "",
         "libc": _libc() if sys.platform.startswith("linux") else None,
         "prefix": sys.prefix,
         "base_prefix": sys.base_prefix,
@@ -39,7 +38,17 @@ def _abi() -> str:
 def _machine() -> str:
     """Return the machine the interpreter was built for: a 32-bit Python on a 64-bit kernel says i686."""
     machine = sysconfig.get_platform().rpartition("-")[2]
-    return platform.machine() if machine in ("", "universal2") else machine
+    if machine not in ("", "universal2"):
+        return machine
+    import platform
+
+    return platform.machine()
+
+
+def _mac() -> str:
+    import platform
+
+    return platform.mac_ver()[0]
 
 
 def _libc() -> list[object] | None:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from mimctl.environment.ask import read_text
 from mimctl.environment.model import Distribution, Fact, Torch, release_of
 
 _ASSIGNMENT = re.compile(
-    r"^(__version__|cuda|hip)\s*(?::[^=\n]*)?=\s*(?:'([^'\n]*)'|\"([^\"\n]*)\"|None)", re.MULTILINE
+    r"^(__version__|cuda|hip|xpu)\s*(?::[^=\n]*)?=\s*(?:'([^'\n]*)'|\"([^\"\n]*)\"|None)", re.MULTILINE
 )
 
 
@@ -17,11 +18,7 @@ def find_torch(search: Iterable[Path], distribution: Distribution | None) -> Fac
     """Return the torch that `import torch` would find in `search`."""
     for folder in search:
         file = folder / "torch" / "version.py"
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError:
-            continue
-        found = parse_version_file(text, path=file.parent, distribution=distribution)
+        found = parse_version_file(read_text(file), path=file.parent, distribution=distribution)
         if found is not None:
             return Fact(value=found, source=str(file))
     return Fact(value=None, source="no torch/version.py on the module search path")
@@ -39,6 +36,7 @@ def parse_version_file(
         version=version,
         cuda=values.get("cuda"),
         hip=values.get("hip"),
+        xpu=values.get("xpu"),
         path=path,
         cxx11_abi=_cxx11_abi(version, distribution),
     )
@@ -53,8 +51,5 @@ def _cxx11_abi(version: str, distribution: Distribution | None) -> bool | None:
         return True
     if distribution is None:
         return None
-    try:
-        tags = (distribution.path / "WHEEL").read_text(encoding="utf-8")
-    except OSError:
-        return None
+    tags = read_text(distribution.path / "WHEEL")
     return True if "manylinux_2_28" in tags else None

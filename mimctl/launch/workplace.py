@@ -40,4 +40,6 @@ def count_gpus(paths: Sequence[Path], environ: Mapping[str, str]) -> int:
     if named == 0:
         return 0
     _, gpus = detect_accelerator(environ)
+    if any(gpu.mig for gpu in gpus.value):
+        return 1  # CUDA gives a process one MIG device
     return len(gpus.value) if named is None else min(named, len(gpus.value) or named)

@@ -8,9 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from mimctl.environment.model import Environment, Libc, Platform
-
-_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-_WINDOWS = {"amd64": "win_amd64", "arm64": "win_arm64", "win32": "win32"}
+from mimctl.environment.platforms import LEGACY, platform_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,29 +52,6 @@ def _ranks(python: tuple[int, int], abi: str, platform: Platform, libc: Libc | N
     return {tag: place for place, tag in enumerate(_tags(python, abi, platform, libc))}
 
 
-def platform_tags(platform: Platform, libc: Libc | None) -> list[str]:
-    """Return the platform tags that a platform takes, the most specific first."""
-    if platform.system == "darwin":
-        from packaging.tags import mac_platforms
-
-        return list(mac_platforms(platform.release, platform.machine))
-    if platform.system == "win32":
-        return [_WINDOWS.get(platform.machine.lower(), platform.machine)]
-    if platform.system != "linux":
-        return []
-    tags = []
-    if libc is not None and libc.family == "glibc":
-        oldest = 5 if platform.machine in ("x86_64", "i686") else 17
-        for minor in range(libc.version[1], oldest - 1, -1):
-            tags.append(f"manylinux_2_{minor}_{platform.machine}")
-            if minor in _LEGACY:
-                tags.append(f"{_LEGACY[minor]}_{platform.machine}")
-    elif libc is not None:
-        major, newest = libc.version
-        tags = [f"musllinux_{major}_{minor}_{platform.machine}" for minor in range(newest, -1, -1)]
-    return [f"linux_{platform.machine}", *tags]
-
-
 @lru_cache(maxsize=4096)
 def wheel_platform(tag: str) -> WheelPlatform:
     """Return the platform of a wheel tag such as `py3-none-manylinux_2_34_x86_64`."""
@@ -89,7 +64,7 @@ def wheel_platform(tag: str) -> WheelPlatform:
         return WheelPlatform(system="darwin", machine="_".join(words[3:]), release=release)
     if words[0] in ("win", "win32"):
         return WheelPlatform(system="win32", machine="_".join(words[1:]) or "win32")
-    for minor, name in _LEGACY.items():
+    for minor, name in LEGACY.items():
         if words[0] == name:
             return _linux(words[1:], Libc(family="glibc", version=(2, minor)))
     if words[0] in ("manylinux", "musllinux") and len(words) > 3 and words[1].isdigit() and words[2].isdigit():

@@ -11,7 +11,7 @@ from made_environment import make_env, make_file
 import mimctl
 from mimctl.checkup import checks
 from mimctl.checkup.checkup import CHECKS
-from mimctl.checkup.model import Check, Facts, OpsAnswer, Report
+from mimctl.checkup.model import Check, Facts, Fix, OpsAnswer, Report
 from mimctl.checkup.operators import operators
 from mimctl.environment.model import Fact, Ops
 from mimctl.errors import MimctlError, NetworkError
@@ -255,7 +255,7 @@ OPS = {
         COMPILED,
         "warn",
         "does not suit",
-        "`mimctl install mimctl-ops --variant python`",
+        "0.1.0+cu12 fits: `mimctl install mimctl-ops`",
     ),
     "an unknown tier": ({}, make_ops(), OpsAnswer(status={"tier": "x"}), "fail", "cannot be loaded", "anew"),
 }
@@ -312,9 +312,46 @@ def test_two_opencvs_are_named_with_the_commands():
     there = ("opencv-python==4.10", "opencv-python-headless==4.10")
     check = checks.opencv(make_facts(make_env(distributions=there, cv2=True)))
     assert check.hints == (
-        "keep one: `/venv/bin/python -m pip uninstall opencv-python opencv-python-headless`, then"
+        "keep opencv-python-headless: `mimctl doctor --fix`",
+        "or yourself: `/venv/bin/python -m pip uninstall opencv-python opencv-python-headless`, then"
         " `/venv/bin/python -m pip install --force-reinstall --no-deps opencv-python-headless`",
     )
+    assert check.fix == Fix(remove=("opencv-python",), reinstall=("opencv-python-headless",))
+
+
+def test_the_opencv_that_something_requires_is_kept():
+    there = ("opencv-python==4.10", "opencv-python-headless==4.10")
+    env = make_env(distributions=there, cv2=True)
+    check = checks.opencv(make_facts(env, needs_opencv=("opencv-python",)))
+    assert check.fix == Fix(remove=("opencv-python-headless",), reinstall=("opencv-python",))
+    check = checks.opencv(make_facts(env, needs_opencv=("opencv-python", "opencv-python-headless")))
+    assert check.fix is None
+    assert check.hints[0].startswith("opencv-python and opencv-python-headless are each required by something")
+
+
+def test_toolboxes_of_another_version_than_the_engine():
+    assert checks.versions(make_facts(make_env(distributions=("mimctl==0.1.0", "mimctl-ops==0.1.0+cpu")))) is None
+    assert checks.versions(make_facts(make_env(distributions=("mimctl-det==0.1.0",)))) is None
+    check = checks.versions(make_facts(make_env(distributions=("mimctl==0.1.0", "mimctl-det==0.2.0"))))
+    assert said(check) == ("fail", "1 distribution is not of the engine's version")
+    assert check.causes == ("the engine is mimctl 0.1.0", "mimctl-det is 0.2.0")
+    assert (check.hints, check.fix) == (("bring all to one: `mimctl upgrade --all`",), Fix(upgrades=True))
+
+
+def test_a_torch_replaced_behind_our_back():
+    assert checks.torch_replaced(make_facts()) is None
+    env = make_env(distributions=("mimctl-ops==0.1.0",))
+    check = checks.torch_replaced(make_facts(env, torch_since="torch is 2.14.0 now, it was 2.13.0 when …"))
+    assert said(check) == ("warn", "torch was replaced since mimctl's last installation")
+    assert check.fix == Fix(install=("mimctl-ops",))
+
+
+def test_operators_for_another_machine_are_replaced():
+    env = make_env(ops=make_ops())
+    facts = make_facts(env, ops=FAILED, index=make_index(*LINUX), other_platform="its wheel is for aarch64")
+    check = operators(facts)
+    assert (check.status, check.code, check.causes[0]) == ("fail", "ops-cannot-load", "its wheel is for aarch64")
+    assert check.fix == Fix(reinstall=("mimctl-ops",))
 
 
 def test_without_pip_the_commands_are_uvs():

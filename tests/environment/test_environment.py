@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 from mimctl.environment import detect
-from mimctl.environment.accelerator import detect_accelerator, parse_smi
 from mimctl.environment.distributions import archive_sha256, normalise, scan
 from mimctl.environment.model import release_of
 from mimctl.environment.target import find_target
 from mimctl.environment.torch import find_torch, parse_version_file
-from mimctl.errors import MimctlError, UsageError
+from mimctl.errors import MimctlError
 
 ROOT = Path(__file__).resolve().parents[2]
-SMI = "580.65.06, 9.0, 143771, NVIDIA H200\n580.65.06, 8.0, 40960, NVIDIA A100-SXM4, 40GB\n"
-NVRM = (
-    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.133.20  Release Build  (dvs-builder@host)\n"
-    "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14+deb12u1)\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -172,66 +166,6 @@ def test_torch_version_files(text, version, backend, cuda):
 def test_torch_folder_without_version_file_is_no_torch(tmp_path):
     (tmp_path / "torch").mkdir()
     assert find_torch([tmp_path], None).value is None
-
-
-def test_driver_comes_from_sys_then_proc_then_smi(tmp_path):
-    proc, module = tmp_path / "proc/driver/nvidia", tmp_path / "sys/module/nvidia"
-    smi = tmp_path / "bin/nvidia-smi"
-    smi.parent.mkdir()
-    smi.write_text(f"#!/bin/sh\nprintf '%s' '{SMI}'\n")
-    smi.chmod(0o755)
-    path = {"PATH": f"{smi.parent}:/usr/bin:/bin"}
-    found, gpus = detect_accelerator(path, root=tmp_path)
-    assert (found.value.driver, found.source) == ("580.65.06", str(smi))
-    assert [gpu.capability for gpu in gpus.value] == ["9.0", "8.0"]
-    proc.mkdir(parents=True)
-    (proc / "version").write_text(NVRM)
-    found, _ = detect_accelerator(path, root=tmp_path)
-    assert (found.value.driver, found.source) == ("570.133.20", str(proc / "version"))
-    module.mkdir(parents=True)
-    (module / "version").write_text("575.57.08\n")
-    found, gpus = detect_accelerator(path, root=tmp_path)
-    assert (found.value.driver, found.source) == ("575.57.08", str(module / "version"))
-    assert len(found.value.gpus) == len(gpus.value) == 2
-
-
-def test_variables_take_the_place_of_detection(tmp_path):
-    found, gpus = detect_accelerator({"MIMCTL_DRIVER": "580.1", "MIMCTL_GPUS": "8.0,9.0"}, root=tmp_path)
-    assert (found.value.kind, found.value.driver, found.source) == ("cuda", "580.1", "MIMCTL_DRIVER")
-    assert [gpu.capability for gpu in gpus.value] == ["8.0", "9.0"]
-    assert detect_accelerator({"MIMCTL_DRIVER": "none"}, root=Path("/"))[0].value.kind == "none"
-    with pytest.raises(UsageError):
-        detect_accelerator({"MIMCTL_DRIVER": "new"}, root=tmp_path)
-
-
-def test_rocm_is_found_after_nvidia(tmp_path):
-    (tmp_path / "dev").mkdir()
-    (tmp_path / "dev/kfd").touch()
-    (tmp_path / "opt/rocm/.info").mkdir(parents=True)
-    (tmp_path / "opt/rocm/.info/version").write_text("6.4.1-83\n")
-    found, gpus = detect_accelerator({"PATH": ""}, root=tmp_path)
-    assert (found.value.kind, found.value.driver, gpus.value) == ("rocm", "6.4.1-83", ())
-
-
-def test_nothing_is_a_fact_too(tmp_path):
-    found, gpus = detect_accelerator({"PATH": ""}, root=tmp_path)
-    assert (found.value.kind, gpus.value) == ("none", ())
-    assert found.source
-
-
-def test_a_failing_smi_is_no_gpu_and_says_why(tmp_path):
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
-    smi.chmod(0o755)
-    found, gpus = detect_accelerator({"PATH": f"{tmp_path}:/bin"}, root=tmp_path)
-    assert found.value.kind == "none"
-    assert gpus.source == f"{smi} exited 9"
-
-
-def test_smi_lines():
-    driver, gpus = parse_smi(SMI + "garbage\n580.65.06, [N/A], [N/A], Old\n")
-    assert driver == "580.65.06"
-    assert [(gpu.capability, gpu.memory_mib) for gpu in gpus] == [("9.0", 143771), ("8.0", 40960)]
 
 
 def test_distributions_are_read_from_folder_names(tmp_path):

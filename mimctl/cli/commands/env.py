@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,66 +12,101 @@ from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
 
 if TYPE_CHECKING:
-    from mimctl.environment.model import Environment, Ops
+    from mimctl.environment.model import Accelerator, Environment, Fact, Gpu, Ops, Rocm, Toolkit, Torch
 
 _FACTS = (
     "python",
     "abi",
     "platform",
     "libc",
+    "tags",
     "torch",
+    "torch_origin",
     "accelerator",
     "gpus",
+    "visible_gpus",
+    "cuda_toolkit",
+    "rocm",
     "ops",
     "ops_tier",
     "cv2",
     "slurm",
+    "container",
+    "wsl",
     "pip",
     "uv",
 )
 
 
-@verb(
-    "env",
-    examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"],
-    target=True,
-    uses=("python",),
-)
+@verb("env", examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"], target=True)
 def env(context: Context) -> Result:
-    """Show what is on this machine: Python, torch, driver, GPUs and ops, each with its source; nothing is imported."""
-    facts = api.env(settings=context.settings)
-    rows = [("target", str(facts.target.python), facts.target.source)]
-    rows += [(name, _text(getattr(facts, name).value), getattr(facts, name).source) for name in _FACTS]
+    """Show what is on this machine: Python, torch, driver, GPUs, toolkits, ops, indexes, each with its source.
+
+    Nothing is imported, and nothing is fetched.
+    """
+    found = api.env(settings=context.settings)
+    facts = _facts(found)
+    rows = [("target", str(found.target.python), found.target.source)]
+    rows += [(name, _text(fact.value), fact.source) for name, fact in facts.items()]
     return Result(
-        data={"target": _plain(facts.target), "facts": _data(facts)},
+        data={
+            "target": _plain(found.target),
+            "facts": {name: {"value": _plain(fact.value), "source": fact.source} for name, fact in facts.items()},
+        },
         lines=table(rows, head=("fact", "value", "source")),
         quiet=[f"{name} {value}" for name, value, _ in rows],
     )
 
 
-def _data(facts: Environment) -> dict[str, object]:
-    return {
-        name: {"value": _plain(getattr(facts, name).value), "source": getattr(facts, name).source} for name in _FACTS
-    }
+def _facts(found: Environment) -> Mapping[str, Fact[Any]]:
+    from mimctl.environment.model import Fact
+    from mimctl.environment.platforms import platform_tags
+
+    platforms = tuple(platform_tags(found.platform.value, found.libc.value))
+    major, minor = found.python_release
+    tags = {"python": f"cp{major}{minor}", "abi": found.abi.value, "platforms": (*platforms, "any")}
+    facts: dict[str, Fact[Any]] = {"tags": Fact(value=tags, source="python, abi, platform and libc above")}
+    return {name: facts.get(name) or getattr(found, name) for name in _FACTS}
 
 
 def _text(value: object) -> str:
-    from mimctl.environment.model import Accelerator, Gpu, Ops, Torch
-
     if value is None or value == ():
         return "none"
     if isinstance(value, tuple):
         return ", ".join(_text(each) for each in value)
-    if isinstance(value, Torch):
-        return value.version
-    if isinstance(value, Ops):
-        return _ops_text(value)
-    if isinstance(value, Accelerator):
-        return f"{value.kind} (driver {value.driver})" if value.driver else value.kind
-    if isinstance(value, Gpu):
-        memory = f", {value.memory_mib} MiB" if value.memory_mib else ""
-        return f"{value.name} (compute {value.capability}{memory})"
-    return str(value)
+    words = _WORDS.get(type(value).__name__)
+    return words(value) if words else str(value)
+
+
+def _tags_text(tags: Mapping[str, Any]) -> str:
+    platforms = tags["platforms"]
+    return f"{tags['python']}-{tags['abi']}-{platforms[0]} and older, {len(platforms)} platforms"
+
+
+def _torch_text(torch: Torch) -> str:
+    build = f"CUDA {torch.cuda}" if torch.cuda else f"ROCm {torch.hip}" if torch.hip else "XPU" if torch.xpu else "CPU"
+    abi = {True: ", C++11 ABI", False: ", old C++ ABI", None: ""}[torch.cxx11_abi]
+    return f"{torch.version} ({build}{abi})"
+
+
+def _accelerator_text(accelerator: Accelerator) -> str:
+    return f"{accelerator.kind} (driver {accelerator.driver})" if accelerator.driver else accelerator.kind
+
+
+def _gpu_text(gpu: Gpu) -> str:
+    words = [f"compute {gpu.capability}"] if gpu.capability else ["compute unknown"]
+    words += [f"{gpu.memory_mib} MiB"] if gpu.memory_mib else []
+    words += [] if gpu.is_visible else ["hidden"]
+    return f"{gpu.name} ({', '.join(words)})"
+
+
+def _toolkit_text(toolkit: Toolkit) -> str:
+    return f"{toolkit.version or 'unknown version'} ({toolkit.path})"
+
+
+def _rocm_text(rocm: Rocm) -> str:
+    place = f"{rocm.version or 'unknown version'} ({rocm.path})" if rocm.path else "not installed"
+    return place + (f", {', '.join(rocm.archs)}" if rocm.archs else "")
 
 
 def _ops_text(ops: Ops) -> str:
@@ -82,9 +118,22 @@ def _ops_text(ops: Ops) -> str:
     return f"{ops.version or 'without a distribution'} ({', '.join(words)})"
 
 
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "dict": _tags_text,
+    "Torch": _torch_text,
+    "Accelerator": _accelerator_text,
+    "Gpu": _gpu_text,
+    "Toolkit": _toolkit_text,
+    "Rocm": _rocm_text,
+    "Ops": _ops_text,
+}
+
+
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
     return str(value) if isinstance(value, Path) else value
