@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from mimctl.api.place import find_target
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
+    from mimctl.checkup.glance import Finding
     from mimctl.checkup.model import Report
     from mimctl.environment.model import Environment, Target
     from mimctl.installer.transaction import Unfinished
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The toolboxes of a target environment."""
+    """The toolboxes of a target environment, and what is wrong with it as far as names and small files tell."""
 
     target: Target
-    plugins: tuple[Plugin | BrokenPlugin, ...] = field(default=())
+    plugins: tuple[Plugin | BrokenPlugin, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def env(*, settings: Settings | None = None) -> Environment:
@@ -39,7 +41,7 @@ def doctor(*, settings: Settings | None = None) -> Report:
 
     The compiled operators are loaded in a process of the target's own. Raises nothing for what it finds.
     """
-    from mimctl.checkup import check_up
+    from mimctl.checkup.checkup import check_up
 
     return check_up(settings or settings_module.load(), environ=os.environ, folder=Path.cwd())
 
@@ -62,11 +64,14 @@ def find_unfinished(*, settings: Settings | None = None) -> Unfinished | None:
 
 def list_package(*, settings: Settings | None = None) -> Listing:
     """Return the toolboxes of the target environment, sorted by name, broken ones with the reason."""
+    from mimctl.checkup.glance import glance
     from mimctl.plugin.discover import discover
     from mimctl.plugin.paths import import_paths
 
     target = find_target(settings or settings_module.load())
-    return Listing(target=target, plugins=tuple(discover(import_paths(None if target.is_own else target.python))))
+    paths = import_paths(None if target.is_own else target.python)
+    findings = glance(paths, environ=os.environ, machine=os.uname().machine)
+    return Listing(target=target, plugins=tuple(discover(paths)), findings=findings)
 
 
 def show_settings(*, settings: Settings | None = None) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import mimctl
-from mimctl.checkup.model import Check, Facts
+from mimctl.checkup.glance import OPS, other_versions
+from mimctl.checkup.model import Check, Facts, Fix
 from mimctl.environment.model import Environment, Fact, Torch, release_of
 from mimctl.errors import MimctlError
 from mimctl.installer.plan import CV2_NAMES, OPENCV
@@ -51,6 +52,23 @@ def own_version(facts: Facts) -> Check:
     return Check(name="mimctl", status="ok", summary=f"{there}, the same in the target as here")
 
 
+def versions(facts: Facts) -> Check | None:
+    """Engine, operators and toolboxes are of one version, as they are released together."""
+    others = other_versions(facts.env.distributions)
+    if not others:
+        return None
+    engine = facts.env.distributions["mimctl"]
+    return Check(
+        name="versions",
+        status="fail",
+        summary=f"{_count(len(others), 'distribution is', 'distributions are')} not of the engine's version",
+        code="version-mismatch",
+        causes=(f"the engine is mimctl {engine.version}", *(f"{each.name} is {each.version}" for each in others)),
+        hints=("bring all to one: `mimctl upgrade --all`",),
+        fix=Fix(upgrades=True),
+    )
+
+
 def torch_there(facts: Facts) -> Check:
     """There is one torch, and its files say which."""
     env = facts.env
@@ -84,6 +102,21 @@ def torch_there(facts: Facts) -> Check:
             hints=(f"install one anew: {_torch_again(facts, recorded.version)}",),
         )
     return Check(name="torch", status="ok", summary=f"{torch.version}, {torch.path}")
+
+
+def torch_replaced(facts: Facts) -> Check | None:
+    """torch is the one that was there when mimctl last installed something."""
+    if facts.torch_since is None:
+        return None
+    return Check(
+        name="torch-replaced",
+        status="warn",
+        summary="torch was replaced since mimctl's last installation",
+        code="torch-replaced",
+        causes=(facts.torch_since,),
+        hints=("take the operators that suit it, and note that it is meant: `mimctl doctor --fix`",),
+        fix=Fix(install=(OPS,)) if OPS in facts.env.distributions else Fix(),
+    )
 
 
 def _is_same_version(recorded: str, said: str) -> bool:
@@ -199,6 +232,7 @@ def toolboxes(facts: Facts) -> Check | None:
             code="broken-plugin",
             causes=tuple(f"{each.name}: {each.reason}" for each in broken),
             hints=tuple(f"install it again: `mimctl install {each.name}`" for each in broken),
+            fix=Fix(reinstall=tuple(each.distribution for each in broken)),
         )
     if not facts.plugins:
         return None
@@ -222,6 +256,7 @@ def requirements(facts: Facts) -> Check | None:
         code="unmet-requirement",
         causes=facts.unmet,
         hints=(f"bring what is missing: `mimctl install {toolbox}`",),
+        fix=Fix(install=tuple(own)),
     )
 
 
@@ -229,31 +264,46 @@ def opencv(facts: Facts) -> Check | None:
     """OpenCV is there once: its distributions write into one and the same package."""
     env = facts.env
     there = sorted(name for name in CV2_NAMES if name in env.distributions)
-    keep = OPENCV if OPENCV in there or not there else there[0]
-    again = f"`{installer_call(env, 'install')} --force-reinstall --no-deps {keep}`"
     if len(there) > 1:
-        return Check(
-            name="opencv",
-            status="warn",
-            summary=f"OpenCV is installed {len(there)} times",
-            code="opencv",
-            causes=(f"{', '.join(there)} share the package `cv2`: which of them is imported is chance",),
-            hints=(f"keep one: `{installer_call(env, 'uninstall')} {' '.join(there)}`, then {again}",),
-        )
+        return _several_opencvs(facts, there)
+    name = there[0] if there else OPENCV
     if env.cv2.value is None and (there or facts.plugins):
-        summary = f"{there[0]} is installed, its module `cv2` is gone" if there else "OpenCV is not installed"
         return Check(
             name="opencv",
             status="fail",
-            summary=summary,
+            summary=f"{name} is installed, its module `cv2` is gone" if there else "OpenCV is not installed",
             code="opencv",
             causes=("the engine reads images with it", env.cv2.source),
-            hints=(f"bring it: {again}",),
+            hints=("bring it: `mimctl doctor --fix`", f"or yourself: {_opencv_again(env, name)}"),
+            fix=Fix(reinstall=(name,)),
         )
     if env.cv2.value is None:
         return None
-    name = f"{there[0]} {env.distributions[there[0]].version}" if there else str(env.cv2.value)
-    return Check(name="opencv", status="ok", summary=name)
+    words = f"{name} {env.distributions[name].version}" if there else str(env.cv2.value)
+    return Check(name="opencv", status="ok", summary=words)
+
+
+def _several_opencvs(facts: Facts, there: list[str]) -> Check:
+    env, needed = facts.env, facts.needs_opencv
+    keep = needed[0] if needed else OPENCV if OPENCV in there else there[0]
+    others = tuple(name for name in there if name != keep)
+    uninstall = f"`{installer_call(env, 'uninstall')} {' '.join(there)}`"
+    hints = (f"keep {keep}: `mimctl doctor --fix`", f"or yourself: {uninstall}, then {_opencv_again(env, keep)}")
+    if len(needed) > 1:
+        hints = (f"{' and '.join(needed)} are each required by something: uninstall what needs one of them",)
+    return Check(
+        name="opencv",
+        status="warn",
+        summary=f"OpenCV is installed {len(there)} times",
+        code="opencv",
+        causes=(f"{', '.join(there)} share the package `cv2`: which of them is imported is chance",),
+        hints=hints,
+        fix=Fix(remove=others, reinstall=(keep,)) if len(needed) < 2 else None,
+    )
+
+
+def _opencv_again(env: Environment, name: str) -> str:
+    return f"`{installer_call(env, 'install')} --force-reinstall --no-deps {name}`"
 
 
 def hidden_packages(facts: Facts) -> Check | None:

@@ -17,7 +17,9 @@ from mimctl.settings import Settings
 CHECKS: Sequence[Callable[[Facts], Check | None]] = (
     checks.target,
     checks.own_version,
+    checks.versions,
     checks.torch_there,
+    checks.torch_replaced,
     checks.accelerator,
     checks.torch_verified,
     operators,

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mimctl.checkup.glance import OPS, other_platform, torch_since, wheel_tags
 from mimctl.checkup.model import Facts
+from mimctl.environment.distributions import normalise, read_metadata
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.index.model import Index
 from mimctl.installer.names import is_own
 from mimctl.installer.operators import ask_ops
+from mimctl.installer.record import read_record
 from mimctl.installer.transaction import Unfinished, find_unfinished
 from mimctl.installer.verify import missing_requirements
 from mimctl.plugin.discover import discover, find_package
+from mimctl.resolution.names import CV2_NAMES
+from mimctl.resolution.requirements import marker_environment, requirements_of
 from mimctl.settings import Settings
 from mimctl.transfer import TransferSettings
 
@@ -38,6 +44,9 @@ def gather(env: Environment, settings: Settings, *, environ: Mapping[str, str], 
         index=index,
         index_problem=index_problem,
         ops=ask_ops(env, environ) if env.ops.value is not None and env.torch.value is not None else None,
+        torch_since=torch_since(read_record(env.paths.search), env.torch.value, env.distributions),
+        other_platform=other_platform(wheel_tags(env.distributions.get(OPS)), env.platform.value.machine),
+        needs_opencv=_needs_opencv(env),
         hidden=tuple(hidden_packages(env, own, folder)),
         unfinished=_unfinished(env),
     )
@@ -72,6 +81,23 @@ def importable_mimctl(env: Environment) -> str | None:
             return found[1]
     installed = env.distributions.get("mimctl")
     return installed.version if installed else None
+
+
+def _needs_opencv(env: Environment) -> tuple[str, ...]:
+    """Return the distributions of OpenCV that are there and that others require; read only where there are several."""
+    there = CV2_NAMES & env.distributions.keys()
+    if len(there) < 2:
+        return ()
+    markers = marker_environment(env)
+    needed: set[str] = set()
+    for each in env.distributions.values():
+        if each.name in there:
+            continue
+        with contextlib.suppress(MimctlError):  # metadata that nobody can read
+            declared = read_metadata(each).get("requires-dist", [])
+            names = {normalise(one.requirement.name) for one in requirements_of(declared, "", markers, by=each.name)}
+            needed |= names & there
+    return tuple(sorted(needed))
 
 
 def _unfinished(env: Environment) -> Unfinished | MimctlError | None:

@@ -17,6 +17,18 @@ Status = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """What `doctor --fix` does about a check, in the words of the installer: removed first, then installed."""
+
+    remove: tuple[str, ...] = ()
+    install: tuple[str, ...] = ()
+    reinstall: tuple[str, ...] = ()
+    """Placed anew though the same version is there."""
+    upgrades: bool = False
+    """All of ours are brought to the newest version together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """What one check found; `causes` say why, `hints` what to type, `code` which page `mimctl explain` has on it."""
 
@@ -26,6 +38,8 @@ class Check:
     code: str | None = None
     causes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    fix: Fix | None = None
+    """None where nothing that mimctl does would mend it: torch, drivers and indexes are the person's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,5 +74,11 @@ class Facts:
     """None where there is no torch or no mimctl-ops to ask."""
     hidden: tuple[tuple[str, Path, Path], ...] = ()
     """(module, what hides it, what is hidden)."""
+    torch_since: str | None = None
+    """How torch has changed since mimctl installed what is there."""
+    other_platform: str | None = None
+    """For what machine the operators' wheel was built where that is not this one."""
+    needs_opencv: tuple[str, ...] = ()
+    """Which distributions of OpenCV others require by name."""
     unfinished: Unfinished | MimctlError | None = None
     """The installation that goes on or was killed, or why its journal cannot be read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mimctl.checkup.checks import installer_call
-from mimctl.checkup.model import Check, Facts
+from mimctl.checkup.model import Check, Facts, Fix
 from mimctl.environment.model import Environment, Ops
 from mimctl.index.model import IndexFile
 from mimctl.installer.operators import OPS_PROJECT, OpsAnswer
@@ -37,6 +37,7 @@ def operators(facts: Facts) -> Check | None:
             code="ops-build",
             causes=(unfit,),
             hints=_way_to(facts, better),
+            fix=_bring(better),
         )
     if tier == "python":
         return _pure(facts, ops, better)
@@ -56,6 +57,7 @@ def _absent(facts: Facts) -> Check | None:
             code="ops-cannot-load",
             causes=(env.ops.source,),
             hints=(f"install it anew: `{_anew(env, better)}`",) if better else _way_to(facts, None),
+            fix=_bring(better, anew=True),
         )
     if not facts.plugins:
         return None
@@ -66,7 +68,15 @@ def _absent(facts: Facts) -> Check | None:
         code="ops-build",
         causes=(env.ops.source,),
         hints=_way_to(facts, better),
+        fix=_bring(better),
     )
+
+
+def _bring(better: IndexFile | None, *, anew: bool = False) -> Fix | None:
+    """Return the fix that brings the build that fits, None where the index has none."""
+    if better is None:
+        return None
+    return Fix(reinstall=(OPS_PROJECT,)) if anew else Fix(install=(OPS_PROJECT,))
 
 
 def _problem(ops: Ops, answer: OpsAnswer) -> str | None:
@@ -82,19 +92,24 @@ def _problem(ops: Ops, answer: OpsAnswer) -> str | None:
 
 
 def _cannot_serve(facts: Facts, ops: Ops, problem: str) -> Check:
-    causes = [problem]
+    causes = [*([facts.other_platform] if facts.other_platform else []), problem]
+    fix = None
     torch, better = facts.env.torch.value, _better(facts)
     if ops.min_torch and torch is not None:
         causes.append(f"it needs torch >= {ops.min_torch}; torch {torch.version} is installed")
     meanwhile = "or compute more slowly in pure PyTorch: set `MIMCTL_OPS=python`"
     if ops.asked not in (None, "python"):
         hints: tuple[str, ...] = ("unset MIMCTL_OPS, or set it to `python` for pure PyTorch",)
+    elif better is not None and facts.other_platform:
+        hints, fix = (*_way_to(facts, better), meanwhile), _bring(better, anew=True)
     elif better is not None and is_installed(facts.env, better):
         causes.append(f"{better.label} is the build that fits: the installed file, or a library it needs, is damaged")
         hints = (f"install it anew: `{_anew(facts.env, better)}`", meanwhile)
+        fix = _bring(better, anew=True)
     else:
         said = facts.ops.status.get("hint") if facts.ops is not None and facts.ops.status is not None else None
         hints = (said,) if isinstance(said, str) and facts.index is None else (*_way_to(facts, better), meanwhile)
+        fix = _bring(better)
     return Check(
         name="ops",
         status="fail",
@@ -102,6 +117,7 @@ def _cannot_serve(facts: Facts, ops: Ops, problem: str) -> Check:
         code="ops-cannot-load",
         causes=tuple(causes),
         hints=hints,
+        fix=fix,
     )
 
 
@@ -115,6 +131,7 @@ def _pure(facts: Facts, ops: Ops, better: IndexFile | None) -> Check:
         code="ops-build",
         causes=(f"the index has a compiled build that fits: {better.label}",),
         hints=_way_to(facts, better),
+        fix=_bring(better),
     )
 
 

@@ -20,10 +20,17 @@ def list_(context: Context) -> Result:
         data={
             "target": {"python": str(listing.target.python), "source": listing.target.source},
             "plugins": [_data(plugin) for plugin in listing.plugins],
+            "problems": [
+                {"name": each.name, "summary": each.summary, "hint": each.hint, "code": each.code}
+                for each in listing.findings
+            ],
         },
         lines=lines,
         quiet=[plugin.name for plugin in listing.plugins],
-        notes=[f"target: {listing.target.python} ({listing.target.source})"],
+        notes=[
+            f"target: {listing.target.python} ({listing.target.source})",
+            *(Styled(f"warning: {each.summary}; {each.hint}", "yellow") for each in listing.findings),
+        ],
     )
 
 
