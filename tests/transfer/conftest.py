@@ -105,15 +105,15 @@ class MisbehavingServer:
         if handler.headers.get("If-None-Match") == etag:
             answer(handler, 304, b"", headers)
             return
-        start = self._start(handler, etag)
-        if start is not None and start >= len(body):
+        span = self._span(handler, etag, len(body))
+        if span is not None and span[0] >= len(body):
             answer(handler, 416, b"", {"Content-Range": f"bytes */{len(body)}"})
             return
         status = 200
         rest = body
-        if start is not None:
-            status, rest = 206, body[start:]
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        if span is not None:
+            status, rest = 206, body[span[0] : span[1]]
+            headers["Content-Range"] = f"bytes {span[0]}-{min(span[1], len(body)) - 1}/{len(body)}"
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name, value)
@@ -125,13 +125,16 @@ class MisbehavingServer:
         handler.end_headers()
         self._send(handler, rest)
 
-    def _start(self, handler: BaseHTTPRequestHandler, etag: str) -> int | None:
+    def _span(self, handler: BaseHTTPRequestHandler, etag: str, size: int) -> tuple[int, int] | None:
         wanted = handler.headers.get("Range")
         if wanted is None or not self.knows_ranges:
             return None
         if handler.headers.get("If-Range", etag) != etag:
             return None
-        return int(wanted.removeprefix("bytes=").removesuffix("-"))
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        if not first:
+            return max(0, size - int(last)), size
+        return int(first), int(last) + 1 if last else size
 
     def _send(self, handler: BaseHTTPRequestHandler, rest: bytes) -> None:
         cut = self.cuts.pop(0) if self.cuts else None
@@ -170,6 +173,13 @@ def hang_up(handler: BaseHTTPRequestHandler) -> bool:
 
 
 @pytest.fixture
+def other_server() -> Iterator[MisbehavingServer]:
+    running = MisbehavingServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture
 def server() -> Iterator[MisbehavingServer]:
     running = MisbehavingServer()
     yield running
@@ -177,7 +187,8 @@ def server() -> Iterator[MisbehavingServer]:
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETRC", "/dev/null")
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
