@@ -18,7 +18,7 @@ from mimctl.resolution.model import Catalog, Pick, Present, Provided, ResolveOpt
 from mimctl.resolution.names import TORCH_FAMILY
 from mimctl.resolution.resolve import resolve
 from mimctl.selection.choose import choose
-from mimctl.selection.torch_build import TorchBuild, choose_torch
+from mimctl.selection.torch_build import TorchBuild
 from mimctl.transfer import Progress, is_remote, sha256_of
 
 
@@ -134,8 +134,8 @@ def _resolve(
             variant=wish.variant,
             verified=torch_versions[0],
             pre=wish.pre,
-            torch=torch or choose_torch(cell.environment, cell.torch_tag, verified=torch_versions[0] or "2.13.0"),
-            leaves_torch_out=torch is None,
+            torch=torch,
+            leaves_torch_out=wish.torch == "none",
             constraints=tuple(wishes.constraints),
             typed=wish.typed,
         ),

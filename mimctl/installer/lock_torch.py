@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from mimctl.environment.model import Environment, Fact, Torch
-from mimctl.errors import MimctlError, UsageError
+from mimctl.errors import UsageError
 from mimctl.index.model import IndexFile
 from mimctl.installer.cells import Cell
 from mimctl.selection.torch_build import PLAIN_TAG, TorchBuild, choose_torch, is_plain
@@ -15,24 +15,17 @@ from mimctl.selection.torch_build import PLAIN_TAG, TorchBuild, choose_torch, is
 def torch_for(
     cell: Cell, wish: str, versions: tuple[str | None, str | None], locked: IndexFile | None
 ) -> TorchBuild | None:
-    """Return the build of torch that an environment gets, None for the wish `none`.
+    """Return the build of torch that an environment's wheels are chosen for; a version that is locked stays.
 
-    A version that is locked stays. Raises MimctlError[bad-index] where nobody says which, UsageError for a build that
-    the environment's accelerator does not run.
+    None where nobody says which version. Raises UsageError for a build that the environment's accelerator does not run.
     """
-    if wish == "none":
-        return None
     verified, default = versions
     version = locked.version.partition("+")[0] if locked is not None else default or verified
-    words = wish if wish != "auto" else cell.torch_tag
+    words = wish if wish not in ("auto", "none") else cell.torch_tag
     if words[:1].isdigit() and "+" not in words and cell.torch_tag != "auto":
         words = f"{words}+{cell.torch_tag}"
     if version is None and not words[:1].isdigit():
-        raise MimctlError(
-            "the index does not say which torch it was verified with",
-            code="bad-index",
-            hints=["name a version: `--torch 2.13.0`", "or build the index again with `--matrix wheels-matrix.yaml`"],
-        )
+        return None
     build = choose_torch(cell.environment, words, verified=version or "")
     wanted = cell.accelerator[2:4] if cell.accelerator.startswith("cu") else None
     if build is not None and wanted is not None and (build.cuda or "").partition(".")[0] != wanted:
