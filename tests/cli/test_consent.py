@@ -35,7 +35,7 @@ def test_only_what_names_no_place_counts_without_asking():
 
 def refused(tmp_path: Path, name: str) -> ConfigError:
     """Return the refusal of a project's file that sets `name` to a value of its kind."""
-    for value in ("'x'", "['x']", "true", "1", "{ a = 'https://b.example' }"):
+    for value in ("'x'", "['x']", "'best'", "true", "1", "{ a = 'https://b.example' }"):
         (tmp_path / "mimctl.toml").write_text(f"color = 'never'\n{name} = {value}\n")
         with pytest.raises(ConfigError) as caught:
             load(environ={"HOME": str(tmp_path / "home")}, folder=tmp_path)

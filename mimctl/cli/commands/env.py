@@ -38,7 +38,12 @@ _FACTS = (
 )
 
 
-@verb("env", examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"], target=True)
+@verb(
+    "env",
+    examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"],
+    target=True,
+    uses=("python",),
+)
 def env(context: Context) -> Result:
     """Show what is on this machine: Python, torch, driver, GPUs, toolkits, ops, indexes, each with its source.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
@@ -32,6 +33,14 @@ def remade(command: click.Command, kind: type[_Command]) -> _Command:
     )
 
 
+class ScriptCommand(VerbCommand):
+    """A command whose unknown options belong to a script: each word stays as it was typed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse without spreading `--cfg-options`: the script takes its values after one flag."""
+        return click.Command.parse_args(self, ctx, args)
+
+
 class ToolboxCommand(VerbCommand):
     """A verb of our toolboxes; where its first word names a package of mim's convention, that package's script.
 
@@ -42,6 +51,8 @@ class ToolboxCommand(VerbCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse for a toolbox of ours; words that make no sense there may still be meant for a script."""
         typed = list(args)
+        if ctx.resilient_parsing:  # a shell that completes a word asks no interpreter
+            return super().parse_args(ctx, args)
         try:
             rest = super().parse_args(ctx, args)
         except click.UsageError:
@@ -75,19 +86,17 @@ def make(name: str) -> click.Command:
     @click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE SCRIPT]...")
     @launch_options
     def command(
-        context: Context, plugin: str, config: str, checkpoint: str | None, rest: tuple[str, ...], **values: Any
+        context: Context, plugin: str, config: str, rest: tuple[str, ...], checkpoint: str | None = None, **values: Any
     ) -> Result:
         """Start a package's own script: CONFIG is a file or a name in the package; further options go on to it."""
         arguments = [config, *([checkpoint] if checkpoint else []), *rest]
         return start(context, plugin, name, arguments, values, dry_run=values["dry_run"])
 
-    command.context_settings = {**command.context_settings, "ignore_unknown_options": True}
     if name != "test":
         command.params = [each for each in command.params if each.name != "checkpoint"]
-        callback = command.callback
-        assert callback is not None
-        command.callback = lambda **values: callback(checkpoint=None, **values)
-    return command
+    script = remade(command, ScriptCommand)
+    script.context_settings = {**script.context_settings, "ignore_unknown_options": True}
+    return script
 
 
 def start(
@@ -108,7 +117,7 @@ def start(
             arguments,
             launch_of(values) if values is not None else None,
             dry_run=dry_run,
-            stdout=_error_stream() if output.json else None,
+            stdout=error_stream() if output.json else None,
             watch=watch,
             settings=context.settings,
         )
@@ -149,10 +158,13 @@ def _means_package(params: dict[str, Any]) -> bool:
     from mimctl import settings as settings_module
 
     flags = {"python": params.get("python"), "offline": params.get("offline") or None}
-    return api.is_package(str(params["plugin"]), settings=settings_module.load(flags))
+    settings = settings_module.load(flags, uses=())
+    if any(each.name == "python" for each in settings.not_accepted):
+        return False  # the verb asks whether that interpreter may be started at all
+    return api.is_package(str(params["plugin"]), settings=settings)
 
 
-def _error_stream() -> IO[bytes]:
-    from mimctl.launch.package import error_stream
-
-    return error_stream()
+def error_stream() -> IO[bytes]:
+    """Return where a script's standard output goes while ours is one JSON document."""
+    sys.stderr.flush()
+    return sys.stderr.buffer
