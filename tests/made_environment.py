@@ -24,9 +24,14 @@ _PLATFORMS = {
     "linux": ("linux", "x86_64", "glibc 2.36"),
     "linux-old": ("linux", "x86_64", "glibc 2.28"),
     "linux-arm": ("linux", "aarch64", "glibc 2.36"),
+    "linux-ancient": ("linux", "x86_64", "glibc 2.17"),
+    "linux-arm-old": ("linux", "aarch64", "glibc 2.28"),
+    "linux-32": ("linux", "i686", "glibc 2.36"),
     "alpine": ("linux", "x86_64", "musl 1.2"),
     "mac": ("darwin", "arm64", None),
+    "mac-intel": ("darwin", "x86_64", None),
     "windows": ("win32", "amd64", None),
+    "windows-arm": ("win32", "arm64", None),
 }
 
 
@@ -35,6 +40,7 @@ def make_env(
     platform: str = "linux",
     python: str = "3.11.7",
     torch: str | None = "2.13.0+cpu",
+    cuda: str | None = None,
     driver: str | None = None,
     gpus: tuple[str, ...] = (),
     abi: str | None = None,
@@ -42,13 +48,17 @@ def make_env(
     distributions: Sequence[str] = (),
     cv2: bool = False,
 ) -> Environment:
-    """Return an environment; `torch` with its label says what it was built for, `distributions` are `name==version`."""
+    """Return an environment; `torch` with its label says what it was built for, `distributions` are `name==version`.
+
+    `cuda` is what `torch/version.py` says where the label does not; `driver` a version, `rocm`, `xpu` or `mps`. A GPU
+    is its capability, with `hidden` behind it where CUDA_VISIBLE_DEVICES leaves it out, `MIG` where it is a MIG device.
+    """
     system, machine, libc = _PLATFORMS[platform]
     told = "a test"
     fact = lambda value: Fact(value=value, source=told)  # noqa: E731
     family, _, version = (libc or "").partition(" ")
-    found = tuple(Gpu(name="GPU", capability=each) for each in gpus)
-    kind = "none" if driver is None else "rocm" if driver == "rocm" else "cuda"
+    found = tuple(_gpu(each) for each in gpus)
+    kind = "none" if driver is None else driver if driver in ("rocm", "xpu", "mps") else "cuda"
     label = (torch or "").partition("+")[2]
     is_cuda = label.startswith("cu")
     return Environment(
@@ -61,8 +71,9 @@ def make_env(
             torch
             and Torch(
                 version=torch,
-                cuda=f"{label[2:-1]}.{label[-1]}" if is_cuda else None,
+                cuda=f"{label[2:-1]}.{label[-1]}" if is_cuda else cuda,
                 hip="6.4" if label.startswith("rocm") else None,
+                xpu="20250302" if label == "xpu" else None,
                 path=None,
             )
         ),
@@ -90,6 +101,13 @@ def make_env(
     )
 
 
+def _gpu(text: str) -> Gpu:
+    capability, _, mark = text.partition(" ")
+    is_mig = mark == "MIG"
+    name = "GPU MIG 1g.10gb" if is_mig else "GPU"
+    return Gpu(name=name, capability=capability, mig="1g.10gb" if is_mig else None, is_visible=mark != "hidden")
+
+
 _TAGS = {
     "any": "py3-none-any",
     "x86": "py3-none-manylinux_2_34_x86_64",
@@ -104,6 +122,22 @@ _BUILDS = {
     "cu12": Build(backend="cu12", min_torch="2.10", min_driver="525.60.13", archs=("7.0", "8.0", "9.0"), ptx=("9.0",)),
     "cu13": Build(backend="cu13", min_torch="2.10", min_driver="580", archs=("7.5", "8.6", "9.0", "12.0")),
     "cu13ptx": Build(backend="cu13", min_torch="2.10", min_driver="580", archs=("8.0",), ptx=("8.0",)),
+    "CU12": Build(
+        backend="cu12",
+        min_torch="2.10",
+        min_driver="525.60.13",
+        toolkit="12.6",
+        archs=("5.0", "6.0", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0"),
+        ptx=("9.0",),
+    ),
+    "CU13": Build(
+        backend="cu13",
+        min_torch="2.10",
+        min_driver="580",
+        toolkit="13.0",
+        archs=("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"),
+        ptx=("12.0",),
+    ),
     "capped": Build(backend="cpu", min_torch="2.10", max_torch="2.12"),
     "rocm": Build(backend="rocm", min_torch="2.10"),
     "python": Build(backend="python", min_torch="2.6"),

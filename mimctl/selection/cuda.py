@@ -26,9 +26,9 @@ _TOOLKIT_DRIVERS = {
     (13, 1): "590.44.01",
 }
 
-# Machine code for a data-centre or desktop GPU does not run on these, whatever their number (CUDA's guide, binary
-# compatibility).
-_TEGRA = frozenset({(5, 3), (6, 2), (7, 2), (8, 7)})
+TEGRA = frozenset({(5, 3), (6, 2), (7, 2), (8, 7)})
+"""Jetson's GPUs: machine code for those of desktops and data centres does not run on them, whatever its number (CUDA's
+guide, binary compatibility)."""
 
 
 def driver_floor(build: Build) -> str | None:
@@ -55,7 +55,7 @@ def has_machine_code(build: Build, capability: tuple[int, ...]) -> bool:
     major, minor = _pair(capability)
     for arch in build.archs:
         code = _pair(release_of(arch))
-        is_exact_only = arch.endswith("a") or code in _TEGRA or (major, minor) in _TEGRA
+        is_exact_only = arch.endswith("a") or code in TEGRA or (major, minor) in TEGRA
         if code == (major, minor) or (not is_exact_only and code[0] == major and code[1] <= minor):
             return True
     return False

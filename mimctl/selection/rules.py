@@ -210,7 +210,7 @@ def _own_kind_only(build: Build, torch: Torch) -> str | None:
     if build.backend in _ONLY_THEIR_OWN:
         return f"built for {_ONLY_THEIR_OWN[build.backend]}, torch is built for {_torch_words(torch)}"
     name = _ONLY_THEIR_OWN[torch.backend]
-    return f"no {name} code, torch is a {name} build ({torch.version})"
+    return f"no {name} code, torch is built for {name} ({torch.version})"
 
 
 def _other_cuda(env: Environment, build: Build, torch: Torch) -> str | None:

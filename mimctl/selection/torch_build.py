@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mimctl.environment.model import Environment, release_of
 from mimctl.errors import NoCompatibleBuildError, UsageError
-from mimctl.selection.cuda import MIN_DRIVERS
+from mimctl.selection.cuda import MIN_DRIVERS, TEGRA, is_at_least, relevant_gpus
 
 MIN_TORCH = "2.6"
 """The oldest torch that the engine works with."""
@@ -69,7 +69,7 @@ def choose_torch(env: Environment, wish: str, *, verified: str) -> TorchBuild | 
 
     `wish` is `auto`, `none`, a build (`cpu`, `cu130`), a version (`2.12.0`) or both (`2.12.0+cu126`); `verified` is the
     newest version that the wheels matrix verifies. Raises UsageError for another word, NoCompatibleBuildError
-    [no-torch-build] for `auto` on ROCm.
+    [no-torch-build] for `auto` on ROCm, on a card of Intel's, and on platforms that torch has no builds for.
     """
     if wish == "none":
         return None
@@ -103,27 +103,58 @@ def _parse(wish: str) -> tuple[str | None, str | None]:
 
 
 def _by_machine(env: Environment) -> tuple[str | None, str]:
-    accelerator = env.accelerator.value
-    if env.platform.value.system == "darwin":
-        return None, "macOS has one build"
-    if accelerator.kind == "rocm":
+    platform, accelerator = env.platform.value, env.accelerator.value
+    nothing = _why_no_builds(env)
+    if nothing is not None:
         raise NoCompatibleBuildError(
-            "no build of torch is chosen by itself on ROCm",
+            f"torch has no builds for {platform}" + (f" ({env.libc.value.family})" if env.libc.value else ""),
             code="no-torch-build",
-            causes=[f"ROCm {accelerator.driver or ''} was found ({env.accelerator.source})".replace("  ", " ")],
-            hints=["install torch's ROCm build, then repeat the command", "or compute on the CPU: `--torch cpu`"],
+            causes=[nothing],
+            hints=["where you have a torch of your own, install it, then repeat the command"],
+        )
+    if platform.system == "darwin":
+        return None, "macOS has one build"
+    if accelerator.kind in _CHOSEN_BY_HAND:
+        name = _CHOSEN_BY_HAND[accelerator.kind]
+        raise NoCompatibleBuildError(
+            f"no build of torch is chosen by itself on {name}",
+            code="no-torch-build",
+            causes=[f"{name} {accelerator.driver or ''} was found ({env.accelerator.source})".replace("  ", " ")],
+            hints=[f"install torch's {name} build, then repeat the command", "or compute on the CPU: `--torch cpu`"],
         )
     if accelerator.kind != "cuda" or accelerator.driver is None:
         return "cpu", "no NVIDIA driver was found"
-    driver = release_of(accelerator.driver)
-    capabilities = [(*release_of(gpu.capability), 0)[:2] for gpu in env.gpus.value]
     reasons = []
     for each in _TOOLKITS:
-        least, most = each.capabilities
-        if driver < release_of(each.min_driver):
-            reasons.append(f"{each.tag} needs driver >= {each.min_driver}")
-        elif not all(least <= capability <= most for capability in capabilities):
-            reasons.append(f"{each.tag} has no code for these GPUs")
-        else:
+        why = _why_unfit(each, accelerator.driver, env)
+        if why is None:
             return each.tag, f"NVIDIA driver {accelerator.driver} >= {each.min_driver}"
+        reasons.append(f"{each.tag} {why}")
     return "cpu", f"NVIDIA driver {accelerator.driver}: " + ", ".join(reasons)
+
+
+_CHOSEN_BY_HAND = {"rocm": "ROCm", "xpu": "XPU"}
+_MACHINES = {"linux": ("x86_64", "aarch64", "s390x"), "darwin": ("arm64",), "win32": ("amd64", "arm64")}
+
+
+def _why_no_builds(env: Environment) -> str | None:
+    """Return why torch has no builds for a platform at all, None where it has some."""
+    platform, libc = env.platform.value, env.libc.value
+    if libc is not None and libc.family == "musl":
+        return "its wheels need glibc, which Alpine and its like do not have"
+    if platform.machine.lower() in _MACHINES.get(platform.system, ()):
+        return None
+    if platform.system == "darwin":
+        return "the last for Macs with Intel's processors was 2.2"
+    return f"it has them for {', '.join(f'{system} {each}' for system, names in _MACHINES.items() for each in names)}"
+
+
+def _why_unfit(toolkit: _Toolkit, driver: str, env: Environment) -> str | None:
+    least, most = toolkit.capabilities
+    if not is_at_least(driver, toolkit.min_driver):
+        return f"needs driver >= {toolkit.min_driver}"
+    for gpu in relevant_gpus(env):
+        capability = (*release_of(gpu.capability), 0)[:2]
+        if not least <= capability <= most or capability in TEGRA:
+            return "has no code for these GPUs"
+    return None

@@ -219,7 +219,7 @@ TABLE = {
         CUDA,
         None,
         None,
-        {"0.1.0 cpu x86": "no ROCm code, torch is a ROCm build (2.13.0+rocm6.4)"},
+        {"0.1.0 cpu x86": "no ROCm code, torch is built for ROCm (2.13.0+rocm6.4)"},
     ),
     "rocm torch takes rocm": (
         {"torch": "2.13.0+rocm6.4", "driver": "rocm"},

@@ -26,7 +26,23 @@ from mimctl.selection.torch_build import choose_torch
             "2.13.0+cpu",
             "NVIDIA driver 570.10: cu130 needs driver >= 580, cu126 has no code for these GPUs",
         ),
+        (
+            {"driver": "580.65", "gpus": ("8.7",), "platform": "linux-arm"},
+            "2.13.0+cpu",
+            "NVIDIA driver 580.65: cu130 has no code for these GPUs, cu126 has no code for these GPUs",
+        ),
+        (
+            {"driver": "580.65", "gpus": ("9.0",), "platform": "linux-arm"},
+            "2.13.0+cu130",
+            "NVIDIA driver 580.65 >= 580",
+        ),
+        ({"driver": "580.65", "gpus": ("9.0", "5.0 hidden")}, "2.13.0+cu130", "NVIDIA driver 580.65 >= 580"),
+        ({"driver": "580.65", "gpus": ("9.0", "5.0")}, "2.13.0+cu126", "NVIDIA driver 580.65 >= 525.60.13"),
+        ({"driver": "580.65", "gpus": ("9.0 MIG", "9.0 MIG")}, "2.13.0+cu130", "NVIDIA driver 580.65 >= 580"),
         ({"platform": "mac"}, "2.13.0", "macOS has one build"),
+        ({"platform": "mac", "driver": "mps"}, "2.13.0", "macOS has one build"),
+        ({"platform": "windows"}, "2.13.0+cpu", "no NVIDIA driver was found"),
+        ({"platform": "windows-arm"}, "2.13.0+cpu", "no NVIDIA driver was found"),
     ],
 )
 def test_auto_follows_the_machine(env, facts, expected, reason):
@@ -63,8 +79,25 @@ def test_too_old_a_version_is_refused(env):
         choose_torch(env(torch=None), "2.5.1", verified="2.13.0")
 
 
-def test_rocm_is_never_given_the_cpu_build_unasked(env):
+@pytest.mark.parametrize(("driver", "name"), [("rocm", "ROCm"), ("xpu", "XPU")])
+def test_another_makers_gpu_is_never_given_the_cpu_build_unasked(env, driver, name):
     with pytest.raises(NoCompatibleBuildError) as caught:
-        choose_torch(env(torch=None, driver="rocm"), "auto", verified="2.13.0")
+        choose_torch(env(torch=None, driver=driver), "auto", verified="2.13.0")
     assert caught.value.code == "no-torch-build"
-    assert choose_torch(env(torch=None, driver="rocm"), "cpu", verified="2.13.0").full_version == "2.13.0+cpu"
+    assert caught.value.message == f"no build of torch is chosen by itself on {name}"
+    assert choose_torch(env(torch=None, driver=driver), "cpu", verified="2.13.0").full_version == "2.13.0+cpu"
+
+
+@pytest.mark.parametrize(
+    ("platform", "cause"),
+    [
+        ("alpine", "its wheels need glibc, which Alpine and its like do not have"),
+        ("mac-intel", "the last for Macs with Intel's processors was 2.2"),
+        ("linux-32", "it has them for linux x86_64, linux aarch64"),
+    ],
+)
+def test_a_platform_that_torch_has_no_builds_for_is_told_at_once(env, platform, cause):
+    with pytest.raises(NoCompatibleBuildError) as caught:
+        choose_torch(env(torch=None, platform=platform), "auto", verified="2.13.0")
+    assert caught.value.code == "no-torch-build"
+    assert caught.value.causes[0].startswith(cause)
