@@ -16,6 +16,8 @@ _PLAIN_VERSION = re.compile(
 )
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]{0,250}")
 _BUILD_NUMBER = re.compile(r"\d[A-Za-z0-9_.]{0,100}")
+_MOST_TAGS = 200
+"""Tags that one name stands for: real ones have a dozen."""
 SDIST_ENDINGS = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 
 
@@ -84,8 +86,9 @@ class NameReader:
         found = self._tags.get(text)
         if found is None:
             found = ()
-            if text.endswith(".whl") and is_safe(text):
-                pythons, abis, platforms = (part.split(".") for part in text.removesuffix(".whl").split("-"))
+            pythons, abis, platforms = (part.split(".") for part in text.removesuffix(".whl").lower().split("-"))
+            is_sane = len(pythons) * len(abis) * len(platforms) <= _MOST_TAGS
+            if text.endswith(".whl") and is_safe(text) and is_sane:
                 found = tuple(f"{python}-{abi}-{each}" for python in pythons for abi in abis for each in platforms)
             self._tags[text] = found
         return found

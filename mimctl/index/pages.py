@@ -152,7 +152,7 @@ class _Reader:
     ) -> None:
         """Add a file; `metadata` is the hash of its METADATA, or whether that lies beside it."""
         if filename is None:
-            filename = href.rpartition("/")[2].partition("?")[0]
+            filename = (href.partition("?")[0] if "?" in href else href).rpartition("/")[2]
             if "%" in filename:
                 filename = unquote(filename)
         facts = self._names.wheel(filename)
