@@ -14,7 +14,7 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.dataset import DatasetReport
-    from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener
+    from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
     from mimctl.launch.package import ScriptResult
     from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
 
@@ -44,7 +44,7 @@ def train(
         _config_options(config),
         options or verbs.TrainOptions(),
         launch,
-        place=workplace(settings, launch, watch),
+        place=_place(plugin, settings, launch, watch),
         models=_models(settings, watch),
         listener=listener,
     )
@@ -77,7 +77,7 @@ def test(
         _config_options(config),
         checkpoint,
         launch,
-        place=workplace(settings, launch, watch),
+        place=_place(plugin, settings, launch, watch),
         out=out,
         show_dir=show_dir,
         dry_run=dry_run,
@@ -111,7 +111,7 @@ def infer(
         inputs,
         options or verbs.InferOptions(),
         launch,
-        place=workplace(settings, launch, watch),
+        place=_place(plugin, settings, launch, watch),
         models=_models(settings, watch),
         listener=listener,
     )
@@ -163,14 +163,30 @@ def list_scripts(package: str, *, settings: Settings | None = None) -> list[str]
 
 
 def is_package(word: str, *, settings: Settings | None = None) -> bool:
-    """Return whether `word` means a package of mim's convention in the target, and no toolbox of ours."""
+    """Return whether `word` means a package of mim's convention in the target, and no toolbox of ours.
+
+    With a version it always does, installed or not.
+    """
     from mimctl.launch.toolbox import find_toolbox
     from mimctl.plugin.mim import MimPackage
 
+    if "==" in word:
+        return True
     try:
         return isinstance(find_toolbox(word, workplace(settings or settings_module.load())), MimPackage)
     except MimctlError:
         return False
+
+
+def _place(plugin: str, settings: Settings, launch: LaunchOptions, watch: Watch | None) -> Workplace:
+    """Return the workplace; `watch` is told of it, and of the toolbox that an alias means."""
+    from mimctl.launch.toolbox import find_working_plugin, say_which
+
+    place = workplace(settings, launch, watch)
+    found = find_working_plugin(plugin, place)
+    if watch is not None and found is not None and (told := say_which(plugin, found, place)):
+        watch.note(told)
+    return place
 
 
 def _builds(settings: Settings) -> Callable[[str, str], bool]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,8 +181,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def error_stream() -> IO[bytes]:
-    """Return standard error as a stream of bytes, for what a script prints while stdout carries data."""
-    return sys.stderr.buffer

@@ -61,7 +61,7 @@ def test_every_verb_has_help_with_examples_that_parse(path):
     [
         ("instal", "install"),
         ("trian", "train"),
-        ("se", "settings"),
+        ("se", "search"),
         ("predict", "infer"),
         ("val", "test"),
         ("export", "convert"),

@@ -19,12 +19,14 @@ from mimctl.errors import UsageError
         "mimctl download det --config rtmdet_s --dest .",
         "mimctl download det rtmdet_nano rtmdet_s",
         "mimctl download det --config rtmdet_s --mirror https://mirror.example.org/openmmlab",
+        "mimctl download mmdet --dataset coco2017",
     ],
     target=True,
 )
 @plugin_argument
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--config", "configs", multiple=True, metavar="MODEL", help="A model, by its whole or short name.")
+@click.option("--dataset", metavar="NAME", help="A data set that the package names, in place of models.")
 @click.option("--dest", type=PATH, metavar="DIR", help="Where config and weights go.  [default: the cache]")
 @click.option(
     "--mirror",
@@ -39,11 +41,16 @@ def download(
     plugin: str,
     names: tuple[str, ...],
     configs: tuple[str, ...],
+    dataset: str | None,
     dest: Path | None,
     mirrors: tuple[str, ...],
 ) -> Result:
     """Fetch models of a toolbox's zoo and print the two paths of each: its config, its weights."""
     wanted = [*names, *(each for text in configs for each in text.split(",") if each)]
+    if dataset is not None:
+        if wanted:
+            raise UsageError("`--dataset` fetches no models", hints=["fetch them by a command of their own"])
+        return _dataset(context, plugin, dataset, dest)
     if not wanted:
         raise UsageError(
             "`mimctl download` wants the name of a model",
@@ -71,6 +78,17 @@ def download(
         f"`{each.config}` imports code of others: it needs `--trust-config`" for each in found if each.needs_trust
     ]
     return Result(data={"models": models}, lines=lines, quiet=lines, notes=notes)
+
+
+def _dataset(context: Context, package: str, name: str, dest: Path | None) -> Result:
+    from mimctl.cli.commands.script_verb import error_stream
+
+    stdout = error_stream() if context.output.json else None
+    with context.output.transfer_view() as watch:
+        plan = api.download_dataset(package, name, dest=dest, stdout=stdout, watch=watch, settings=context.settings)
+    path = str(plan.data_dir)
+    data: dict[str, object] = {"dataset": plan.name, "source": plan.source, "raw": str(plan.raw_dir), "data": path}
+    return Result(data=data, lines=[path], quiet=[path])
 
 
 def read_mirrors(texts: tuple[str, ...]) -> dict[str, str]:
