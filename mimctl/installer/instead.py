@@ -100,10 +100,7 @@ def refusal_of(name: str, typed: str) -> MimctlError | None:
         f"mimctl has something in the place of `{typed}`",
         code="served-by-ours",
         causes=list(instead.facts),
-        hints=[
-            instead.answer,
-            f"for that very distribution say which version, and it is installed as a wheel: `{instead.insist}`",
-        ],
+        hints=[instead.answer, f"for that very distribution name a version, wheels only: `{instead.insist}`"],
     )
 
 

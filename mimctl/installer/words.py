@@ -149,9 +149,7 @@ def _local(
     kind: Kind | None = "folder" if place.is_dir() else _kind_of_file(place.name)
     if kind is None or not place.exists():
         causes = (
-            ["there is no such file or folder"]
-            if not place.exists()
-            else ["neither a folder, a wheel nor a source archive"]
+            ["there is no such file or folder"] if not place.exists() else ["it is no wheel, source archive or folder"]
         )
         raise UsageError(f"nothing to install at `{path}`", code="no-such-place", causes=causes, origin=origin)
     return Placed(kind=kind, address=str(place), extras=extras, sha256=sha256, subdirectory=subdirectory, name=name)

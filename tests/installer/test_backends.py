@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny_projects import BUILD_BACKEND, write_project
 
 from mimctl.environment import detect
 from mimctl.environment.distributions import archive_sha256, is_from_source
@@ -298,51 +299,6 @@ def build_backend(public: object, wheel_writer: Callable[..., Path], tmp_path: P
     public.add("tiny-build", "1.0", {"tiny_build.py": BUILD_BACKEND})  # type: ignore[attr-defined]
 
 
-BUILD_BACKEND = """
-import os, tomllib, zipfile
-
-
-def _write(folder, text, needs=""):
-    with open("pyproject.toml", "rb") as file:
-        project = tomllib.load(file)["project"]
-    name, version = project["name"].replace("-", "_"), project["version"]
-    info = f"{name}-{version}.dist-info"
-    head = f"Metadata-Version: 2.1\\nName: {project['name']}\\nVersion: {version}\\n"
-    head += "".join(f"Requires-Dist: {each}\\n" for each in project.get("dependencies", []))
-    wheel = f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(os.path.join(folder, wheel), "w") as archive:
-        members = {member.format(name=name): data.format(here=os.getcwd()) for member, data in text.items()}
-        members[f"{info}/METADATA"] = head
-        members[f"{info}/WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-        members[f"{info}/RECORD"] = "".join(f"{member},,\\n" for member in [*members, f"{info}/RECORD"])
-        for member, data in members.items():
-            archive.writestr(member, data)
-    return wheel
-
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    if os.path.exists("needs_torch"):
-        import torch
-    return _write(wheel_directory, {"{name}.py": "BUILT = True\\n"})
-
-
-def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    return _write(wheel_directory, {"{name}.pth": "{here}\\n"})
-"""
-
-
-def project(folder: Path, *, name: str = "mine", needs_torch: bool = False) -> Path:
-    """Write a project that the tiny backend builds."""
-    folder.mkdir(parents=True)
-    text = f'[project]\nname = "{name}"\nversion = "1.5"\ndependencies = ["numpy>=1.24"]\n'
-    build = '[build-system]\nrequires = ["tiny-build"]\nbuild-backend = "tiny_build"\n'
-    (folder / "pyproject.toml").write_text(text + build, encoding="utf-8")
-    (folder / f"{name}.py").write_text("BUILT = False\n", encoding="utf-8")
-    if needs_torch:
-        (folder / "needs_torch").write_text("", encoding="utf-8")
-    return folder
-
-
 def with_shelf(backend: Backend) -> Backend:
     """Return the backend with the variables that name the "public" index of the test."""
     return replace(backend, environ={**backend.environ, **os.environ, **_path_of(backend)})
@@ -356,14 +312,14 @@ def _path_of(backend: Backend) -> dict[str, str]:
 def test_a_folder_is_built_with_what_the_configured_index_serves(
     backend: Backend, build_backend: None, tmp_path: Path
 ) -> None:
-    source = project(tmp_path / NASTY / "source")
+    source = write_project(tmp_path / NASTY / "source")
     wheel = with_shelf(backend).build_wheel(source, tmp_path / NASTY / "out")
     assert wheel.name == "mine-1.5-py3-none-any.whl"
     assert freeze(backend) == []
 
 
 def test_an_editable_project_stays_where_it_is(backend: Backend, build_backend: None, tmp_path: Path) -> None:
-    source = project(tmp_path / NASTY / "source")
+    source = write_project(tmp_path / NASTY / "source")
     with_shelf(backend).install_editable([source])
     there = detect(backend.python).distributions["mine"]
     assert is_from_source(there)
@@ -378,7 +334,7 @@ def test_an_editable_project_stays_where_it_is(backend: Backend, build_backend: 
 def test_a_build_that_imports_what_it_does_not_declare_is_told_how_to_be_built(
     backend: Backend, build_backend: None, stage: Callable[..., Staged], tmp_path: Path
 ) -> None:
-    source = project(tmp_path / "source", needs_torch=True)
+    source = write_project(tmp_path / "source", needs_torch=True)
     backend = with_shelf(backend)
     with pytest.raises(MimctlError) as caught:
         backend.build_wheel(source, tmp_path / "out")
@@ -404,7 +360,7 @@ def test_harmful_variables_do_not_bend_a_build(backend: Backend, build_backend: 
     harmful = {name: value for name, value in HARMFUL.items() if name not in places}
     bent = with_shelf(backend)
     bent = replace(bent, environ={**bent.environ, **harmful})
-    assert bent.build_wheel(project(tmp_path / "source"), tmp_path / "out").is_file()
+    assert bent.build_wheel(write_project(tmp_path / "source"), tmp_path / "out").is_file()
 
 
 def test_uv_is_taken_where_it_is_there_and_pip_otherwise(venv: Path, tmp_path: Path) -> None:
