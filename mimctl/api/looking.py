@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,19 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.checkup.glance import Finding
     from mimctl.checkup.model import Report
-    from mimctl.environment.model import Environment, Target
+    from mimctl.environment.model import Distribution, Environment, Target
     from mimctl.installer.transaction import Unfinished
     from mimctl.plugin.discover import BrokenPlugin, Plugin
+    from mimctl.plugin.mim import BrokenMimPackage, MimPackage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPackage:
+    """A package that follows mim's convention, and why it cannot work where it is; without reasons it can."""
+
+    package: MimPackage | BrokenMimPackage
+    summary: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +36,9 @@ class Listing:
 
     target: Target
     plugins: tuple[Plugin | BrokenPlugin, ...] = ()
+    packages: tuple[ListedPackage, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
+    """All that is installed, where it was asked for."""
     findings: tuple[Finding, ...] = ()
 
 
@@ -62,8 +76,12 @@ def find_unfinished(*, settings: Settings | None = None) -> Unfinished | None:
     return None if found is None or found.is_alive else found
 
 
-def list_package(*, settings: Settings | None = None) -> Listing:
-    """Return the toolboxes of the target environment, sorted by name, broken ones with the reason."""
+def list_package(everything: bool = False, *, settings: Settings | None = None) -> Listing:
+    """Return the toolboxes of the target environment and its packages that follow mim's convention, sorted by name.
+
+    Broken ones come with the reason, packages that cannot work beside this torch too; with `everything` also all
+    distributions that are installed.
+    """
     from mimctl.checkup.glance import glance
     from mimctl.plugin.discover import discover
     from mimctl.plugin.paths import import_paths
@@ -71,7 +89,42 @@ def list_package(*, settings: Settings | None = None) -> Listing:
     target = find_target(settings or settings_module.load())
     paths = import_paths(None if target.is_own else target.python)
     findings = glance(paths, environ=os.environ, machine=os.uname().machine)
-    return Listing(target=target, plugins=tuple(discover(paths)), findings=findings)
+    return Listing(
+        target=target,
+        plugins=tuple(discover(paths)),
+        packages=_packages(paths),
+        distributions=_distributions(paths) if everything else (),
+        findings=findings,
+    )
+
+
+def _packages(paths: Sequence[Path]) -> tuple[ListedPackage, ...]:
+    from mimctl.plugin.mim import MimPackage, find_packages
+
+    found = find_packages(paths)
+    if not found:
+        return ()
+    from mimctl.launch.toolbox import lacks_of, surroundings
+    from mimctl.plugin.mim_needs import read_summary
+
+    place = surroundings(paths)
+    return tuple(
+        ListedPackage(
+            package=each,
+            summary=read_summary(each),
+            reasons=tuple(lack.reason for lack in lacks_of(each, place)),
+        )
+        if isinstance(each, MimPackage)
+        else ListedPackage(package=each, reasons=(each.reason,))
+        for each in found
+    )
+
+
+def _distributions(paths: Sequence[Path]) -> tuple[Distribution, ...]:
+    from mimctl.environment.distributions import scan
+
+    found = scan(paths)
+    return tuple(found[name] for name in sorted(found))
 
 
 def show_settings(*, settings: Settings | None = None) -> Settings:

@@ -147,14 +147,14 @@ def _why_absent(written: str, name: str, place: Surroundings) -> str:
         return reason
     build = last_build(Lack(requirement=written, name=name, reason=""))
     here = _here(place)
-    if build is None or not here or (_fits_torch(build, place) and _fits_python(build, place)):
+    if build is None or (_fits_torch(build, place) and _fits_python(build, place)):
         return reason
     return f"{reason}; it has no build for {here} (the last is for torch {build.torch}, Python {build.python})"
 
 
 def _here(place: Surroundings) -> str:
     python = "Python " + ".".join(place.python.split(".")[:2])
-    return f"torch {place.torch} and {python}" if place.torch else ""
+    return f"torch {place.torch} and {python}" if place.torch else python
 
 
 def _fits_torch(build: LastBuild, place: Surroundings) -> bool:
