@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.place import find_target
+from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.checkup.glance import Finding
     from mimctl.checkup.model import Report
-    from mimctl.environment.model import Distribution, Environment, Target
+    from mimctl.environment.model import Distribution, Environment, Fact, PackageSetting, Target
     from mimctl.installer.transaction import Unfinished
     from mimctl.plugin.discover import BrokenPlugin, Plugin
     from mimctl.plugin.mim import BrokenMimPackage, MimPackage
@@ -47,7 +48,29 @@ def env(*, settings: Settings | None = None) -> Environment:
     from mimctl.environment.detect import describe
 
     settings = settings or settings_module.load()
-    return describe(find_target(settings), environ=os.environ)
+    found = describe(find_target(settings), environ=os.environ)
+    return replace(found, indexes=_configured_indexes(settings, found.paths.prefix))
+
+
+def _configured_indexes(settings: Settings, prefix: Path) -> Fact[tuple[PackageSetting, ...]]:
+    from mimctl.environment.model import Fact, PackageSetting
+    from mimctl.index.pip_files import read_pip
+    from mimctl.index.uv_files import read_uv
+    from mimctl.transfer import redact
+
+    own = [
+        PackageSetting(tool="mimctl", key="index", value=redact(each), source=str(settings.origin("index")))
+        for each in settings.index
+    ]
+    try:
+        configured = [*read_pip(os.environ, prefix=prefix), *read_uv(os.environ)]
+    except MimctlError as err:
+        return Fact(value=tuple(own), source=f"{err.message}: {'; '.join(err.causes)}")
+    others = [
+        PackageSetting(tool=each.tool, key=each.key, value=each.shown, source=str(each.origin)) for each in configured
+    ]
+    source = "mimctl's settings, and pip's and uv's files and variables"
+    return Fact(value=(*own, *others), source=source if own or others else f"nothing in {source}")
 
 
 def doctor(*, settings: Settings | None = None) -> Report:

@@ -191,6 +191,18 @@ class Rocm:
     """Of the GPUs: `gfx942`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSetting:
+    """One value that says where packages come from; addresses are without their passwords."""
+
+    tool: str
+    """Whose it is: `mimctl`, `pip` or `uv`."""
+    key: str
+    """`index-url`, `extra-index-url`, `find-links`, … as pip's options are called."""
+    value: str
+    source: str
+
+
 NOT_LOOKED: Fact[None] = Fact(value=None, source="nobody looked")
 
 
@@ -223,6 +235,8 @@ class Environment:
     rocm: Fact[Rocm | None] = NOT_LOOKED
     container: Fact[str | None] = NOT_LOOKED
     wsl: Fact[str | None] = NOT_LOOKED
+    indexes: Fact[tuple[PackageSetting, ...]] = Fact(value=(), source="nobody looked")
+    """Where mimctl, pip and uv are told to take packages from."""
     uv_path: Path | None = None
     paths: Paths
     distributions: Mapping[str, Distribution] = field(default_factory=dict)

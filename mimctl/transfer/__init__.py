@@ -1,17 +1,43 @@
 """Fetch files and small documents from paths, `file://` and HTTP: resumed, retried, checked, placed atomically.
 
-The only room that imports requests, and only while something is fetched.
+The only room that imports requests, and only while something is fetched. What it offers is imported when it is asked
+for: showing an address without its password needs no sockets.
 """
 
-from mimctl.transfer.address import is_remote, local_path, redact
-from mimctl.transfer.fetch import download
-from mimctl.transfer.login import Logins
-from mimctl.transfer.model import FileProgress, Job, Note, Piece, Progress, Response, TransferSettings
-from mimctl.transfer.ranges import read_range
-from mimctl.transfer.read import get_bytes
-from mimctl.transfer.staging import download_all
-from mimctl.transfer.storage import locked, write_file
-from mimctl.transfer.verify import sha256_of
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mimctl.transfer.address import is_remote, local_path, redact
+    from mimctl.transfer.fetch import download
+    from mimctl.transfer.login import Logins
+    from mimctl.transfer.model import FileProgress, Job, Note, Piece, Progress, Response, TransferSettings
+    from mimctl.transfer.ranges import read_range
+    from mimctl.transfer.read import get_bytes
+    from mimctl.transfer.staging import download_all
+    from mimctl.transfer.storage import locked, write_file
+    from mimctl.transfer.verify import sha256_of
+
+_PLACES = {
+    "FileProgress": "model",
+    "Job": "model",
+    "Logins": "login",
+    "Note": "model",
+    "Piece": "model",
+    "Progress": "model",
+    "Response": "model",
+    "TransferSettings": "model",
+    "download": "fetch",
+    "download_all": "staging",
+    "get_bytes": "read",
+    "is_remote": "address",
+    "local_path": "address",
+    "locked": "storage",
+    "read_range": "ranges",
+    "redact": "address",
+    "sha256_of": "verify",
+    "write_file": "storage",
+}
 
 __all__ = [
     "FileProgress",
@@ -33,3 +59,17 @@ __all__ = [
     "sha256_of",
     "write_file",
 ]
+
+
+def __getattr__(name: str) -> object:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{place}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from enum import IntEnum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -152,6 +151,8 @@ def _addresses(host: str) -> list[str]:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
         pass
+    import socket
+
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

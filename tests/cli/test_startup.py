@@ -30,6 +30,7 @@ def own(environment):
         (["train"], 135),
         (["list", "--json"], 180),
         (["settings", "show"], 180),
+        (["env"], 180),
     ],
     ids=lambda value: " ".join(value) or "alone" if isinstance(value, list) else str(value),
 )

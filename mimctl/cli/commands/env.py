@@ -35,6 +35,7 @@ _FACTS = (
     "wsl",
     "pip",
     "uv",
+    "indexes",
 )
 
 
@@ -52,7 +53,7 @@ def env(context: Context) -> Result:
     found = api.env(settings=context.settings)
     facts = _facts(found)
     rows = [("target", str(found.target.python), found.target.source)]
-    rows += [(name, _text(fact.value), fact.source) for name, fact in facts.items()]
+    rows += [row for name, fact in facts.items() for row in _rows(name, fact)]
     return Result(
         data={
             "target": _plain(found.target),
@@ -72,6 +73,12 @@ def _facts(found: Environment) -> Mapping[str, Fact[Any]]:
     tags = {"python": f"cp{major}{minor}", "abi": found.abi.value, "platforms": (*platforms, "any")}
     facts: dict[str, Fact[Any]] = {"tags": Fact(value=tags, source="python, abi, platform and libc above")}
     return {name: facts.get(name) or getattr(found, name) for name in _FACTS}
+
+
+def _rows(name: str, fact: Fact[Any]) -> list[tuple[str, str, str]]:
+    if name != "indexes" or not fact.value:
+        return [(name, _text(fact.value), fact.source)]
+    return [(name, f"{each.tool}: {each.key} {each.value}", each.source) for each in fact.value]
 
 
 def _text(value: object) -> str:
