@@ -30,6 +30,7 @@ class Settings:
     torch_index: str = TORCH_INDEX
     mirrors: Mapping[str, str] = field(default_factory=dict)
     cache_dir: Path
+    shared_cache: Path | None = None
     home: Path
     offline: bool = False
     python: Path | None = None
@@ -126,6 +127,11 @@ KEYS: Mapping[str, Key] = {
     ),
     "mirrors": Key(read=_mapping, meaning="host → address that stands for it when models are downloaded"),
     "cache_dir": Key(read=_path, variable="MIMCTL_CACHE_DIR", meaning="where downloads and index pages are kept"),
+    "shared_cache": Key(
+        read=_path,
+        variable="MIMCTL_SHARED_CACHE",
+        meaning="a folder in which several users keep downloads; each file is hashed and copied before it is used",
+    ),
     "home": Key(read=_path, variable="MIMCTL_HOME", meaning="the folder of the user's config.toml"),
     "offline": Key(
         read=_flag, variable="MIMCTL_OFFLINE", meaning="use caches only, never the network", is_harmless=True

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         uninstall,
         upgrade,
     )
+    from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
 
 _ROOMS = {
     "place": "Watch find_target",
+    "keeping": "Share cache_clean cache_dir cache_prune cache_size",
     "looking": "Listing doctor env find_unfinished list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "running": "describe_data infer is_package list_scripts run test train",
@@ -41,10 +43,15 @@ _PLACES["explain"] = "mimctl.pages"
 
 __all__ = [
     "Listing",
+    "Share",
     "Watch",
     "audit_wheels",
     "build_index",
     "build_wheels",
+    "cache_clean",
+    "cache_dir",
+    "cache_prune",
+    "cache_size",
     "describe_data",
     "doctor",
     "download",

@@ -65,6 +65,16 @@ COMMANDS: tuple[Entry, ...] = (
         ("unset", "Remove a value from the user's config.toml"),
         ("trust", "Accept what a project's file sets"),
     ),
+    _group(
+        "cache",
+        UPKEEP,
+        "Look after what was downloaded",
+        "mimctl.cli.commands.cache",
+        ("dir", "Print the folder of the cache"),
+        ("size", "Print what the cache holds, by kind"),
+        ("prune", "Remove what nobody has used for a while"),
+        ("clean", "Remove everything, or all of some kinds"),
+    ),
     _verb("explain", UPKEEP, "Explain an error code"),
     _verb("completions", UPKEEP, "Print the completion script of a shell"),
     _group(

@@ -12,7 +12,7 @@ from mimctl.index.configured import Configured
 from mimctl.index.pip_files import read_pip
 from mimctl.index.uv_files import is_on, read_uv
 from mimctl.settings import PACKAGE_INDEX
-from mimctl.transfer import Logins, TransferSettings
+from mimctl.transfer import TransferSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def transfer_settings(
         cert=settings.cert or sources.cert,
         client_cert=settings.client_cert or sources.client_cert,
         trusted_hosts=tuple(dict.fromkeys((*settings.trusted_hosts, *sources.trusted_hosts))),
-        logins=Logins((*sources.indexes, *sources.find_links), uses_keyring=sources.uses_keyring),
+        logins=settings.logins.joined((*sources.indexes, *sources.find_links), uses_keyring=sources.uses_keyring),
     )
 
 

@@ -1,28 +1,22 @@
-"""Fetch one file to its place: resumed where possible, verified, renamed atomically."""
+"""Fetch one file to its place: from a cache, a path or the network; verified, renamed atomically."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
-from mimctl.errors import IntegrityError, MimctlError
-from mimctl.transfer.address import is_remote, local_path, redact
+from mimctl.errors import MimctlError
+from mimctl.transfer.address import is_remote, local_path
+from mimctl.transfer.cache import mark_used
 from mimctl.transfer.connection import Line, line
-from mimctl.transfer.exchange import PassingError, Reply, exchange, offline
+from mimctl.transfer.exchange import offline
 from mimctl.transfer.model import Note, Progress, TransferSettings
-from mimctl.transfer.retry import with_retries
-from mimctl.transfer.storage import Part, Validators, check_room, disk_errors, locked
-from mimctl.transfer.verify import Expected, wrong_length
+from mimctl.transfer.resume import Fetch, validators_of
+from mimctl.transfer.shared import give, take
+from mimctl.transfer.storage import Part, check_room, disk_errors, locked
+from mimctl.transfer.verify import Expected
 
-_CHUNK = 1 << 15
-_HTML_NAMES = frozenset({".html", ".htm", ".xhtml", ".xml", ".svg"})
-_HTML_START = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|script|meta)\b", re.IGNORECASE)
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _DEFAULT = TransferSettings()
 
 
@@ -53,20 +47,66 @@ def download(
     expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, size=size)
     dest = Path(dest)
     if _is_there(dest, expected):
+        mark_used(dest)
         return dest
     source = None if is_remote(url) else local_path(url)
-    if source is None and settings.offline:
+    if source is None and settings.offline and not _is_shared(settings, expected, dest):
         raise offline(url)
     with disk_errors(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
+    if expected.has_hash and dest.is_file() and note is not None:
+        note(f"`{dest}` is not what its hash says; it is fetched anew")
     with locked(dest, note), disk_errors(dest):
         if not _is_there(dest, expected):  # another process may have brought it while this one waited
             if source is not None:
                 _copy(source, dest, expected)
+            elif _take_shared(settings, dest, expected, note):
+                _tell_whole(dest, progress)
+            elif settings.offline:
+                raise offline(url)
             else:
                 with line(settings) if opened is None else nullcontext(opened) as speaking:
-                    _Fetch(speaking, url, dest, expected, progress, note, named_by).run()
+                    Fetch(speaking, url, dest, expected, progress, note, named_by).run()
+                _give_shared(settings, dest, expected)
     return dest
+
+
+def _is_shared(settings: TransferSettings, expected: Expected, dest: Path) -> bool:
+    folder = settings.shared_cache
+    return folder is not None and expected.sha256 is not None and (folder / expected.sha256 / dest.name).exists()
+
+
+def _take_shared(settings: TransferSettings, dest: Path, expected: Expected, note: Note | None) -> bool:
+    """Copy the file out of the cache of several users where it is there; say so where it is not what it should be."""
+    if settings.shared_cache is None or expected.sha256 is None:
+        return False
+    part = Part(dest=dest)
+    if part.size():
+        return False  # what was begun is continued
+    try:
+        with part.begin(validators_of("", {}, None)) as out:
+            is_right = take(settings.shared_cache, expected.sha256, dest.name, out, max_size=expected.size)
+        if is_right:
+            part.place()
+            return True
+    except BaseException:
+        part.discard()
+        raise
+    part.discard()
+    if is_right is False and note is not None:
+        note(f"`{dest.name}` in the shared cache is not what its name says; it is fetched anew")
+    return False
+
+
+def _give_shared(settings: TransferSettings, dest: Path, expected: Expected) -> None:
+    if settings.shared_cache is not None and expected.sha256 is not None:
+        give(settings.shared_cache, expected.sha256, dest)
+
+
+def _tell_whole(dest: Path, progress: Progress | None) -> None:
+    if progress is not None:
+        size = dest.stat().st_size
+        progress(size, size)
 
 
 def _is_there(dest: Path, expected: Expected) -> bool:
@@ -84,170 +124,9 @@ def _copy(source: Path, dest: Path, expected: Expected) -> None:
     part = Part(dest=dest)
     check_room(dest, source.stat().st_size)
     try:
-        with source.open("rb") as taken, part.begin(_validators(str(source), {}, None)) as given:
+        with source.open("rb") as taken, part.begin(validators_of(str(source), {}, None)) as given:
             shutil.copyfileobj(taken, given, 1 << 20)
         part.place()
     except BaseException:
         part.discard()
         raise
-
-
-class _Fetch:
-    """One HTTP transfer while it lasts: what is wanted, and the partial file."""
-
-    def __init__(
-        self,
-        opened: Line,
-        url: str,
-        dest: Path,
-        expected: Expected,
-        progress: Progress | None,
-        note: Note | None,
-        named_by: str | None,
-    ) -> None:
-        self.opened = opened
-        self.url = url
-        self.part = Part(dest=dest)
-        self.expected = expected
-        self.progress = progress
-        self.note = note
-        self.named_by = named_by
-        self.has_resumed = False
-
-    def run(self) -> None:
-        """Bring the file, verify it, put it in its place; a resumed file that proves wrong is fetched anew once."""
-        try:
-            self._bring()
-            problem = self.expected.problem(self.part.path, redact(self.url))
-            if problem is not None and self.has_resumed:
-                self.part.discard()
-                self._bring()
-                problem = self.expected.problem(self.part.path, redact(self.url))
-            if problem is not None:
-                raise problem
-            self.part.place()
-        except (MimctlError, OSError) as failure:
-            if not isinstance(failure, MimctlError) or failure.code != "network":
-                self.part.discard()
-            raise
-
-    def _bring(self) -> None:
-        with_retries(
-            self._attempt,
-            url=self.url,
-            settings=self.opened.settings,
-            note=self.note,
-            reached=self.part.size,
-            wait=self.opened.wait,
-        )
-
-    def _attempt(self) -> None:
-        known = self._known()
-        offset = self.part.size() if known is not None else 0
-        if known is not None and known.size == offset:
-            self.has_resumed = True
-            return
-        headers = {"Accept-Encoding": "identity"}
-        if known is not None and offset:
-            headers["Range"] = f"bytes={offset}-"
-            if known.if_range is not None:
-                headers["If-Range"] = known.if_range
-        with exchange(self.opened, self.url, headers=headers, named_by=self.named_by) as reply:
-            if reply.status == 200:
-                self._read_whole(reply)
-            elif reply.status == 206 and known is not None and offset:
-                self._read_rest(reply, known, offset)
-            else:
-                self.part.discard()
-                raise PassingError(f"the server answered {reply.status} to a request for the rest of the file")
-
-    def _known(self) -> Validators | None:
-        """Return the partial file's validators where its bytes may be continued: same address, and either the
-        server can tell that the file is the same or a hash will.
-        """
-        known = self.part.validators()
-        if known is None or known.address != _digest(self.url) or not self.part.path.is_file():
-            return None
-        if known.if_range is None and not self.expected.has_hash:
-            return None
-        return known if known.size is None or self.part.size() <= known.size else None
-
-    def _read_whole(self, reply: Reply) -> None:
-        total = reply.number("Content-Length")
-        shown = redact(self.url)
-        if total is not None and self.expected.size is not None and total != self.expected.size:
-            raise wrong_length(shown, expected=self.expected.size, found=total)
-        if total is not None:
-            check_room(self.part.dest, total)
-        first = reply.read(_CHUNK)
-        self._check_not_html(reply, first)
-        self._check_not_endless(len(first))
-        with self.part.begin(_validators(self.url, reply.headers, total)) as stream:
-            stream.write(first)
-            done = self._pour(reply, stream, len(first), total)
-        _check_whole(done, total)
-
-    def _read_rest(self, reply: Reply, known: Validators, offset: int) -> None:
-        found = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
-        total = int(found[2]) if found is not None and found[2] != "*" else known.size
-        is_same = (
-            found is not None
-            and int(found[1]) == offset
-            and (known.size is None or total == known.size)
-            and (known.etag is None or reply.headers.get("ETag", known.etag) == known.etag)
-        )
-        if not is_same:
-            self.part.discard()
-            raise PassingError("the file changed on the server")
-        self.has_resumed = True
-        if total is not None:
-            check_room(self.part.dest, total - offset)
-        with self.part.go_on() as stream:
-            done = self._pour(reply, stream, offset, total)
-        _check_whole(done, total)
-
-    def _pour(self, reply: Reply, stream: BinaryIO, done: int, total: int | None) -> int:
-        self._tell(done, total)
-        while chunk := reply.read(_CHUNK):
-            done += len(chunk)
-            self._check_not_endless(done)
-            stream.write(chunk)
-            self._tell(done, total)
-        return done
-
-    def _check_not_endless(self, done: int) -> None:
-        """Refuse a body that goes on beyond the file's known size: a server must not be able to fill the disk."""
-        if self.expected.size is not None and done > self.expected.size:
-            raise wrong_length(redact(self.url), expected=self.expected.size, found=done)
-
-    def _tell(self, done: int, total: int | None) -> None:
-        if self.progress is not None:
-            self.progress(done, total)
-
-    def _check_not_html(self, reply: Reply, first: bytes) -> None:
-        """Refuse a sign-in or error page that is served as if it were the file."""
-        if self.part.dest.suffix.lower() in _HTML_NAMES:
-            return
-        says_html = "html" in reply.headers.get("Content-Type", "").lower()
-        if _HTML_START.match(first) or (says_html and not self.expected.has_hash):
-            raise IntegrityError(
-                f"`{redact(self.url)}` gave a web page instead of the file",
-                code="html-instead-of-file",
-                causes=[f"{reply.headers.get('Content-Type', 'no Content-Type')}, from `{redact(reply.url)}`"],
-                hints=["open the address in a browser: a network's sign-in page may be in the way"],
-            )
-
-
-def _check_whole(done: int, total: int | None) -> None:
-    if total is not None and done != total:
-        raise PassingError(f"the connection closed after {done} of {total} bytes")
-
-
-def _validators(url: str, headers: Mapping[str, str], total: int | None) -> Validators:
-    return Validators(
-        address=_digest(url), etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"), size=total
-    )
-
-
-def _digest(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()

@@ -36,6 +36,7 @@ class Logins:
 
     def __init__(self, addresses: Iterable[str] = (), *, uses_keyring: bool = True) -> None:
         self._lock = threading.Lock()
+        self._given: list[str] = []
         self._addresses: list[str] = []
         self._known: dict[Place, Login] = {}
         self._asked: dict[tuple[Place, str], Login | None] = {}
@@ -43,10 +44,19 @@ class Logins:
         for address in addresses:
             self.learn(address)
 
+    def joined(self, addresses: Iterable[str], *, uses_keyring: bool = True) -> Logins:
+        """Return logins that know these addresses too; the keyring is asked only if neither forbids it."""
+        with self._lock:
+            found = Logins(self._given, uses_keyring=self._uses_keyring and uses_keyring)
+        for address in addresses:
+            found.learn(address)
+        return found
+
     def learn(self, address: str) -> None:
         """Remember an address that a person gave, with the login in it."""
         found, bare = login_in(address), without_login(address)
         with self._lock:
+            self._given.append(address)
             if bare not in self._addresses:
                 self._addresses.append(bare)
             if found is not None and found.password:

@@ -45,6 +45,8 @@ class TransferSettings:
     """PEM file with this side's certificate and key."""
     trusted_hosts: tuple[str, ...] = ()
     """`host` or `host:port` whose certificate is not verified; nobody else's is spared."""
+    shared_cache: Path | None = None
+    """Folder of files by their hashes that several users keep (`mimctl.transfer.shared`)."""
     logins: Logins = field(default_factory=Logins, repr=False, compare=False)
     """Who we are where a server asks."""
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from mimctl.errors import IntegrityError, MimctlError, UsageError
 from mimctl.settings import Settings
 from mimctl.transfer import (
+    Logins,
     Note,
     TransferSettings,
     download,
@@ -23,6 +24,7 @@ from mimctl.transfer import (
     sha256_of,
     write_file,
 )
+from mimctl.transfer.cache import mark_used, open_cache
 from mimctl.zoo.model import WeightsSource, digits_in_name, is_safe_name
 
 Check: TypeAlias = Literal["sha256", "32-bit", "none"]
@@ -70,8 +72,10 @@ def obtain(
     record = cache / "by-url" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
     digits = source.sha256 or source.sha8
     check: Check = "sha256" if source.sha256 else "32-bit" if digits else "none"
+    open_cache(settings.cache_dir, note)
     kept = _kept(cache, record, source, digits)
     if kept is not None:
+        mark_used(kept)
         return CachedWeights(path=kept, sha256=kept.parent.name, check=check, is_new=False)
     record.parent.mkdir(parents=True, exist_ok=True)
     with locked(record, note):
@@ -131,7 +135,13 @@ def fetch_weights(
 
 def transfer_settings(settings: Settings) -> TransferSettings:
     """Return what the settings of mimctl say of transfers."""
-    return TransferSettings(offline=settings.offline, timeout_s=settings.http_timeout_s, retries=settings.http_retries)
+    return TransferSettings(
+        offline=settings.offline,
+        timeout_s=settings.http_timeout_s,
+        retries=settings.http_retries,
+        shared_cache=settings.shared_cache,
+        logins=Logins(settings.index),
+    )
 
 
 def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,233 @@
+"""The cache's folder: nobody's but its user's, what lies in it by kind, and what may go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimctl.errors import MimctlError
+from mimctl.transfer.exclusive import Lock, holding, is_held
+from mimctl.transfer.model import Note
+from mimctl.transfer.owner import Owner, is_alive, this_process
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "wheels": ("wheels", "sources"),
+    "weights": ("weights",),
+    "pages": ("index", "pages", "metadata", "metafiles"),
+    "configs": ("upstream",),
+    "site": ("site",),
+}
+"""What is kept, and the folders of it. What a file hashed to when it was first seen is no cache and not listed here."""
+
+_RECORDS = "by-url"
+_USERS = "in-use"
+_PARTIAL = (".part", ".part.json")
+_PARTIAL_DAYS = 1.0
+"""A partial file is resumed until it is this old."""
+_FOREIGN_USER_S = 24 * 3600.0
+"""A process on another host is taken to run for this long."""
+_CLOCKS_S = 300.0
+"""How far two clocks that write times into one folder may differ."""
+_DAY_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One file of the cache."""
+
+    kind: str
+    path: Path
+    size: int
+    """Bytes."""
+    used_s: float
+    """When it was used last, in seconds since 1970."""
+    is_partial: bool
+
+
+def open_cache(folder: Path, note: Note | None = None) -> None:
+    """Make the cache's folder (0700) where it is not there, and say in it that this process uses it.
+
+    Write permissions of others are taken away, and that is said. A folder that cannot be made is no error here: what
+    needs it says so. Raises MimctlError[cache-not-private] where the folder belongs to somebody else.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        facts = folder.stat()
+    except OSError:
+        return
+    _check_private(folder, facts, note)
+    with contextlib.suppress(OSError):
+        _say_used(folder)
+        while is_held(_removal(folder)):
+            time.sleep(0.05)
+
+
+def mark_used(path: Path) -> None:
+    """Note that a file of the cache is used now, in its time of access; the time of its contents stays."""
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
+def contents(folder: Path) -> Iterator[Kept]:
+    """Yield the files of the cache, what it records of hashes left out; links are not followed."""
+    for kind, names in KINDS.items():
+        for name in names:
+            yield from _files(kind, folder / name)
+
+
+def prune(folder: Path, *, days: float, is_dry_run: bool = False, note: Note | None = None) -> list[Kept]:
+    """Remove files that nobody used for `days` days, and partial files that nobody continued for a day; return them.
+
+    What a running mimctl uses stays, whatever its age. With `is_dry_run` nothing is removed.
+    """
+    now = time.time()
+
+    def is_old(each: Kept) -> bool:
+        limit_days = min(days, _PARTIAL_DAYS) if each.is_partial else days
+        return now - each.used_s >= limit_days * _DAY_S
+
+    return _remove(folder, is_old, contents(folder), is_dry_run=is_dry_run, note=note)
+
+
+def clean(
+    folder: Path, *, kinds: Iterable[str] = KINDS, is_dry_run: bool = False, note: Note | None = None
+) -> list[Kept]:
+    """Remove all files of some kinds and return them; what a running mimctl uses stays, and records of hashes."""
+    wanted = set(kinds)
+    return _remove(folder, lambda each: each.kind in wanted, contents(folder), is_dry_run=is_dry_run, note=note)
+
+
+def _check_private(folder: Path, facts: os.stat_result, note: Note | None) -> None:
+    if not hasattr(os, "getuid"):
+        return
+    if facts.st_uid != os.getuid() and facts.st_uid != 0:
+        raise MimctlError(
+            f"the cache `{folder}` belongs to another user",
+            code="cache-not-private",
+            causes=["whoever owns it can change a file after its hash was checked"],
+            hints=[
+                "name a folder of yours: `MIMCTL_CACHE_DIR=DIR`, or `mimctl settings set cache_dir DIR`",
+                "to share downloads: `mimctl settings set shared_cache DIR`",
+            ],
+        )
+    others = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others and facts.st_uid == os.getuid():
+        with contextlib.suppress(OSError):
+            folder.chmod(stat.S_IMODE(facts.st_mode) & ~others)
+            if note is not None:
+                note(f"others could write to the cache `{folder}`; that is mended (to share: `shared_cache`)")
+
+
+def _say_used(folder: Path) -> None:
+    """Leave a file that names this process; it goes when the process ends, or when somebody finds it dead."""
+    owner = this_process()
+    path = folder / _USERS / f"{owner.host}-{owner.pid}.json"
+    text = json.dumps(owner.to_dict())
+    if path.is_file() and _owner(path) == (owner.pid, owner.started, owner.boot):
+        return
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    import atexit
+
+    atexit.register(_forget, path, owner.pid)
+
+
+def _forget(path: Path, pid: int) -> None:
+    if os.getpid() == pid:  # not in a fork of it
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _owner(path: Path) -> tuple[int, str, str] | None:
+    try:
+        found = Owner.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found.pid, found.started, found.boot
+
+
+def _users_since(folder: Path) -> float:
+    """Return since when other processes that may still run have been using the cache (infinite: there are none)."""
+    since = float("inf")
+    for path in (folder / _USERS).glob("*.json"):
+        try:
+            began = path.stat().st_mtime
+            owner = Owner.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        alive = is_alive(owner)
+        if alive is None:
+            alive = time.time() - began < _FOREIGN_USER_S
+        if not alive:
+            path.unlink(missing_ok=True)
+        elif owner.pid != os.getpid() or owner.host != this_process().host:
+            since = min(since, began)
+    return since
+
+
+def _removal(folder: Path) -> Lock:
+    return Lock(
+        folder=folder, name=".removing", doing=f"which removes files from the cache `{folder}`", code="file-locked"
+    )
+
+
+def _remove(
+    folder: Path, is_wanted: Callable[[Kept], bool], files: Iterable[Kept], *, is_dry_run: bool, note: Note | None
+) -> list[Kept]:
+    if not folder.is_dir():
+        return []
+    with contextlib.nullcontext() if is_dry_run else holding(_removal(folder), note or (lambda _line: None)):
+        since = _users_since(folder)
+        gone = []
+        for each in files:
+            is_in_use = each.used_s >= since - _CLOCKS_S
+            if not is_wanted(each) or is_in_use or _is_being_written(each):
+                continue
+            if not is_dry_run:
+                try:
+                    each.path.unlink()
+                except OSError:
+                    continue
+                _remove_empty(each.path.parent, folder)
+            gone.append(each)
+        return gone
+
+
+def _is_being_written(each: Kept) -> bool:
+    if not each.is_partial:
+        return False
+    name = each.path.name.removesuffix(".json").removesuffix(".part")
+    return is_held(Lock(folder=each.path.parent, name=f".{name}.lock", doing="", code="file-locked"))
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    with contextlib.suppress(OSError):
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def _files(kind: str, folder: Path) -> Iterator[Kept]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != _RECORDS]
+        for name in names:
+            path = Path(place) / name
+            try:
+                facts = path.lstat()
+            except OSError:
+                continue
+            yield Kept(
+                kind=kind,
+                path=path,
+                size=facts.st_size,
+                used_s=max(facts.st_atime, facts.st_mtime),
+                is_partial=name.endswith(_PARTIAL),
+            )
