@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -126,8 +127,8 @@ def data(spec):
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """Return the argv of a `mimctl` line."""
-    return [sys.executable, "-m", "mimctl", *map(str, arguments)]
+    """Return the argv of a `mimctl` line; MIMCTL_TEST_PYTHON names another interpreter to run it."""
+    return [os.environ.get("MIMCTL_TEST_PYTHON") or sys.executable, "-m", "mimctl", *map(str, arguments)]
 
 
 def install_toolbox(site: Path, name: str, *, entry: str | None = None, manifest: str = MANIFEST) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Mapping
@@ -103,7 +104,7 @@ class LiveView:
             console=self._console,
             transient=True,
         )
-        self._task = self._progress.add_task(title, total=None, facts="starting")
+        self._task = self._progress.add_task(title, total=_end(None), facts="starting")
 
     def __enter__(self) -> LiveView:
         self._progress.start()
@@ -119,7 +120,7 @@ class LiveView:
                 self._task,
                 description=_place(event),
                 completed=event.get("step", 0),
-                total=event.get("steps"),
+                total=_end(event.get("steps")),
                 facts=_facts(event),
             )
             return
@@ -134,7 +135,7 @@ class LiveView:
     def progress(self, name: str, done: int, total: int | None) -> None:
         """Show a file's bytes where the steps will be."""
         percent = f"{done / total:.0%}" if total else f"{done} bytes"
-        self._progress.update(self._task, description=name, completed=done, total=total, facts=percent)
+        self._progress.update(self._task, description=name, completed=done, total=_end(total), facts=percent)
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
@@ -167,8 +168,8 @@ class TransferView:
             return
         bars = self._bars or self._start()
         if name not in self._tasks:
-            self._tasks[name] = bars.add_task(name, total=total)
-        bars.update(self._tasks[name], completed=done, total=total)
+            self._tasks[name] = bars.add_task(name, total=_end(total))
+        bars.update(self._tasks[name], completed=done, total=_end(total))
 
     def note(self, text: str) -> None:
         """Print a line."""
@@ -193,6 +194,18 @@ class TransferView:
         )
         self._bars.start()
         return self._bars
+
+
+@functools.cache
+def _draws_without_end() -> bool:
+    from importlib.metadata import version
+
+    return tuple(int(word) for word in version("rich").split(".")[:2]) >= (12, 3)
+
+
+def _end(total: float | None) -> float | None:
+    """Return how far a bar goes, None where nobody knows: rich before 12.3 wants a number there too."""
+    return total if total is not None or _draws_without_end() else 0
 
 
 def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:
