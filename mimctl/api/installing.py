@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.looking import env
-from mimctl.api.place import index_client
+from mimctl.api.place import index_client, package_places
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
+    from mimctl.environment.model import Environment
     from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
     from mimctl.installer.recovery import Repair
 
@@ -32,26 +35,50 @@ def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> R
 
 
 def prepare_install(
-    names: Sequence[str], options: InstallOptions | None = None, *, settings: Settings | None = None
+    names: Sequence[str],
+    options: InstallOptions | None = None,
+    *,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
 ) -> InstallPlan:
-    """Return what `install` would change, with the decision on every candidate; changes and downloads nothing.
+    """Return what `install` would change, with the decision on every candidate; changes nothing, downloads no wheel.
 
-    Raises NoCompatibleBuildError where no build fits, UsageError where no index is named, and what detection raises.
+    What is named by its place (a folder, a repository) is built, to know what it needs. Raises NoCompatibleBuildError
+    where no build fits, UsageError where no index is named, and what detection raises.
     """
-    from mimctl.installer.backend import choose_backend
-    from mimctl.installer.prepare import prepare_install as prepare
-    from mimctl.zoo.weights import transfer_settings
+    from mimctl.installer.model import InstallOptions
+    from mimctl.installer.prepare import plan_nothing
 
     settings = settings or settings_module.load()
+    options = options or InstallOptions()
     facts = env(settings=settings)
+    plan = plan_nothing(names, env=facts, options=options)
+    return plan or _prepare(names, options, facts, watch, settings)
+
+
+def _prepare(
+    names: Sequence[str], options: InstallOptions, facts: Environment, watch: Watch | None, settings: Settings
+) -> InstallPlan:
+    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.prepare import prepare_install as prepare
+    from mimctl.installer.requests import gather
+
+    contents = gather(
+        names,
+        files=options.requirement_files,
+        editables=options.editables,
+        constraints=options.constraint_files,
+        environ=os.environ,
+        transfer=package_places(settings, facts).transfer,
+    )
     return prepare(
         names,
         env=facts,
-        client=index_client(settings),
-        backend=choose_backend(facts, settings.installer, offline=settings.offline),
-        torch_index=settings.torch_index,
-        options=options,
-        transfer=transfer_settings(settings),
+        places=package_places(settings, facts, options, contents),
+        options=replace(options, pre=options.pre or contents.pre),
+        contents=contents,
+        backend=lambda: choose_backend(facts, settings.installer, offline=settings.offline),
+        note=watch.note if watch else None,
     )
 
 
@@ -72,10 +99,19 @@ def install(
 
     settings = settings or settings_module.load()
     wanted = [names] if isinstance(names, str) else names
-    plan = plan or prepare_install(wanted, options, settings=settings)
+    plan = plan or prepare_install(wanted, options, watch=watch, settings=settings)
     backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
+    places = package_places(settings, plan.environment)
     note = watch.note if watch else None
-    return apply(plan, client=index_client(settings), backend=backend, step=note, note=note)
+    return apply(
+        plan,
+        transfer=places.transfer,
+        cache_dir=places.cache_dir,
+        backend=backend,
+        step=note,
+        note=note,
+        progress=watch.progress if watch else None,
+    )
 
 
 def prepare_upgrade(
@@ -85,8 +121,6 @@ def prepare_upgrade(
 
     Raises MimctlError[not-installed] for what is not there, and as `prepare_install` does.
     """
-    from dataclasses import replace
-
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.state import read_installed
     from mimctl.installer.upgrade import find_upgrade

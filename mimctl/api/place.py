@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
-    from mimctl.environment.model import Target
+    from mimctl.environment.model import Environment, Target
     from mimctl.index.client import IndexClient
+    from mimctl.installer.model import InstallOptions
+    from mimctl.installer.prepare import Places
+    from mimctl.installer.requirements_file import FileContents
     from mimctl.launch.model import LaunchOptions, Workplace
 
 
@@ -47,6 +51,49 @@ def workplace(settings: Settings, launch: LaunchOptions | None = None, watch: Wa
 def index_client(settings: Settings) -> IndexClient:
     """Return who reads mimctl's indexes."""
     from mimctl.index.client import IndexClient
+    from mimctl.transfer.cache import open_cache
     from mimctl.zoo.weights import transfer_settings
 
+    open_cache(settings.cache_dir)
     return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)
+
+
+def package_places(
+    settings: Settings,
+    env: Environment | None,
+    options: InstallOptions | None = None,
+    contents: FileContents | None = None,
+) -> Places:
+    """Return where distributions come from: mimctl's indexes, and what pip and uv are configured with for `env`.
+
+    What the command line says of package indexes counts most, then what requirements files say.
+    """
+    from mimctl.index.client import IndexClient
+    from mimctl.index.sources import read_sources
+    from mimctl.index.sources import transfer_settings as as_configured
+    from mimctl.installer.model import InstallOptions
+    from mimctl.installer.prepare import Places
+    from mimctl.installer.requirements_file import FileContents
+    from mimctl.transfer.cache import open_cache
+    from mimctl.zoo.weights import transfer_settings
+
+    open_cache(settings.cache_dir)
+    options, contents = options or InstallOptions(), contents or FileContents()
+    sources = read_sources(
+        os.environ,
+        python_prefix=env.paths.prefix if env is not None else None,
+        index_url=options.index_url or contents.index_url,
+        extra_index_urls=(*options.extra_index_urls, *contents.extra_index_urls),
+        find_links=(*options.find_links, *contents.find_links),
+        no_index=options.no_index or contents.no_index,
+    )
+    sources = replace(sources, trusted_hosts=(*sources.trusted_hosts, *contents.trusted_hosts))
+    transfer = as_configured(transfer_settings(settings), sources)
+    return Places(
+        client=IndexClient(settings.index, transfer, settings.cache_dir, transfer.offline),
+        sources=sources,
+        transfer=transfer,
+        cache_dir=settings.cache_dir,
+        torch_index=settings.torch_index,
+        strategy=settings.index_strategy,
+    )

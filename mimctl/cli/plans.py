@@ -23,8 +23,11 @@ def carry_out(
     yes: bool,
 ) -> Result:
     """Tell what a plan changes, ask, and let `apply` do it; a dry run only tells."""
+    from mimctl.resolution.names import is_own
+
     output = context.output
-    told: list[Line] = [*target_lines(plan), *decision_lines(plan.decisions)]
+    decisions = plan.decisions if explain else [each for each in plan.decisions if is_own(each.project)]
+    told: list[Line] = [*target_lines(plan), *decision_lines(decisions)]
     warnings = [Styled(f"warning: {warning}", "yellow") for warning in plan.warnings]
     told += [*(Styled(f"note: {note}", "yellow") for note in plan.notes), *warnings]
     if plan.nothing_to_do:
@@ -84,7 +87,7 @@ def change_lines(changes: Sequence[Change]) -> list[Line]:
     """Return the planned changes as a table."""
     rows = []
     for each in changes:
-        version = each.version or each.requirement or ""
+        version = each.version or ""
         version = f"{each.previous} -> {version}" if each.previous and each.action != "remove" else version
         rows.append((each.action, each.name, version, each.source, each.reason))
     return table(rows)
@@ -92,7 +95,13 @@ def change_lines(changes: Sequence[Change]) -> list[Line]:
 
 def change_words(changes: Sequence[Change]) -> list[str]:
     """Return what was changed, one distribution a line."""
-    words = {"install": "installed", "upgrade": "upgraded", "replace": "replaced", "remove": "removed"}
+    words = {
+        "install": "installed",
+        "upgrade": "upgraded",
+        "downgrade": "downgraded",
+        "replace": "replaced",
+        "remove": "removed",
+    }
     return [f"{words[each.action]} {each.name} {each.version or each.previous or ''}".rstrip() for each in changes]
 
 

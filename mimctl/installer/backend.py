@@ -9,12 +9,13 @@ from typing import Literal, Protocol
 
 from mimctl.environment.model import Environment, release_of
 from mimctl.errors import MimctlError
+from mimctl.index.sources import PackageSources
 from mimctl.installer.pip_backend import PipBackend
-from mimctl.installer.process import Expect, Note
+from mimctl.installer.process import Note
 from mimctl.installer.staged import Staged
 from mimctl.installer.uv_backend import UvBackend
 
-__all__ = ["Backend", "Choice", "Expect", "PipBackend", "Staged", "UvBackend", "choose_backend"]
+__all__ = ["Backend", "Choice", "PipBackend", "Staged", "UvBackend", "choose_backend"]
 
 Choice = Literal["auto", "pip", "uv"]
 OLDEST_PIP, OLDEST_UV = "22.3", "0.5.0"
@@ -50,30 +51,19 @@ class Backend(Protocol):
     def uninstall(self, names: Sequence[str], *, note: Note | None = None) -> None:
         """Remove distributions."""
 
-    def offers(self, name: str, version: str) -> bool:
-        """Return whether the user's own configuration offers this very version; downloads no wheel."""
-
-    def install_requirements(
-        self,
-        requirements: Sequence[str],
-        *,
-        constraints: Path,
-        extra_index: str | None = None,
-        note: Note | None = None,
-        expect: Expect | None = None,
-    ) -> None:
-        """Install requirements and what they need from the user's own configuration, as wheels only."""
-
-    def install_wheels(self, wheels: Sequence[Path], *, note: Note | None = None) -> None:
-        """Install local wheels as they are, without what they require, over what is there."""
-
 
 def choose_backend(
-    env: Environment, choice: Choice = "auto", *, environ: Mapping[str, str] | None = None, offline: bool = False
+    env: Environment,
+    choice: Choice = "auto",
+    *,
+    environ: Mapping[str, str] | None = None,
+    sources: PackageSources | None = None,
+    offline: bool = False,
 ) -> Backend:
     """Return the installer for a target: uv where there is one, else the target's pip, or the one asked for.
 
-    uv may live anywhere (beside mimctl, on PATH) and needs no pip in the target. One that is too old counts as absent.
+    `sources` is where builds get what they require, what pip and uv are configured with where it is None. uv may live
+    anywhere (beside mimctl, on PATH) and needs no pip in the target; one that is too old counts as absent.
     Raises MimctlError[no-installer] where none is left.
     """
     environ = dict(os.environ if environ is None else environ)
@@ -86,10 +76,19 @@ def choose_backend(
             version=env.uv.value,
             environ=environ,
             search=search,
+            prefix=env.paths.prefix,
+            sources=sources,
             offline=offline,
         )
     if choice != "uv" and why_not_pip is None and env.pip.value is not None:
-        return PipBackend(python=env.target.python, version=env.pip.value, environ=environ, offline=offline)
+        return PipBackend(
+            python=env.target.python,
+            version=env.pip.value,
+            environ=environ,
+            prefix=env.paths.prefix,
+            sources=sources,
+            offline=offline,
+        )
     causes = {"uv": why_not_uv or env.uv.source, "pip": why_not_pip or env.pip.source}
     asked = "neither uv nor pip is there" if choice == "auto" else f"`{choice}` was asked for and is not there"
     old = env.pip.value is not None and choice != "uv"

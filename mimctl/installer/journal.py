@@ -25,7 +25,7 @@ OPEN = ".mimctl-transaction"
 OURS = ".mimctl-"
 """What we keep beside `site-packages` begins so; none of it counts as a file of the environment."""
 _BEGUN, _DONE = ".mimctl-begun-", ".mimctl-done-"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _RESERVE = "reserve"
 _RESERVE_BYTES = 256 * 1024
 _SITE_FOLDERS = ("site-packages", "dist-packages")
@@ -63,7 +63,7 @@ class Journal:
     installer: str
     """`pip` or `uv`; empty where it is not known."""
     asked: frozenset[str]
-    """Names of the distributions that the installer was told to install or remove."""
+    """Names of all distributions that the change brings, replaces or removes; empty where it is not known."""
 
     def copy_of(self, kept: Kept) -> Path:
         """Return the copy of a file."""
@@ -179,19 +179,6 @@ def _below(prefix: str, inner: str) -> str:
     if Path(inner).is_absolute() or Path(os.path.normpath(inner)).parts[:1] == (os.pardir,):
         raise ValueError(f"`{inner}` is not inside {prefix}")
     return os.path.normpath(os.path.join(prefix, inner))  # noqa: PTH118
-
-
-def note_expected(journal: Journal, names: Iterable[str]) -> None:
-    """Note what the installer is about to bring beside what it was asked for."""
-    _write(journal.path / "expected.json", sorted(expected(journal) | set(names)))
-
-
-def expected(journal: Journal) -> frozenset[str]:
-    """Return what the installer was asked for, and what it was noted to bring beside."""
-    try:
-        return journal.asked | frozenset(json.loads((journal.path / "expected.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return journal.asked
 
 
 def note_removals(journal: Journal, paths: Iterable[str]) -> None:

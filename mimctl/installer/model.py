@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mimctl.environment.model import Environment, Target
 from mimctl.index.model import IndexFile
+from mimctl.resolution.model import Metadata, Provided
 from mimctl.selection.choose import Selection
 
-Action = Literal["install", "upgrade", "replace", "remove"]
+Action = Literal["install", "upgrade", "downgrade", "replace", "remove"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,38 +21,43 @@ class InstallOptions:
     torch: str = "auto"
     variant: str | None = None
     upgrade: bool = False
+    """Take newer versions of what is named."""
+    upgrade_all: bool = False
+    """Take newer versions of that and of all it needs."""
+    pre: bool = False
+    """Pre-releases are as good as finished releases."""
+    reinstall: bool = False
+    """Place anew what is named, though the same version is there, with another hash perhaps."""
+    requirement_files: tuple[str, ...] = ()
+    """Paths and addresses of `-r`."""
+    constraint_files: tuple[str, ...] = ()
+    """Paths and addresses of `-c`."""
+    editables: tuple[str, ...] = ()
+    """Folders that stay what is imported (`-e`)."""
+    index_url: str | None = None
+    """A package index in place of the configured one (`-i`), as pip has it."""
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    no_index: bool = False
+    is_isolated: bool = True
+    """Whether builds get environments of their own."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledOwn:
-    """What is known of an installed distribution of ours."""
-
-    name: str
-    version: str
-    requires_dist: tuple[str, ...] = ()
-    sha256: str | None = None
-    """Hash of the wheel it was installed from, where the installer recorded it."""
-    is_from_source: bool = False
-    """Installed from a folder or repository, perhaps editable: never replaced by the same version."""
-    backend: str | None = None
-    """Backend of an op package's build, from its `build.json`."""
+    @property
+    def names_places(self) -> bool:
+        """Return whether files or folders are asked for beside names."""
+        return bool(self.requirement_files or self.constraint_files or self.editables)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One distribution that an installation changes.
-
-    `version` is None where the installer picks the newest that satisfies `requirement`; then `sha256` and `size`
-    (bytes) are unknown too.
-    """
+    """One distribution that an installation changes; `version` is None where it is removed."""
 
     action: Action
     name: str
     version: str | None = None
-    requirement: str | None = None
     previous: str | None = None
     source: str = ""
-    """Where it comes from: an index address, `pip's configuration`, torch's wheel index."""
+    """Where it comes from: an index's address without secrets, or what was typed."""
     sha256: str | None = None
     size: int | None = None
     reason: str = ""
@@ -59,27 +66,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchChange:
-    """The torch that joins the plan where there is none; `index_url` None: pip's own configuration offers it."""
+    """The torch that joins the plan where there is none."""
 
     version: str
-    """Exact, with its label: `2.13.0+cpu`."""
+    """As its wheel bears it: `2.13.0+cpu`."""
     tag: str | None
     """What the machine needs: `cpu`, `cu130`; the plain version may be that build too."""
     reason: str
-    index_url: str | None = None
-
-    @property
-    def requirement(self) -> str:
-        """Return the requirement that only this very version satisfies.
-
-        `==2.13.0` would take `2.13.0+cpu` for the same (PEP 440), so a version without label needs `===`.
-        """
-        return exact_requirement("torch", self.version)
-
-
-def exact_requirement(name: str, version: str) -> str:
-    """Return the requirement on one version and no other label of it."""
-    return f"{name}=={version}" if "+" in version else f"{name}==={version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +95,14 @@ class InstallPlan:
     decisions: tuple[ProjectDecision, ...] = ()
     changes: tuple[Change, ...] = ()
     wheels: tuple[IndexFile, ...] = ()
-    """Our own wheels, which come only from mimctl's indexes."""
-    third_party: tuple[str, ...] = ()
-    """Requirements for the installer, which the user's own pip configuration serves."""
+    """Every file that an index serves for the changes, ours and others', torch's too."""
+    provided: tuple[Provided, ...] = ()
+    """What was named by its place instead."""
+    metadata: Mapping[str, Metadata] = field(default_factory=dict)
+    """File name → what the wheel was resolved by: it must say the same of itself when it is here."""
+    reinstalled: tuple[str, ...] = ()
+    """Names that are placed anew on purpose, with another hash perhaps."""
     torch: TorchChange | None = None
-    constraints: tuple[str, ...] = ()
-    """`name==version` of all that is there and stays as it is, torch among them; only torch's hold where a new
-    requirement needs something newer than what is there."""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is done though nobody has tried it: with a torch newer than the builds were verified with, say."""

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimctl.errors import MimctlError
-from mimctl.installer.environ import building_environ, placing_environ
-from mimctl.installer.pip_config import PipConfig, read_pip_config
-from mimctl.installer.process import Expect, Note, run_installer
+from mimctl.index.sources import PackageSources, read_sources
+from mimctl.installer.environ import building_environ, pip_variables, placing_environ
+from mimctl.installer.process import Note, run_installer
 from mimctl.installer.staged import Staged, named, staged_lines
 
 _PLACING = (
@@ -32,6 +31,10 @@ class PipBackend:
     python: Path
     version: str
     environ: Mapping[str, str]
+    prefix: Path | None = None
+    """Of the target: an environment may have a `pip.conf` of its own."""
+    sources: PackageSources | None = None
+    """Where builds get what they require; read from the person's configuration when one begins where it is None."""
     offline: bool = False
 
     @property
@@ -67,78 +70,13 @@ class PipBackend:
         argv = [*self._pip(), "--isolated", "uninstall", "--yes", *names]
         run_installer(argv, environ=placing_environ(self.environ), what=f"uninstall {', '.join(names)}", note=note)
 
-    def offers(self, name: str, version: str) -> bool:
-        """Return whether pip finds the version for this interpreter (`pip index versions`)."""
-        argv = [*self._pip(), "index", "versions", name, "--only-binary", ":all:", "--retries", "1", *self._offline()]
-        try:
-            lines = run_installer(argv, environ=self._environ(), what=f"look for `{name}`")
-        except MimctlError:
-            return False
-        listed = [line.partition(":")[2] for line in lines if line.startswith("Available versions:")]
-        return any(version in (word.strip() for word in text.split(",")) for text in listed)
-
-    def install_requirements(
-        self,
-        requirements: Sequence[str],
-        *,
-        constraints: Path,
-        extra_index: str | None = None,
-        note: Note | None = None,
-        expect: Expect | None = None,
-    ) -> None:
-        """Run `pip install`; pip upgrades only what a requirement or the constraints make it.
-
-        It tells nothing beforehand, but marks what was asked for (REQUESTED, PEP 376).
-        """
-        argv = [*self._pip(), "install", "--only-binary", ":all:", "--constraint", str(constraints), *self._offline()]
-        argv += ["--extra-index-url", extra_index] if extra_index else []
-        run_installer([*argv, *requirements], environ=self._environ(), what=_what(requirements), note=note)
-
-    def install_wheels(self, wheels: Sequence[Path], *, note: Note | None = None) -> None:
-        """Run `pip install --no-deps --no-index` on files; pip records their hashes (PEP 610)."""
-        argv = [*self._pip(), "install", "--no-deps", "--no-index", "--force-reinstall"]
-        run_installer(
-            [*argv, *map(str, wheels)],
-            environ=self._environ(),
-            what=f"install {named([each.name for each in wheels])}",
-            note=note,
-        )
-
-    def _offline(self) -> list[str]:
-        if not self.offline:
-            return []
-        config = read_pip_config(self._pip(), self.environ).local_only()
-        argv = ["--index-url", config.index_url] if config.index_url else ["--no-index"]
-        return [*argv, *(word for link in config.find_links for word in ("--find-links", link))]
-
-    def _environ(self) -> dict[str, str]:
-        changed = {**self.environ, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONSAFEPATH": "1"}
-        if self.offline:
-            config = read_pip_config(self._pip(), self.environ).local_only()
-            changed["PIP_EXTRA_INDEX_URL"] = " ".join(config.extra_index_urls)
-            changed["PIP_FIND_LINKS"] = ""
-        return changed
-
     def _build_environ(self) -> dict[str, str]:
         """Return the variables of a build: what it requires comes from where the person's configuration says."""
-        config = self._config()
-        said = {
-            "PIP_INDEX_URL": config.index_url or "",
-            "PIP_EXTRA_INDEX_URL": " ".join(config.extra_index_urls),
-            "PIP_FIND_LINKS": " ".join(config.find_links),
-            "PIP_NO_INDEX": "1" if config.no_index else "",
-            "PIP_CERT": config.cert or "",
-            "PIP_TRUSTED_HOST": " ".join(config.trusted_hosts),
-            "PIP_PROXY": config.proxy or "",
-        }
-        return {**building_environ(self.environ), **{name: value for name, value in said.items() if value}}
+        sources = self.sources or read_sources(self.environ, python_prefix=self.prefix)
+        return {**building_environ(self.environ), **pip_variables(sources, offline=self.offline)}
 
     def _pip(self) -> list[str]:
         return [str(self.python), "-m", "pip"]
-
-    def _config(self) -> PipConfig:
-        config = read_pip_config(self._pip(), self.environ)
-        return config.local_only() if self.offline else config
 
 
 def _isolation(is_isolated: bool) -> list[str]:

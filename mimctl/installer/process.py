@@ -9,15 +9,13 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mimctl.errors import IntegrityError, MimctlError, NetworkError
 from mimctl.installer.build_failure import build_failure
 
 Note = Callable[[str], None]
 """Called with each line of the installer that tells a person how far it is."""
-Expect = Callable[[Iterable[str]], None]
-"""Called with the names of distributions that an installer is about to bring or replace, where it tells beforehand."""
 
 _TIED = """
 import os, sys
@@ -35,7 +33,6 @@ _NEWS = ("Downloading ", "Building ", "Built ", "Installing collected packages",
 _KEPT_LINES = 12
 _STOP_TIMEOUT_S = 20
 _HASH_WORDS = ("DO NOT MATCH THE HASHES", "Hash mismatch for")
-_CONFLICT_WORDS = ("ResolutionImpossible", "conflicting dependencies", "No solution found")
 _NETWORK_WORDS = (
     "NewConnectionError",
     "ConnectTimeoutError",
@@ -93,12 +90,6 @@ def run_installer(
     if code != 0:
         raise _failed(what, code, lines, is_build=is_build)
     return tuple(lines)
-
-
-def is_conflict(error: MimctlError) -> bool:
-    """Return whether an installer failed because requirements and constraints contradict each other."""
-    text = "\n".join(error.causes)
-    return error.code == "install-failed" and any(word in text for word in _CONFLICT_WORDS)
 
 
 def _tied(argv: Sequence[str]) -> list[str]:

@@ -26,7 +26,6 @@ from mimctl.installer.journal import (
     Snapshot,
     clear,
     close_journal,
-    expected,
     find_journal,
     note_removals,
     noted_removals,
@@ -165,11 +164,7 @@ def _is_anothers(distribution: Distribution, journal: Journal, died_at: float) -
     if not journal.installer:
         return False
     installer = _installer_of(distribution)
-    if installer and installer != journal.installer:
-        return True
-    # pip marks what a person asked for and not what that requires; uv marks all, but tells beforehand what it will do.
-    is_requested = installer == "uv" or (distribution.path / "REQUESTED").exists()
-    return is_requested and distribution.name not in expected(journal)
+    return bool(installer and installer != journal.installer) or distribution.name not in journal.asked
 
 
 def _installer_of(distribution: Distribution) -> str:

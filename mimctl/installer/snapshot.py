@@ -16,15 +16,23 @@ _INSTALLED_FOLDERS = ("bin", "Scripts", "lib", "lib64", "Lib", "include", "Inclu
 """Folders of a virtual environment that wheels write to; others may hold a project and its data."""
 
 
-def take_snapshot(env: Environment, folder: Path, *, untouched: frozenset[str] = frozenset()) -> Snapshot:
-    """Note what is there, and keep the files in `folder`, but for those of the distributions named `untouched`.
+def take_snapshot(
+    env: Environment, folder: Path, *, changing: frozenset[str] | None = None, written: frozenset[str] = frozenset()
+) -> Snapshot:
+    """Note what is there, and keep in `folder` what may change.
 
-    Installers never write into an existing file, they put another in its place; so a hard link is as good as a copy,
-    and thousands of them take a fraction of a second. Only `.pth` files are known to be written into.
+    That is everything, or, where `changing` names the distributions that an installer will touch: their files, those at
+    the places `written` to, and all outside the folders of packages. Installers never write into an existing file, they
+    put another in its place; so a hard link is as good as a copy. Only `.pth` files are known to be written into.
     """
     roots = find_roots(env)
     foreign = _foreign_folders(env)
-    owners = {path: each.name for each in distributions_inside(env) for path in claimed_by(each)}
+    owners = {
+        path: each.name
+        for each in distributions_inside(env)
+        if changing is None or each.name in changing
+        for path in claimed_by(each)
+    }
     files: set[str] = set()
     folders: dict[str, int] = {}
     for path, is_folder in walk(roots, foreign):
@@ -34,18 +42,22 @@ def take_snapshot(env: Environment, folder: Path, *, untouched: frozenset[str] =
             files.add(path)
     prefix = str(env.paths.prefix)
     elsewhere = {path for path in owners.keys() - files if _is_below(path, prefix) and os.path.lexists(path)}
-    wanted = [
-        path
-        for path in sorted(files | elsewhere)
-        if owners.get(path) not in untouched and (path in owners or not path.endswith(".pyc"))
-    ]
+    if changing is None:
+        wanted = sorted(path for path in files | elsewhere if path in owners or not path.endswith(".pyc"))
+    else:
+        site = tuple(f"{each}{os.sep}" for each in (env.paths.purelib, env.paths.platlib))
+        wanted = sorted(
+            path
+            for path in files | elsewhere
+            if path in owners
+            or path in written
+            or (not path.endswith(".pyc") and (not path.startswith(site) or path.endswith(".pth")))
+        )
     kept = []
     for number, path in enumerate(wanted):
         if keep(path, f"{folder}{os.sep}{number}"):
             kept.append(Kept(place=path, copy=str(number), distribution=owners.get(path, "")))
-    return Snapshot(
-        roots=roots, foreign=foreign, files=frozenset(files | set(wanted)), folders=folders, kept=tuple(kept)
-    )
+    return Snapshot(roots=roots, foreign=foreign, files=frozenset(files | elsewhere), folders=folders, kept=tuple(kept))
 
 
 def find_roots(env: Environment) -> tuple[Path, ...]:

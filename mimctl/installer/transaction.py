@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import shutil
 import signal
 import threading
@@ -19,7 +18,6 @@ from mimctl.installer.journal import (
     begin,
     close_journal,
     find_journal,
-    note_expected,
     open_journal,
     read_journal,
 )
@@ -45,24 +43,22 @@ class Unfinished:
 def undone_on_failure(
     env: Environment,
     *,
-    kept: frozenset[str] = frozenset(),
+    changing: frozenset[str] | None = None,
+    written: frozenset[str] = frozenset(),
     what: str = "change",
     installer: str = "",
-    asked: Iterable[str] = (),
-) -> Iterator[Callable[[Iterable[str]], None]]:
+) -> Iterator[None]:
     """Run the body; where it raises (Ctrl-C, SIGTERM and SIGHUP too), bring the environment back to what it was.
 
-    The body is given a function to be called with names that `installer` is about to bring beside those of `asked`.
-
     A journal tells what was there, so that `repair` can do the same where the process is killed. The caller holds the
-    lock. `kept` names distributions that the body cannot change: no copies of them are made. `asked` names those that
-    the installer will be told to change, `what` says it in a few words. Raises MimctlError[killed-install] where an
-    earlier change was killed.
+    lock. `changing` names all distributions that the body brings, replaces or removes through `installer`, `written`
+    the places in the folders of packages that it writes to; None: it may change anything. `what` says it in a few
+    words. Raises MimctlError[killed-install] where an earlier change was killed.
     """
     check_finished(env, holds_lock=True)
-    begun = begin(lock_place(env), what=what, installer=installer, asked=asked)
+    begun = begin(lock_place(env), what=what, installer=installer, asked=changing or ())
     try:
-        snapshot = take_snapshot(env, begun / "kept", untouched=kept)
+        snapshot = take_snapshot(env, begun / "kept", changing=changing, written=written)
         journal = open_journal(begun, snapshot, env.paths.prefix)
     except BaseException:
         shutil.rmtree(begun, ignore_errors=True)
@@ -73,7 +69,7 @@ def undone_on_failure(
                 stack.enter_context(_handled(number, _end))
         try:
             with pulse(journal.pulse):
-                yield functools.partial(note_expected, journal)
+                yield
             with _deaf():
                 close_journal(journal.path)
         except BaseException:

@@ -15,10 +15,10 @@ from mimctl.installer.exclusive import only_one
 from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
 from mimctl.installer.names import distribution_of, is_own
-from mimctl.installer.plan import TORCH_FAMILY
 from mimctl.installer.prepare import check_writable
 from mimctl.installer.process import Note
 from mimctl.installer.transaction import check_finished, undone_on_failure
+from mimctl.resolution.names import TORCH_FAMILY
 from mimctl.resolution.requirements import marker_environment, requirements_of
 
 
@@ -64,10 +64,9 @@ def apply_uninstall(plan: UninstallPlan, *, backend: Backend, note: Note | None 
     say = note or (lambda _line: None)
     change = undone_on_failure(
         plan.environment,
-        kept=TORCH_FAMILY,
+        changing=frozenset(names),
         what=f"uninstall {' '.join(names)}",
         installer=backend.label.partition(" ")[0],
-        asked=names,
     )
     with only_one(plan.environment, say), change:
         backend.uninstall(names, note=note)

@@ -12,8 +12,8 @@ from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
 from mimctl.environment.target import why_closed
 from mimctl.errors import MimctlError, UsageError, nearest
-from mimctl.installer.model import InstalledOwn
 from mimctl.plugin.discover import OPENMMLAB_NAMES
+from mimctl.resolution.model import Present
 from mimctl.resolution.names import PREFIX, TORCH_FAMILY, is_own
 
 
@@ -26,7 +26,7 @@ class UpgradeRequest:
     """Ours, installed from a folder or a repository: whoever keeps it upgrades it there."""
 
 
-def find_upgrade(names: Sequence[str], *, env: Environment, installed: Mapping[str, InstalledOwn]) -> UpgradeRequest:
+def find_upgrade(names: Sequence[str], *, env: Environment, installed: Mapping[str, Present]) -> UpgradeRequest:
     """Return what upgrading `names` means; none stands for all of ours. Pure.
 
     One of ours brings the others along: engine, operators and toolboxes share one version. Raises

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mimctl.environment.distributions import normalise, read_metadata
+from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.plan import CV2_NAMES
-from mimctl.resolution.requirements import marker_environment, requirements_of
+from mimctl.installer.state import read_requires_dist
+from mimctl.resolution.names import CV2_NAMES
+from mimctl.resolution.requirements import marker_environment, readable_requirements, requirements_of
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -46,7 +47,7 @@ def missing_requirements(
         todo = [extra for extra in ("", *sorted(requirement.extras)) if (name, extra) not in done]
         if todo:
             done.update((name, extra) for extra in todo)
-            declared = read_metadata(distribution).get("requires-dist", [])
+            declared = read_requires_dist(distribution)
             for extra in todo:
                 found = requirements_of(declared, extra, markers, by=name)
                 queue.extend((each.requirement, each.by) for each in found)
@@ -67,6 +68,34 @@ def check_complete(
             "the installer left requirements out",
             code="incomplete-install",
             causes=problems,
+            hints=["the environment is as it was before"],
+        )
+
+
+def check_unbroken(before: Environment, after: Environment) -> None:
+    """Raise MimctlError[incomplete-install] where a requirement that held does not hold any more.
+
+    That is what `pip check` would find, without what it would have found before: of distributions that are the same.
+    """
+    changed = {name for name, each in before.distributions.items() if after.distributions.get(name) != each}
+    if not changed:
+        return
+    markers = marker_environment(after)
+    problems = []
+    for name, distribution in after.distributions.items():
+        if before.distributions.get(name) != distribution:
+            continue
+        for wanted in readable_requirements(read_requires_dist(distribution), "", markers, by=name):
+            if normalise(wanted.requirement.name) not in changed:
+                continue
+            problem = _problem(after, wanted.requirement, name)
+            if problem is not None and _problem(before, wanted.requirement, name) is None:
+                problems.append(problem)
+    if problems:
+        raise MimctlError(
+            "the change would break what is installed",
+            code="incomplete-install",
+            causes=sorted(problems),
             hints=["the environment is as it was before"],
         )
 

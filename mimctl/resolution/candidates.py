@@ -127,8 +127,12 @@ class Candidates:
     def trace(self, name: str, specifier: SpecifierSet, picked: IndexFile | None) -> Selection:
         """Return the decision on every file of a project that satisfies `specifier`, `picked` being the chosen one.
 
-        Of projects that are not ours, only the version that was picked is looked at: there may be thousands of files.
+        Where nothing was picked, that is the file which what stays was installed from, if it is known. Of projects
+        that are not ours, only the version that was picked is looked at: there may be thousands of files.
         """
+        there = self.installed.get(name)
+        if picked is None and there is not None:
+            picked = next((file for file in self._files(name) if is_installed_from(there, file)), None)
         decisions = []
         for release in self._project(name):
             if not is_own(name) and picked is not None and picked not in release.files:
@@ -215,7 +219,12 @@ class Candidates:
 
     def _judge(self, name: str, release: _Release, specifier: SpecifierSet) -> Selection:
         """Choose among the files of one version; a withdrawn one of others' counts where it is named (PEP 592)."""
-        files = tuple(file for file in release.files if satisfies(file.version, specifier))
+        named = self.options.hashes.get(name)
+        files = tuple(
+            file
+            for file in release.files
+            if satisfies(file.version, specifier) and (named is None or file.sha256 in named)
+        )
         takes_yanked = not is_own(name) and _pins(specifier)
         key = (name, "yanked" if takes_yanked else "", *(file.filename for file in files))
         if key not in self._selections:
@@ -249,8 +258,10 @@ class Candidates:
     def _torch(self, specifier: SpecifierSet) -> Iterator[Candidate]:
         """Yield the one build that was chosen; it may stand on the shelf without its label."""
         build = self.options.torch
-        if build is None or self.options.leaves_torch_out:
+        if self.options.leaves_torch_out:
             yield Candidate(name="torch", version=build.full_version if build else "", is_absent=True)
+            return
+        if build is None:
             return
         if not satisfies(build.version, specifier) and not satisfies(build.full_version, specifier):
             return

@@ -130,11 +130,13 @@ class ResolveOptions:
     pre: bool = False
     """Pre-releases are as good as finished releases."""
     torch: TorchBuild | None = None
-    """Where no torch is installed: the build that wheels are chosen for, and that joins."""
+    """Where no torch is installed: the build that wheels are chosen for, and that joins; None: nobody says which."""
     leaves_torch_out: bool = False
     """Whether that torch is brought by somebody else: it does not join."""
     constraints: tuple[Wanted, ...] = ()
     """Requirements on what is needed anyway; they bring nothing by themselves."""
+    hashes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By name: the sha256 of which a file must have one."""
     typed: str = ""
     """What the person asked for, for hints that can be typed: `det`."""
 
@@ -148,6 +150,8 @@ class Pick:
     needed_by: tuple[Wanted, ...] = ()
     file: IndexFile | None = None
     provided: Provided | None = None
+    metadata: Metadata | None = None
+    """Of a file: what it was resolved by."""
     goes_with: tuple[str, ...] = ()
     """Distributions that it requires and that change: why it was looked at, and perhaps changes too."""
 

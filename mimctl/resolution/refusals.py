@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from mimctl.errors import MimctlError, NoCompatibleBuildError, UsageError
+from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError, UsageError
 from mimctl.index.model import IndexFile
 from mimctl.resolution.candidates import NEVER, PYTHON, Candidates
 from mimctl.resolution.model import Project
@@ -31,16 +31,19 @@ def explain(dead_end: DeadEnd, candidates: Candidates) -> MimctlError:
         return _other_python(needs, candidates)
     if candidates.fixed(name) is not None:
         return _stays(name, needs, candidates)
-    if name == "torch" and candidates.options.torch is not None and name not in candidates.provided:
-        return _torch_to_come(needs, candidates)
     if name in candidates.provided:
         return _conflict(name, needs, candidates, [candidates.provided[name].metadata.version])
+    if name == "torch":
+        return _torch_to_come(needs, candidates)
     return _of_indexes(name, needs, candidates)
 
 
 def _of_indexes(name: str, needs: Sequence[Need], candidates: Candidates) -> MimctlError:
     project = candidates.project(name)
     wanted = [file for file in project.files if _satisfies_all(file.version, needs)]
+    named = candidates.options.hashes.get(name)
+    if wanted and named is not None and not any(file.sha256 in named for file in wanted):
+        return _other_files(name, named, wanted)
     if wanted:
         selection = choose(candidates.env, wanted, candidates.options.variant, verified=candidates.options.verified)
         if selection.chosen is None:
@@ -52,6 +55,17 @@ def _of_indexes(name: str, needs: Sequence[Need], candidates: Candidates) -> Mim
     if any(_none_satisfies(project, need) for need in needs) or not project.files:
         return _not_in_index(name, needs, project)
     return _conflict(name, needs, candidates, candidates.versions(name))
+
+
+def _other_files(name: str, named: frozenset[str], files: Sequence[IndexFile]) -> MimctlError:
+    causes = [f"sha256 named   {each}" for each in sorted(named)]
+    causes += [f"sha256 offered {file.sha256 or 'none'} ({file.filename})" for file in files[:_TOLD_VERSIONS]]
+    return IntegrityError(
+        f"no file of `{name}` has the hash that was named",
+        code="hash-mismatch",
+        causes=causes,
+        hints=["name the hash of the file that is to be taken: `--hash=sha256:…`"],
+    )
 
 
 def _no_build(
@@ -137,7 +151,13 @@ def _stays(name: str, needs: Sequence[Need], candidates: Candidates) -> MimctlEr
 
 def _torch_to_come(needs: Sequence[Need], candidates: Candidates) -> MimctlError:
     build = candidates.options.torch
-    assert build is not None
+    if build is None:
+        return MimctlError(
+            "torch is not installed, and no index of mimctl's says which one to take",
+            code="torch-unavailable",
+            causes=[_who_wants(needs)],
+            hints=["name a version: `--torch 2.13.0`", "or an index of mimctl's: `--index ADDRESS`"],
+        )
     if all(satisfies(build.full_version, each.specifier) for each in needs):
         return torch_unavailable(build, candidates.project("torch"), candidates.env.interpreter_tag)
     return UsageError(

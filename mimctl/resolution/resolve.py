@@ -195,6 +195,7 @@ class _Search:
                 needed_by=tuple(need.wanted for need in told.values()),
                 file=each.file,
                 provided=each.provided,
+                metadata=self._candidates.catalog.metadata(each.file) if each.file else None,
                 goes_with=tuple(sorted({need.goes_with for need in needs if need.goes_with})),
             )
             if each.file is not None or is_own(name):

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,10 +23,13 @@ import pytest
 
 from mimctl.environment import Environment, detect
 from mimctl.index.client import IndexClient
+from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply
 from mimctl.installer.backend import Backend, Choice, choose_backend
 from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult
-from mimctl.installer.prepare import prepare_install
+from mimctl.installer.prepare import Places, prepare_install
+from mimctl.installer.staged import Staged
+from mimctl.resolution.names import is_own
 from mimctl.transfer import TransferSettings
 
 PLATFORM = "manylinux_2_17_x86_64.manylinux2014_x86_64"
@@ -259,8 +263,13 @@ def publish(place: Path, wheel: Path) -> None:
 def write_page(project: Path) -> None:
     """Write the page of a project."""
     links = "".join(
-        f'<a href="{each.name.replace("+", "%2B")}">{each.name}</a><br>\n' for each in sorted(project.glob("*.whl"))
+        f'<a href="{each.name.replace("+", "%2B")}" data-core-metadata="true">{each.name}</a><br>\n'
+        for each in sorted(project.glob("*.whl"))
     )
+    for each in project.glob("*.whl"):
+        with zipfile.ZipFile(each) as archive:
+            member = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            each.with_name(f"{each.name}.metadata").write_bytes(archive.read(member))
     (project / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>", encoding="utf-8")
 
 
@@ -301,25 +310,41 @@ class Bench:
         """Return a client that has seen nothing yet."""
         return IndexClient([self.site.url], TransferSettings(retries=0), self.cache)
 
+    def places(self, torch_index: str = "http://127.0.0.1:9/whl") -> Places:
+        """Return where distributions come from."""
+        transfer = TransferSettings(retries=0)
+        return Places(
+            client=self.client(),
+            sources=read_sources(os.environ),
+            transfer=transfer,
+            cache_dir=self.cache,
+            torch_index=torch_index,
+        )
+
     def plan(self, *names: str, torch_index: str = "http://127.0.0.1:9/whl", **options: Any) -> InstallPlan:
         """Make a plan."""
-        return prepare_install(
-            names,
-            env=self.env,
-            client=self.client(),
-            backend=self.backend(),
-            torch_index=torch_index,
-            options=InstallOptions(**options),
-            transfer=TransferSettings(retries=0),
-        )
+        return prepare_install(names, env=self.env, places=self.places(torch_index), options=InstallOptions(**options))
+
+    def apply(self, plan: InstallPlan, **watch: Any) -> InstallResult:
+        """Carry out a plan."""
+        transfer = TransferSettings(retries=0)
+        return apply(plan, transfer=transfer, cache_dir=self.cache, backend=self.backend(), **watch)
 
     def install(self, *names: str, **options: Any) -> InstallResult:
         """Plan and apply."""
-        return apply(self.plan(*names, **options), client=self.client(), backend=self.backend())
+        return self.apply(self.plan(*names, **options))
 
     def put(self, wheel: Path) -> None:
         """Install a wheel without what it requires, as somebody did before."""
-        self.backend().install_wheels([wheel])
+        name, version = wheel.name.split("-")[:2]
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        place = self.cache.parent / "put" / digest / wheel.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel, place)
+        project = name.replace("_", "-")
+        self.backend().install(
+            [Staged(name=project, version=version, path=place, sha256=digest, is_named=not is_own(project))]
+        )
 
     def put_torch(self, version: str = "2.12.0+cpu") -> None:
         """Install something that looks like torch from outside."""

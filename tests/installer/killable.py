@@ -11,10 +11,11 @@ from pathlib import Path
 
 from mimctl.environment import detect
 from mimctl.index.client import IndexClient
+from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply
 from mimctl.installer.backend import choose_backend
 from mimctl.installer.model import InstallOptions
-from mimctl.installer.prepare import prepare_install
+from mimctl.installer.prepare import Places, prepare_install
 from mimctl.installer.recovery import repair
 from mimctl.transfer import TransferSettings
 
@@ -22,17 +23,22 @@ from mimctl.transfer import TransferSettings
 def main(venv: str, address: str, cache: str, choice: str) -> None:
     """Plan, and serve the lines of stdin."""
     env = detect(Path(venv))
-    client = IndexClient([address], TransferSettings(retries=0), Path(cache))
+    transfer = TransferSettings(retries=0)
+    places = Places(
+        client=IndexClient([address], transfer, Path(cache)),
+        sources=read_sources(os.environ),
+        transfer=transfer,
+        cache_dir=Path(cache),
+    )
     backend = choose_backend(env, choice)
-    options = InstallOptions(upgrade=True)
-    plan = prepare_install(["det"], env=env, client=client, backend=backend, torch_index="", options=options)
+    plan = prepare_install(["det"], env=env, places=places, options=InstallOptions(upgrade=True))
     print("ready", flush=True)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             os.setsid()
             if line.strip() == "install":
-                apply(plan, client=client, backend=backend)
+                apply(plan, transfer=transfer, cache_dir=Path(cache), backend=backend)
             else:
                 repair(env, print)
             os._exit(0)

@@ -33,8 +33,11 @@ from mimctl.installer.exclusive import only_one
 from mimctl.installer.transaction import undone_on_failure
 env = detect(Path(sys.argv[1]))
 installer, asked = sys.argv[2], sys.argv[3].split(",")
-with only_one(env, print), undone_on_failure(env, what="install it", installer=installer, asked=asked) as expect:
-    expect(asked)
+names = frozenset(asked)
+written = frozenset(f"{env.paths.purelib}/{name}.py" for name in asked)
+with only_one(env, print), undone_on_failure(
+    env, changing=names, written=written, what="install it", installer=installer
+):
     subprocess.run(sys.argv[4:], check=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -178,7 +181,7 @@ def test_what_an_installer_left_half_done_goes(place):
         f"touch {site}/new/a.py {site}/new-1.0.dist-info/METADATA;"
         f"ln -s {site} {site}/link; echo 'import nothing_there' > {site}/bad.pth"
     )
-    place.kill("new", ["sh", "-c", script])
+    place.kill("new,old", ["sh", "-c", script])
     repair(place.env, pytest.fail)
     assert place.tree() == before
     assert sorted(each.name for each in site.iterdir() if each.suffix != ".pyc") == sorted(

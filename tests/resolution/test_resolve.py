@@ -227,7 +227,7 @@ def test_torch_joins_in_the_build_that_was_chosen():
     )
     assert words(answer("a", files=files, torch=TORCH)) == ["a 1", "sympy 1", "torch 2.13.0+cpu"]
     assert words(answer("a", files=files, torch=TORCH, leaves_torch_out=True)) == ["a 1"]
-    assert words(answer("a", files=files)) == ["a 1"]
+    assert "name a version: `--torch 2.13.0`" in refused("a", files=files).hints
 
 
 def test_the_plain_torch_of_the_public_index_is_the_cuda_build():

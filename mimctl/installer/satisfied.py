@@ -1,0 +1,81 @@
+"""Decide from what is installed alone that nothing is to do: no index is read, no network touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mimctl.environment.distributions import normalise
+from mimctl.environment.model import Environment
+from mimctl.errors import MimctlError
+from mimctl.installer.model import InstallOptions
+from mimctl.installer.verify import missing_requirements
+from mimctl.plugin.discover import OPENMMLAB_NAMES
+from mimctl.resolution.names import PREFIX, is_own
+from mimctl.resolution.requirements import parse_requirement, satisfies
+from mimctl.selection.installed import why_unfit
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+
+def find_satisfied(names: Sequence[str], *, env: Environment, options: InstallOptions) -> tuple[str, ...] | None:
+    """Return the distributions that `names` mean, where all of them are there, complete all the way down, and fit.
+
+    None where that is not so, or cannot be told without an index: then a plan has to be made.
+    """
+    if options.upgrade or options.upgrade_all or options.reinstall or not _is_torch_wanted(env, options.torch):
+        return None
+    if env.cv2.value is None or not _suit(env, options.variant):
+        return None
+    found = [_installed(name, env) for name in names]
+    roots = tuple(each for each in found if each is not None)
+    try:
+        complete = len(roots) == len(found) and not missing_requirements(env, roots)
+    except MimctlError:
+        return None
+    return tuple(dict.fromkeys(roots)) if complete else None
+
+
+def _installed(word: str, env: Environment) -> str | None:
+    """Return the requirement that a word means, if what is installed satisfies it."""
+    from packaging.requirements import InvalidRequirement
+
+    try:
+        requirement = parse_requirement(word)
+    except InvalidRequirement:
+        return None
+    name = _distribution(requirement, env)
+    if name is None or requirement.url is not None or requirement.marker is not None:
+        return None
+    if not satisfies(env.distributions[name].version, requirement.specifier):
+        return None
+    return name + (f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else "")
+
+
+def _distribution(requirement: Requirement, env: Environment) -> str | None:
+    """Return the installed distribution that is meant; other names than ours only where a version makes that clear."""
+    name = normalise(requirement.name)
+    alias = OPENMMLAB_NAMES.get(name)
+    if alias is not None and not requirement.specifier:
+        name = f"{PREFIX}-{alias}"
+    elif not is_own(name) and f"{PREFIX}-{name}" in env.distributions:
+        name = f"{PREFIX}-{name}"
+    elif not is_own(name) and not requirement.specifier:
+        return None
+    return name if name in env.distributions else None
+
+
+def _is_torch_wanted(env: Environment, wish: str) -> bool:
+    there = env.torch.value
+    return there is not None and wish in ("auto", "none", there.label, there.version, there.version.partition("+")[0])
+
+
+def _suit(env: Environment, variant: str | None) -> bool:
+    """Return whether the operators are a build that an index would not have a better one for."""
+    ops = env.ops.value
+    if ops is None:
+        return variant is None
+    if ops.backend is None or why_unfit(env) is not None:
+        return False
+    return ops.backend == variant or (variant is None and ops.backend != "python")
