@@ -181,5 +181,6 @@ def _rows_of_package(root: Path, name: str, settings: Settings, note: Callable[[
 
     facts = read_models(root, cache_dir=settings.cache_dir)
     if facts.problems:
-        note(f"{len(facts.problems)} entries of `{name}` cannot be read, the first: {facts.problems[0]}")
+        count = f"{len(facts.problems)} entries" if len(facts.problems) > 1 else "an entry"
+        note(f"{count} of `{name}` cannot be read: {facts.problems[0]}")
     return [row_of_facts(each, name) for each in facts.models]
