@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mimctl.index.sources import PackageSources
 
 _KEPT = frozenset(
     {
@@ -54,3 +57,73 @@ def building_environ(environ: Mapping[str, str]) -> dict[str, str]:
 def placing_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables for placing and removing: nothing of a person's configuration but caches."""
     return {name: value for name, value in building_environ(environ).items() if name not in _PLACING_TOO}
+
+
+def pip_variables(sources: PackageSources, *, offline: bool = False) -> dict[str, str]:
+    """Return what tells pip where a build's requirements come from. Passwords stand here, not on a command line."""
+    sources = _local_only(sources) if offline else sources
+    return _said(
+        {
+            "PIP_INDEX_URL": sources.index_url,
+            "PIP_EXTRA_INDEX_URL": " ".join(sources.extra_index_urls),
+            "PIP_FIND_LINKS": " ".join(map(_address, sources.find_links)),
+            "PIP_NO_INDEX": "" if sources.indexes else "1",
+            "PIP_CERT": str(sources.cert or ""),
+            "PIP_CLIENT_CERT": str(sources.client_cert or ""),
+            "PIP_TRUSTED_HOST": " ".join(sources.trusted_hosts),
+            "PIP_PROXY": sources.proxy,
+        }
+    )
+
+
+def uv_variables(sources: PackageSources, *, offline: bool = False) -> dict[str, str]:
+    """Return what tells uv the same.
+
+    pip looks at all its indexes and takes the best version, so uv is told to do so too.
+    """
+    sources = _local_only(sources) if offline else sources
+    return _said(
+        {
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
+            "UV_INDEX_URL": sources.index_url,
+            "UV_EXTRA_INDEX_URL": " ".join(sources.extra_index_urls),
+            "UV_FIND_LINKS": ",".join(map(_address, sources.find_links)),
+            "UV_NO_INDEX": "" if sources.indexes else "true",
+            "UV_INSECURE_HOST": " ".join(sources.trusted_hosts),
+            "UV_OFFLINE": "1" if offline else "",
+            "SSL_CERT_FILE": str(sources.cert or ""),
+            "SSL_CLIENT_CERT": str(sources.client_cert or ""),
+            "HTTP_PROXY": sources.proxy,
+            "HTTPS_PROXY": sources.proxy,
+        }
+    )
+
+
+def _said(variables: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if value}
+
+
+def _local_only(sources: PackageSources) -> PackageSources:
+    from dataclasses import replace
+
+    indexes = [address for address in sources.indexes if _is_local(address)]
+    return replace(
+        sources,
+        index_url=indexes[-1] if indexes else None,
+        extra_index_urls=tuple(indexes[:-1]),
+        find_links=tuple(_keep_local(sources.find_links)),
+    )
+
+
+def _keep_local(places: Iterable[str]) -> list[str]:
+    return [place for place in places if _is_local(place)]
+
+
+def _is_local(address: str) -> bool:
+    return "://" not in address or address.startswith("file://")
+
+
+def _address(place: str) -> str:
+    """Return a place without the characters that separate places: blanks for pip, commas for uv."""
+    text = place if "://" in place else Path(place).expanduser().absolute().as_uri()
+    return text.replace(",", "%2C").replace(" ", "%20")

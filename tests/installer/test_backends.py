@@ -356,7 +356,7 @@ def replace_text(wheel: Staged, text: str, stage: Callable[..., Staged]) -> Stag
 
 def test_harmful_variables_do_not_bend_a_build(backend: Backend, build_backend: None, tmp_path: Path) -> None:
     places = {"PIP_INDEX_URL", "PIP_CONSTRAINT", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_PROXY"}
-    places |= {"PIP_USE_FEATURE", "PIP_PYTHON", "PIP_LOG"}
+    places |= {"UV_INDEX_URL", "UV_INDEX", "UV_FIND_LINKS"}
     harmful = {name: value for name, value in HARMFUL.items() if name not in places}
     bent = with_shelf(backend)
     bent = replace(bent, environ={**bent.environ, **harmful})
