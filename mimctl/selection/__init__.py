@@ -2,11 +2,9 @@
 
 from mimctl.selection.choose import (
     Accepted,
-    Best,
     Decision,
     Rejected,
     Selection,
-    best_per_version,
     choose,
 )
 from mimctl.selection.order import public_version
@@ -15,11 +13,9 @@ from mimctl.selection.warnings import newer_than_verified
 
 __all__ = [
     "Accepted",
-    "Best",
     "Decision",
     "Rejected",
     "Selection",
-    "best_per_version",
     "choose",
     "newer_than_verified",
     "public_version",

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TypeAlias, overload
 
 from mimctl.environment.model import Environment
 from mimctl.index.model import IndexFile
-from mimctl.selection.order import build_rank, group_by_version, label_match, parse_version, public_version
+from mimctl.selection.order import build_rank, group_by_version, public_version
 from mimctl.selection.rules import RULES, Wish, is_compiled_here
 from mimctl.selection.warnings import newer_than_verified, why_warn
 
-if TYPE_CHECKING:
-    from packaging.version import Version
-
 __all__ = [
     "Accepted",
-    "Best",
     "Decision",
     "Rejected",
     "Selection",
-    "best_per_version",
     "choose",
+    "has_compiled_here",
     "newer_than_verified",
     "public_version",
 ]
@@ -68,14 +64,6 @@ class Selection:
         return tuple(each for each in self.decisions if isinstance(each, Rejected))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The best fitting file of one version; of builds of ours the version is without their label."""
-
-    version: Version
-    file: IndexFile
-
-
 def choose(
     env: Environment,
     candidates: Iterable[IndexFile],
@@ -83,16 +71,21 @@ def choose(
     *,
     verified: str | None = None,
     takes_yanked: bool = False,
+    has_compiled: bool | None = None,
 ) -> Selection:
     """Return the best of `candidates` for `env`: the greatest version, compiled before pure Python.
 
     The pure-PyTorch build is taken by itself only where no candidate is compiled for this platform; `variant` asks
     for a build by its backend's name (`cpu`, `cu13`, `python`). Nothing is raised where none fits (see `refusal`).
     A local label tells builds of one version apart and says nothing of what is newer. `verified` is the newest torch
-    that builds were verified with: with a newer one they are accepted with a warning.
+    that builds were verified with: with a newer one they are accepted with a warning. `takes_yanked`: somebody named
+    exactly this version (PEP 592). Whoever gives some of a project's files says with `has_compiled` whether any of all
+    is compiled for this platform (`has_compiled_here`).
     """
     files = tuple(candidates)
-    judge = _Judge(env, files, variant=variant, takes_yanked=takes_yanked)
+    if has_compiled is None:
+        has_compiled = has_compiled_here(env, files)
+    judge = _Judge(env, Wish(variant=variant, has_compiled=has_compiled, takes_yanked=takes_yanked))
     groups = group_by_version(files)
     fitting = (judge.fitting(group) for group in groups)
     newest = next((files for files in fitting if files), [])
@@ -100,34 +93,18 @@ def choose(
     return Selection(chosen=chosen, decisions=_Trace(judge, groups, chosen, verified))
 
 
-def best_per_version(
-    env: Environment, candidates: Iterable[IndexFile], variant: str | None = None, *, takes_yanked: bool = False
-) -> tuple[Best, ...]:
-    """Return the best fitting file of each version, the greatest version first, pre-releases among them.
-
-    Of one public version the label that torch has comes before others (`0.28.0+cpu`). Files whose version is none
-    are left out. Arguments as of `choose`.
-    """
-    files = tuple(candidates)
-    judge = _Judge(env, files, variant=variant, takes_yanked=takes_yanked)
-    best: dict[Version, IndexFile] = {}
-    ranks: dict[Version, tuple[object, ...]] = {}
+def has_compiled_here(env: Environment, files: Iterable[IndexFile]) -> bool:
+    """Return whether any file is a compiled build for the platform of `env`, fitting or not."""
+    seen: set[tuple[object, ...]] = set()
     for file in files:
-        version = parse_version(file.version if file.build is None else public_version(file.version))
-        if version is None or judge.problem(file) is not None:
+        if file.build is None:
             continue
-        rank = build_rank(env, file)
-        if version not in best or ranks[version] < rank:
-            best[version], ranks[version] = file, rank
-    order = sorted(best, key=lambda key: (_release(key), label_match(env, best[key]), key), reverse=True)
-    return tuple(Best(version=version, file=best[version]) for version in order)
-
-
-def _release(version: Version) -> Version:
-    if version.local is None:
-        return version
-    public = parse_version(version.public)
-    return version if public is None else public
+        kind = (file.tags, file.build.backend, file.yanked)
+        if kind not in seen:
+            if is_compiled_here(env, file):
+                return True
+            seen.add(kind)
+    return False
 
 
 Problem: TypeAlias = tuple[str, str] | None
@@ -137,11 +114,8 @@ Problem: TypeAlias = tuple[str, str] | None
 class _Judge:
     """Judges the files of one request; those that the rules cannot tell apart are judged once."""
 
-    def __init__(
-        self, env: Environment, files: Sequence[IndexFile], *, variant: str | None, takes_yanked: bool
-    ) -> None:
-        self.env = env
-        self.wish = Wish(variant=variant, has_compiled=_has_compiled_here(env, files), takes_yanked=takes_yanked)
+    def __init__(self, env: Environment, wish: Wish) -> None:
+        self.env, self.wish = env, wish
         self._known: dict[tuple[object, ...], Problem] = {}
 
     def problem(self, file: IndexFile) -> Problem:
@@ -182,19 +156,6 @@ def _kind(file: IndexFile) -> tuple[object, ...]:
         build.archs,
         build.ptx,
     )
-
-
-def _has_compiled_here(env: Environment, files: Iterable[IndexFile]) -> bool:
-    seen: set[tuple[object, ...]] = set()
-    for file in files:
-        if file.build is None:
-            continue
-        kind = (file.tags, file.build.backend, file.yanked)
-        if kind not in seen:
-            if is_compiled_here(env, file):
-                return True
-            seen.add(kind)
-    return False
 
 
 class _Trace(Sequence[Decision]):

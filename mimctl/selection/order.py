@@ -65,22 +65,19 @@ def build_rank(env: Environment, file: IndexFile) -> tuple[object, ...]:
     """Order the fitting files of one public version; the greatest is the best.
 
     Ours: compiled before pure Python, torch's own CUDA major, the most specific tag, the greatest build number. Of
-    others the label that torch has, then the greatest label (PEP 440), then tag and build number as pip has it.
+    others the label that torch has, then the greatest label (PEP 440), then tag and build number as pip has it;
+    withdrawn ones last.
     """
     ranks = tag_ranks(env)
     tag = -min((ranks[tag] for tag in file.tags if tag in ranks), default=len(ranks))
     build, torch = file.build, env.torch.value
     number = build_number(file.filename)
     if build is None:
-        return (0, label_match(env, file), _local(file.version), tag, number, file.filename)
+        label = file.version.partition("+")[2]
+        is_torchs = bool(label) and torch is not None and label == torch.label
+        return (0, file.yanked is None, is_torchs, _local(file.version), tag, number, file.filename)
     is_own_major = build.is_compiled and torch is not None and build.cuda_major == torch.cuda_major
     return (1, build.is_compiled, is_own_major, tag, number, "+" in file.version, file.filename)
-
-
-def label_match(env: Environment, file: IndexFile) -> int:
-    """Return 1 where a file of somebody else's has the local label of torch, 0 otherwise."""
-    torch, label = env.torch.value, file.version.partition("+")[2]
-    return int(bool(label) and torch is not None and label == torch.label)
 
 
 def build_number(filename: str) -> tuple[int, str]:
