@@ -103,13 +103,14 @@ def match_fields(word: str, fields: Sequence[str]) -> list[str]:
     """
     wanted = fold(word)
     names = [*OWN, *fields]
-    meant = (wanted, *SYNONYMS.get(wanted, ()))
+    loose = {name: _loose(name) for name in names}
+    meant = tuple(_loose(each) for each in (wanted, *SYNONYMS.get(wanted, ())))
     for fits in (
         lambda name: name == wanted,
-        lambda name: name in meant,
-        lambda name: name.rpartition("/")[2] == wanted,
-        lambda name: re.split(r"[(\[]", name)[0] in meant,
-        lambda name: any(each in name for each in meant),
+        lambda name: loose[name] in meant,
+        lambda name: loose[name].rpartition("/")[2] in meant,
+        lambda name: re.split(r"[(\[]", loose[name])[0] in meant,
+        lambda name: any(each in loose[name] for each in meant),
     ):
         found = [name for name in names if fits(name)] if wanted else []
         if found:
@@ -131,6 +132,10 @@ def match_fields(word: str, fields: Sequence[str]) -> list[str]:
 def fold(text: str) -> str:
     """Return a name as fields are named: lower case, `_` for blanks."""
     return "_".join(text.lower().split())
+
+
+def _loose(text: str) -> str:
+    return text.replace("-", "_")
 
 
 def _metadata(metadata: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -102,7 +102,7 @@ def test_a_word_means_the_field_itself_before_all_that_hold_it():
     assert match_fields("Epochs", fields) == ["epochs"]
     assert match_fields("epoch", fields) == ["epochs", "epochs_warmup"]
     assert match_fields("training memory", fields) == ["training_memory(gb)"]
-    assert match_fields("top-1", fields) == ["a/top-1", "b/top-1"]
+    assert match_fields("top-1", fields) == match_fields("top_1", fields) == ["a/top-1", "b/top-1"]
 
 
 def test_fields_of_the_most_models_come_first():
