@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mimctl.errors import MimctlError, NetworkError, UsageError
 from mimctl.index.cache import DocumentCache, Kept
-from mimctl.index.document import bad_index, parse_projects, parse_toolboxes, parse_torch
+from mimctl.index.document import (
+    IndexDocument,
+    bad_index,
+    check_schema,
+    parse_json,
+    parse_toolboxes,
+    parse_torch,
+    read_document,
+)
 from mimctl.index.model import Index, IndexFile, Listing, Toolbox, TorchVersions
 from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_remote, redact
 
@@ -40,7 +47,7 @@ class IndexClient:
         self._wheels_dir = cache_dir / "wheels"
         self._documents: dict[str, Any] = {}
         self._roots: dict[str, str | None] = {}
-        self._projects: dict[str, Mapping[str, Callable[[], tuple[IndexFile, ...]]]] = {}
+        self._listings: dict[str, IndexDocument | None] = {}
 
     def load(self) -> Index:
         """Return what all indexes say together.
@@ -50,17 +57,12 @@ class IndexClient:
         """
         if not self.addresses:
             raise no_index()
-        parts, num_files = [], 0
-        torch = TorchVersions()
-        for address in self.addresses:
-            if self.plain_root(address) is None:
-                data = self._document(address, "index.json")
-                parts.append(parse_projects(data, address=address))
-                num_files += len(data["files"])
-                torch = torch if torch.verified else parse_torch(data, address=redact(address))
+        documents = [document for each in self.addresses if (document := self._listing(each)) is not None]
+        said = [parse_torch(document.top, address="the index") for document in documents]
+        torch = next((each for each in said if each.verified), TorchVersions())
         return Index(
             addresses=self.addresses,
-            files=Listing(parts, num_files),
+            files=Listing([each.projects for each in documents], sum(each.num_files for each in documents)),
             torch_verified=torch.verified,
             torch_default=torch.default,
             toolboxes=self.toolboxes(),
@@ -69,9 +71,8 @@ class IndexClient:
     def project(self, address: str, name: str) -> tuple[IndexFile, ...] | None:
         """Return the files of a project in the `index.json` at `address`, None where that lists none (errors as
         `load`)."""
-        if address not in self._projects:
-            self._projects[address] = parse_projects(self._document(address, "index.json"), address=address)
-        read = self._projects[address].get(name)
+        document = self._listing(address)
+        read = None if document is None else document.projects.get(name)
         return None if read is None else read()
 
     def plain_root(self, address: str) -> str | None:
@@ -80,8 +81,7 @@ class IndexClient:
         That is the address itself if it ends in `/simple` or holds a list of projects (PEP 503, 691), or `simple/`
         below it. Raises MimctlError[not-an-index] where there is nothing of the kind.
         """
-        if address not in self._roots:
-            self._roots[address] = self._find_root(address)
+        self._listing(address)
         return self._roots[address]
 
     def toolboxes(self) -> dict[str, Toolbox]:
@@ -134,18 +134,26 @@ class IndexClient:
         """Return the whole address of a file that an index names by its path from the root."""
         return _join(address, relative)
 
-    def _find_root(self, address: str) -> str | None:
+    def _listing(self, address: str) -> IndexDocument | None:
+        """Return the `index.json` of an index of ours, None where it is a plain one."""
+        if address not in self._roots:
+            self._listings[address], self._roots[address] = self._look(address)
+        return self._listings[address]
+
+    def _look(self, address: str) -> tuple[IndexDocument | None, str | None]:
         if address.endswith("/simple"):
-            return address
-        data = self._document(address, "index.json")
-        if isinstance(data, dict) and "projects" in data and "meta" in data:
-            return address
-        if data is not None:
-            return None
+            return None, address
+        body = self._body(_join(address, "index.json"))
+        if body is not None:
+            document = read_document(body, address=address)
+            if "projects" in document.top and "meta" in document.top:
+                return None, address
+            check_schema(document.top, redact(address))
+            return document, None
         for root in (_join(address, "simple"), address):
             page = self._body(_join(root, "index.html" if not is_remote(root) else ""))
             if page is not None and (root != address or b"pypi:repository-version" in page[:_HEAD]):
-                return root
+                return None, root
         raise _not_an_index(address)
 
     def _document(self, address: str, name: str) -> Any:
@@ -153,7 +161,7 @@ class IndexClient:
         url = _join(address, name)
         if url not in self._documents:
             body = self._body(url)
-            self._documents[url] = None if body is None else _parse(body, redact(url))
+            self._documents[url] = None if body is None else parse_json(body, redact(url))
         return self._documents[url]
 
     def _body(self, url: str) -> bytes | None:
@@ -197,13 +205,6 @@ def _root(address: str) -> str:
 
 def _join(address: str, relative: str) -> str:
     return f"{address}/{relative}"
-
-
-def _parse(body: bytes, shown: str) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as err:
-        raise bad_index(shown, f"it is not JSON: {err}") from err
 
 
 def _not_an_index(address: str) -> MimctlError:

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urljoin
 
 from mimctl.errors import MimctlError
+from mimctl.index.bulk import bulk
 from mimctl.index.filenames import SDIST_ENDINGS, NameReader, is_own, is_safe
 from mimctl.index.model import Build, IndexFile
 
@@ -24,12 +25,19 @@ ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+ht
 _API_MAJOR = "1"
 _ANCHOR = re.compile(r"<[aA](?=\s)")
 _TAG = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
+_USUAL = re.compile(
+    r"""\s+href="([^"#&\s]*+)#sha256=([0-9a-f]{64})"(?:\s+data-core-metadata="sha256=([0-9a-f]{64})")?+"""
+    r"""((?:[^>"'<]++|"[^"<]*+")*+)>"""
+)
+"""An anchor as indexes write it; others are taken apart with more care."""
+_SHA256 = "sha256="
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s"'=<>`]+)""")
 _BARE = re.compile(r"\bdata-yanked(?=[\s>/])(?!\s*=)", re.IGNORECASE)
 _BASE = re.compile(r"<base\s([^>]{0,4096})>", re.IGNORECASE)
 _META = re.compile(r"<meta\s([^>]{0,1024})>", re.IGNORECASE)
 _CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
-_HEX = "0123456789abcdefABCDEF"
+_WHOLE = ("https://", "http://")
+_HEX = "0123456789abcdef"
 _BACKEND = re.compile(r"cpu|cu\d\d|rocm|python")
 _HEAD = 1 << 16
 """Characters of a page in which its version and its base are looked for."""
@@ -53,18 +61,20 @@ def parse_page(body: bytes, *, project: str, url: str, address: str, content_typ
     files; [index-version] where it is written in a newer version of the interface.
     """
     reader = _Reader(project, url, address)
-    if _is_json(body, content_type):
-        _read_json(reader, body)
-    else:
-        _read_html(reader, _text(body, content_type))
-    return reader.page()
+    with bulk():
+        if _is_json(body, content_type):
+            _read_json(reader, body)
+        else:
+            _read_html(reader, _text(body, content_type))
+        return reader.page()
 
 
 def parse_links(body: bytes, *, project: str, url: str, address: str, content_type: str = "") -> Page:
     """Return the wheels of `project` that a page of links (`--find-links`) leads to; all else in it is passed over."""
     reader = _Reader(project, url, address, is_strict=False)
-    _read_html(reader, _text(body, content_type))
-    return reader.page()
+    with bulk():
+        _read_html(reader, _text(body, content_type))
+        return reader.page()
 
 
 def parse_names(filenames: Iterable[str], *, project: str, address: str, join: Callable[[str], str]) -> Page:
@@ -86,7 +96,17 @@ def bad_page(shown: str, cause: str) -> MimctlError:
     )
 
 
-_Row = tuple[str, str, str | None, int | None, str, tuple[str, ...], str | None, str | None, bool, str | None]
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an anchor or an entry says of a file besides its address and hashes."""
+
+    requires_python: str | None = None
+    yanked: str | None = None
+    has_metadata: bool = False
+
+
+_NOTHING = _Said()
+_Row = tuple[str, str, str | None, int | None, str, tuple[str, ...], _Said, str | bool]
 
 
 class _Reader:
@@ -107,7 +127,7 @@ class _Reader:
     def page(self) -> Page:
         """Return what was collected."""
         project, address = self._project, self._address
-        build_of = _builds(self._rows) if is_own(project) else _none
+        builds = _builds(self._rows) if is_own(project) else {}
         files = tuple(
             IndexFile(
                 project=project,
@@ -117,25 +137,14 @@ class _Reader:
                 size=size,
                 version=version,
                 tags=tags,
-                requires_python=requires_python,
-                yanked=yanked,
-                build=build_of(version, tags),
+                requires_python=said.requires_python,
+                yanked=said.yanked,
+                build=builds.get(version) or builds.get(tags),
                 address=address,
-                has_metadata=has_metadata,
-                metadata_sha256=metadata_sha256,
+                has_metadata=bool(metadata),
+                metadata_sha256=metadata if metadata.__class__ is str else None,
             )
-            for (
-                filename,
-                url,
-                sha256,
-                size,
-                version,
-                tags,
-                requires_python,
-                yanked,
-                has_metadata,
-                metadata_sha256,
-            ) in self._rows
+            for filename, url, sha256, size, version, tags, said, metadata in self._rows
         )
         return Page(files=files, sdists=tuple(dict.fromkeys(self._sdists)))
 
@@ -145,52 +154,44 @@ class _Reader:
         filename: str | None,
         *,
         sha256: str | None,
-        size: int | None = None,
-        requires_python: str | None = None,
-        yanked: str | None = None,
         metadata: str | bool = False,
+        size: int | None = None,
+        facts: _Said | None = None,
     ) -> None:
         """Add a file; `metadata` is the hash of its METADATA, or whether that lies beside it."""
         if filename is None:
             filename = (href.partition("?")[0] if "?" in href else href).rpartition("/")[2]
             if "%" in filename:
-                filename = unquote(filename)
-        facts = self._names.wheel(filename)
-        if facts is None:
+                filename = filename.replace("%2B", "+")
+                filename = unquote(filename) if "%" in filename else filename
+        named = self._names.wheel(filename)
+        if named is None:
             if self._names.is_sdist(filename):
                 self._sdists.append(filename)
-            elif self._is_strict and not is_safe(filename):
+            elif self._is_strict and filename.endswith(".whl") and not is_safe(filename):
                 raise bad_page(self.shown, f"{filename[:200]!r} is not the name of a wheel")
             return
-        metadata_sha256 = self._hash(metadata, filename) if isinstance(metadata, str) else None
-        self._rows.append(
-            (
-                filename,
-                self._whole(href),
-                None if sha256 is None else self._hash(sha256, filename),
-                size,
-                *facts,
-                requires_python or None,
-                yanked,
-                bool(metadata),
-                metadata_sha256,
-            )
-        )
+        if sha256 is not None and (len(sha256) != 64 or sha256.strip(_HEX)):
+            sha256 = self._hash(sha256, filename)
+        if metadata.__class__ is str and (len(metadata) != 64 or metadata.strip(_HEX)):
+            metadata = self._hash(metadata, filename)
+        url = href if href.startswith(_WHOLE) or not self.url else self._joined(href)
+        self._rows.append((filename, url, sha256, size, *named, facts or _NOTHING, metadata))
 
     def _hash(self, text: str, filename: str) -> str:
-        if len(text) != 64 or text.strip(_HEX):
+        digits = text.lower()
+        if len(digits) != 64 or digits.strip(_HEX):
             raise bad_page(self.shown, f"`{filename}` has no valid sha256")
-        return text.lower()
+        return digits
 
     @property
     def shown(self) -> str:
+        """Return the page's address without secrets."""
         from mimctl.transfer import redact
 
         return redact(self.url or self._address)
 
-    def _whole(self, href: str) -> str:
-        if href.startswith(("https://", "http://")) or not self.url:
-            return href
+    def _joined(self, href: str) -> str:
         if "?" in href:
             found = urljoin(self.base, href)
         else:
@@ -204,27 +205,20 @@ class _Reader:
         return found
 
 
-def _builds(rows: Iterable[_Row]) -> Callable[[str, tuple[str, ...]], Build | None]:
-    """Return what tells of our own wheels by version and tags how they were built: `cu13` in `0.3.0+cu13`.
-
-    Where a project has compiled wheels, one for any platform is its pure-PyTorch build.
+def _builds(rows: Iterable[_Row]) -> dict[str | tuple[str, ...], Build]:
+    """Return how our own wheels were built, by version where its label tells (`cu13` in `0.3.0+cu13`), else by tags:
+    where a project has compiled wheels, one for any platform is its pure-PyTorch build.
     """
+    found: dict[str | tuple[str, ...], Build] = {}
+    for version in {row[4] for row in rows}:
+        label = version.partition("+")[2]
+        if _BACKEND.fullmatch(label):
+            found[version] = Build(backend=label)
     kinds = {row[5] for row in rows}
     pure = {tags for tags in kinds if tags[0].endswith("-any")}
-    if pure == kinds:
-        pure = set()
-    python = Build(backend="python")
-
-    @cache
-    def labelled(version: str) -> Build | None:
-        label = version.partition("+")[2]
-        return Build(backend=label) if _BACKEND.fullmatch(label) else None
-
-    return lambda version, tags: labelled(version) or (python if tags in pure else None)
-
-
-def _none(_version: str, _tags: tuple[str, ...]) -> None:
-    return None
+    if pure != kinds:
+        found.update(dict.fromkeys(pure, Build(backend="python")))
+    return found
 
 
 def _is_json(body: bytes, content_type: str) -> bool:
@@ -246,38 +240,50 @@ def _read_html(reader: _Reader, text: str) -> None:
     head, *anchors = _ANCHOR.split(_without_comments(text))
     head = head[:_HEAD]
     for meta in _META.finditer(head):
-        said = _attributes(meta[1])
-        if said.get("name", "").lower() == "pypi:repository-version":
-            _check_version(reader, said.get("content", ""))
+        named = _attributes(meta[1])
+        if named.get("name", "").lower() == "pypi:repository-version":
+            _check_version(reader, named.get("content", ""))
     base = _BASE.search(head)
     if base is not None and _attributes(base[1]).get("href"):
         reader.base = urljoin(reader.url, _attributes(base[1])["href"])
-    plain = lru_cache(maxsize=1024)(_plain)  # there are few values of Requires-Python
+    said = lru_cache(maxsize=4096)(_said)  # but for the hashes, anchors say few different things
     for segment in anchors:
+        quick = _USUAL.match(segment)
+        if quick is not None:
+            href, sha256, metadata, more = quick.groups()
+            behind = None
+            if _SHA256 in more:
+                first, *others = more.split(_SHA256)
+                more, behind = _SHA256.join((first, *(each[64:] for each in others))), others[0][:64]
+            facts = said(more)
+            metadata = metadata or (facts.has_metadata and (behind or True))
+            reader.take(href, None, sha256=sha256, metadata=metadata, facts=facts)
+            continue
         tag = _TAG.match(segment)
         if tag is not None:
-            _take_anchor(reader, tag[0], plain)
+            _take_anchor(reader, tag[0])
 
 
-def _take_anchor(reader: _Reader, tag: str, plain: Callable[[str], str]) -> None:
-    attributes = dict(_ATTRIBUTE.findall(tag))
-    if not "".join(attributes).islower():
-        attributes = {name.lower(): value for name, value in attributes.items()}
-    href, _, fragment = _plain(attributes.get("href", "''")).strip().partition("#")
-    if ".whl" not in href and not href.endswith(SDIST_ENDINGS):
-        return
+def _said(tag: str) -> _Said:
+    attributes = _attributes(tag)
     metadata = attributes.get("data-core-metadata") or attributes.get("data-dist-info-metadata")
-    python, yanked = attributes.get("data-requires-python"), attributes.get("data-yanked")
-    if yanked is None and "yanked" in tag and _BARE.search(tag):
-        yanked = "''"
-    reader.take(
-        href,
-        None,
-        sha256=_sha256_in(fragment),
-        requires_python=None if python is None else plain(python),
-        yanked=None if yanked is None else plain(yanked) or "no reason given",
-        metadata=metadata is not None and (_plain(metadata).partition("sha256=")[2] or True),
+    yanked = attributes.get("data-yanked")
+    if yanked is None and _BARE.search(tag):
+        yanked = ""
+    return _Said(
+        requires_python=attributes.get("data-requires-python") or None,
+        yanked=None if yanked is None else yanked or "no reason given",
+        has_metadata=metadata is not None,
     )
+
+
+def _take_anchor(reader: _Reader, tag: str) -> None:
+    attributes = _attributes(tag)
+    href, _, fragment = attributes.get("href", "").strip().partition("#")
+    metadata = attributes.get("data-core-metadata") or attributes.get("data-dist-info-metadata") or ""
+    said = _said(tag)
+    sha256 = next((word[7:] for word in fragment.split("&") if word.startswith(_SHA256)), None)
+    reader.take(href, None, sha256=sha256, metadata=metadata.partition(_SHA256)[2] or said.has_metadata, facts=said)
 
 
 def _attributes(tag: str) -> dict[str, str]:
@@ -288,15 +294,6 @@ def _attributes(tag: str) -> dict[str, str]:
 def _plain(value: str) -> str:
     value = value[1:-1] if value[0] in "\"'" else value
     return html.unescape(value) if "&" in value else value
-
-
-def _sha256_in(fragment: str) -> str | None:
-    if fragment.startswith("sha256="):
-        return fragment[7:].partition("&")[0]
-    for word in fragment.split("&"):
-        if word.startswith("sha256="):
-            return word[7:]
-    return None
 
 
 def _without_comments(text: str) -> str:
@@ -337,10 +334,14 @@ def _take_entry(reader: _Reader, entry: Mapping[str, Any]) -> None:
         url.partition("#")[0],
         filename,
         sha256=sha256 if isinstance(sha256, str) else None,
-        size=size if isinstance(size, int) and size >= 0 else None,
-        requires_python=python if isinstance(python, str) else None,
-        yanked=(yanked or None) if isinstance(yanked, str) else "no reason given" if yanked else None,
         metadata=metadata if isinstance(metadata, str) else metadata is True,
+        size=size if isinstance(size, int) and size >= 0 else None,
+        facts=_Said(
+            requires_python=python if isinstance(python, str) and python else None,
+            yanked=(yanked or None) if isinstance(yanked, str) else "no reason given" if yanked else None,
+        )
+        if python or yanked
+        else None,
     )
 
 
