@@ -14,7 +14,7 @@ from mimctl.resolution.names import CV2_NAMES, PREFIX, TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import is_same_version, parse_version, satisfies
 from mimctl.resolution.torch import torch_project
 from mimctl.resolution.unchanged import is_another_build, is_installed_from, is_sibling, other_hash
-from mimctl.selection import Accepted, Selection, choose, public_version
+from mimctl.selection import Accepted, Selection, choose, has_compiled_here, public_version
 from mimctl.selection.torch_build import TorchBuild, is_plain
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Candidates:
         self.options = options
         self._has_torch = env.torch.value is not None
         self._releases: dict[str, tuple[_Release, ...]] = {}
+        self._compiled: dict[str, bool] = {}
         self._selections: dict[tuple[str, ...], Selection] = {}
 
     def find(self, name: str, specifier: SpecifierSet, *, is_frozen: bool = False) -> Iterator[Candidate]:
@@ -229,9 +230,20 @@ class Candidates:
         key = (name, "yanked" if takes_yanked else "", *(file.filename for file in files))
         if key not in self._selections:
             self._selections[key] = choose(
-                self.env, files, self.options.variant, verified=self.options.verified, takes_yanked=takes_yanked
+                self.env,
+                files,
+                self.options.variant,
+                verified=self.options.verified,
+                takes_yanked=takes_yanked,
+                has_compiled=self._has_compiled(name),
             )
         return self._selections[key]
+
+    def _has_compiled(self, name: str) -> bool:
+        """Return whether any version of a project has a compiled build for this platform."""
+        if name not in self._compiled:
+            self._compiled[name] = has_compiled_here(self.env, self._files(name))
+        return self._compiled[name]
 
     def _project(self, name: str) -> tuple[_Release, ...]:
         if name not in self._releases:

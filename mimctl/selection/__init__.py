@@ -6,6 +6,7 @@ from mimctl.selection.choose import (
     Rejected,
     Selection,
     choose,
+    has_compiled_here,
 )
 from mimctl.selection.order import public_version
 from mimctl.selection.refusal import refusal
@@ -17,6 +18,7 @@ __all__ = [
     "Rejected",
     "Selection",
     "choose",
+    "has_compiled_here",
     "newer_than_verified",
     "public_version",
     "refusal",
