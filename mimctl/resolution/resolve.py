@@ -159,7 +159,7 @@ class _Search:
     def _may_be_newer(self, found: _Found) -> bool:
         """Return whether something of ours, or asked for, would be newer were it not for what is installed."""
         for name, each in found.mapping.items():
-            if each.file is None or each.extra or not (is_own(name) or name in self._requested):
+            if each.extra or each.is_absent or not (is_own(name) or name in self._requested):
                 continue
             specifier = SpecifierSet()
             for need in found.needs[name]:

@@ -79,6 +79,12 @@ def test_upgrade_names_what_is_to_be_newer_and_nothing_else():
     assert words(answer("a", files=files, there=there, upgrade_all=True)) == ["a 2", "numpy 2.1"]
 
 
+def test_an_upgrade_may_need_more_than_what_is_there():
+    files = (*NUMPY, make_wheel("a 1", "numpy"), make_wheel("a 2", "numpy>=2"))
+    there = make_installed(a="1", numpy="1.26")
+    assert words(answer("a", files=files, there=there, upgrade=frozenset({"a"}))) == ["a 2", "numpy 2.1"]
+
+
 def test_upgrade_never_goes_back():
     there = make_installed(numpy="3.0")
     assert words(answer("numpy", files=NUMPY, there=there, upgrade=frozenset({"numpy"}))) == ["numpy 3.0 stays"]
