@@ -8,7 +8,7 @@ TEST_BIN := $(abspath $(TEST_VENV)/bin)
 TORCH ?= torch==2.13.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow lint types bench clean
+.PHONY: help demo test test-slow floors lint types bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ lint: $(TEST_VENV)/.done  ## ruff, mypy, import directions, generated tables
 test: lint  ## everything but the slow tests (under 30 minutes on 2 cores)
 	$(TEST_BIN)/python -m pytest -m "not slow"
 
+floors:  ## fetch the oldest packages that mimctl accepts, for the slow tests: MIMCTL_TEST_FLOORS=.floors make test-slow
+	$(PYTHON) -m pip download --only-binary :all: --dest .floors \
+	    click==8.1.0 packaging==22.0 pyyaml==6.0 requests==2.28.0 resolvelib==1.0.1 rich==12.0.0
+
 test-slow: lint  ## the slow tests: whole demo, photographs, killed installs, sanitizers, old pip and uv (over an hour)
 	$(TEST_BIN)/python -m pytest -m slow
 
@@ -49,4 +53,4 @@ types: $(TEST_VENV)/.done  ## write the types.json tables again
 	    $(TEST_BIN)/python -m mimctl.config.types $$package || exit 1; done
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(TEST_VENV) demo work_dirs .cache
+	rm -rf $(VENV) $(TEST_VENV) .floors demo work_dirs .cache
