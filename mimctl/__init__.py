@@ -17,16 +17,19 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         infer,
         install,
         list_package,
+        lock,
         run,
         search,
         show_config,
         show_settings,
+        sync,
         test,
         train,
         uninstall,
         upgrade,
         yank_wheels,
     )
+    from mimctl.installer.lock_requests import LockOptions
     from mimctl.installer.model import InstallOptions
     from mimctl.launch.model import ConfigOptions, LaunchOptions
     from mimctl.launch.verbs import InferOptions, TrainOptions
@@ -38,6 +41,7 @@ _OPTIONS = {
     "InferOptions": "mimctl.launch.verbs",
     "InstallOptions": "mimctl.installer.model",
     "LaunchOptions": "mimctl.launch.model",
+    "LockOptions": "mimctl.installer.lock_requests",
     "TrainOptions": "mimctl.launch.verbs",
 }
 """What the verbs take, and where it stands."""
@@ -47,6 +51,7 @@ __all__ = [
     "InferOptions",
     "InstallOptions",
     "LaunchOptions",
+    "LockOptions",
     "TrainOptions",
     "__version__",
     "build_index",
@@ -61,10 +66,12 @@ __all__ = [
     "infer",
     "install",
     "list_package",
+    "lock",
     "run",
     "search",
     "show_config",
     "show_settings",
+    "sync",
     "test",
     "train",
     "uninstall",

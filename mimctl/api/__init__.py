@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         upgrade,
     )
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
+    from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
 _ROOMS = {
     "place": "Watch find_target",
     "keeping": "Share cache_clean cache_dir cache_prune cache_size",
+    "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "running": "describe_data infer is_package list_scripts run test train",
@@ -42,6 +44,7 @@ _PLACES = {name: f"mimctl.api.{room}" for room, names in _ROOMS.items() for name
 _PLACES["explain"] = "mimctl.pages"
 
 __all__ = [
+    "LOCK_FILE",
     "Listing",
     "Share",
     "Watch",
@@ -69,7 +72,9 @@ __all__ = [
     "lint_config",
     "list_package",
     "list_scripts",
+    "lock",
     "prepare_install",
+    "prepare_sync",
     "prepare_uninstall",
     "prepare_upgrade",
     "repair",
@@ -77,6 +82,7 @@ __all__ = [
     "search",
     "show_config",
     "show_settings",
+    "sync",
     "test",
     "train",
     "uninstall",

@@ -37,6 +37,8 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("install", INSTALLING, "Install a toolbox and the op wheel that fits, leaving torch alone"),
     _verb("upgrade", INSTALLING, "Bring toolboxes, engine and ops to the newest version"),
     _verb("uninstall", INSTALLING, "Remove a toolbox"),
+    _verb("lock", INSTALLING, "Write what toolboxes need to a lock file, for one or several environments"),
+    _verb("sync", INSTALLING, "Bring an environment to a lock file"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
     _verb("search", MODELS, "Find models by name, data set and published figures"),
     _verb("download", MODELS, "Fetch a model's config and weights"),

@@ -27,7 +27,7 @@ System = Literal["linux", "darwin"]
 USUAL_GLIBC = (2, 28)
 """What torch's own wheels for Linux need."""
 _SYSTEMS: dict[str, System] = {"linux": "linux", "macos": "darwin"}
-_WORDS = {system: word for word, system in _SYSTEMS.items()}
+_WORDS: dict[str, str] = {system: word for word, system in _SYSTEMS.items()}
 _ACCELERATOR = re.compile(r"cpu|mps|cu\d{2,3}|rocm\d*(?:\.\d+)*")
 _PYTHON = re.compile(r"3\.\d+(?:\.\d+)?")
 _EXAMPLE = "for example `linux-x86_64-cu13`, `linux-aarch64-cpu`, `macos-arm64-mps`, `linux-x86_64-cu12-glibc2.31`"
@@ -132,7 +132,8 @@ def _take(facts: _Facts, part: str, words: str) -> _Facts:
     if match is None:
         raise _not_understood(words, f"`{part}` is no fact that a lock knows")
     kind, value = match.groups()
-    pair = (*release_of(value), 0)[:2]
+    major, minor = (*release_of(value), 0)[:2]
+    pair = (major, minor)
     libc = facts.libc
     if kind in ("glibc", "musl"):
         libc = Libc(family="glibc" if kind == "glibc" else "musl", version=pair)

@@ -19,7 +19,7 @@ from mimctl.resolution.names import TORCH_FAMILY
 from mimctl.resolution.resolve import resolve
 from mimctl.selection.choose import choose
 from mimctl.selection.torch_build import TorchBuild
-from mimctl.transfer import Progress, is_remote, sha256_of
+from mimctl.transfer import Progress, is_remote, local_path, sha256_of
 
 
 class Shelf(Catalog, Protocol):
@@ -106,11 +106,16 @@ def check_lockable(provided: Iterable[Provided]) -> None:
     """Raise UsageError for what has no file that others could fetch: a folder, a repository, a source archive."""
     for each in provided:
         if each.editable is not None or each.wheel is None or not each.origin.endswith(".whl"):
-            raise UsageError(
-                f"`{each.origin}` cannot be locked",
-                causes=["a lock names wheels with their hashes, this would be built anew each time"],
-                hints=[f"build it and lock the wheel: `python -m pip wheel --no-deps {each.origin}`"],
-            )
+            raise not_lockable(each.origin)
+
+
+def not_lockable(shown: str) -> UsageError:
+    """Return the error for something that is no wheel."""
+    return UsageError(
+        f"`{shown}` cannot be locked",
+        causes=["a lock names wheels with their hashes, this would be built anew each time"],
+        hints=[f"build it and lock the wheel: `python -m pip wheel --no-deps {shown}`"],
+    )
 
 
 def _resolve(
@@ -221,11 +226,13 @@ def _file_of(pick: Pick, kept: Mapping[str, IndexFile]) -> IndexFile:
 
 
 def _hashed(file: IndexFile, shelf: Shelf) -> IndexFile:
-    """Return a file with its hash and size, fetched where its index does not give one."""
-    if file.sha256 is not None:
-        return file
-    path = shelf.fetch(file)
-    return replace(file, sha256=sha256_of(path), size=path.stat().st_size)
+    """Return a file with its hash, fetched where its index gives none, and with its size where that is cheap."""
+    if file.sha256 is None:
+        path = shelf.fetch(file)
+        return replace(file, sha256=sha256_of(path), size=path.stat().st_size)
+    if file.size is None and not is_remote(file.url):
+        return replace(file, size=local_path(file.url).stat().st_size)
+    return file
 
 
 def _check_unchanged(locked: Mapping[str, IndexFile], now: Mapping[str, IndexFile]) -> None:
