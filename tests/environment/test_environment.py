@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.environment.distributions import archive_sha256, normalise, scan
 from mimctl.environment.model import release_of
 from mimctl.environment.target import find_target
@@ -70,7 +70,7 @@ def test_files_in_the_current_folder_do_not_run(venv, tmp_path, monkeypatch):
 def test_detection_imports_nothing_heavy():
     code = (
         "import sys; before = set(sys.modules)\n"
-        "from mimctl.environment import detect; detect()\n"
+        "from mimctl.environment.detect import detect; detect()\n"
         "heavy = {'torch', 'numpy', 'packaging', 'requests', 'rich', 'click', 'yaml', 'importlib.metadata'}\n"
         "print(sorted(heavy & set(sys.modules)), len(set(sys.modules) - before))\n"
     )

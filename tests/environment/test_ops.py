@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.environment.distributions import scan
 from mimctl.environment.ops import find_ops, judge_tier
 from mimctl.environment.torch import parse_version_file

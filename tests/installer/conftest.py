@@ -21,7 +21,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mimctl.environment import Environment, detect
+from mimctl.environment.detect import detect
+from mimctl.environment.model import Environment
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply

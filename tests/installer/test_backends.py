@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from tiny_projects import BUILD_BACKEND, write_project
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.environment.distributions import archive_sha256, is_from_source
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.installer.backend import OLDEST_PIP, OLDEST_UV, Backend, PipBackend, UvBackend, choose_backend

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tiny_wheels import write_ops_wheel
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibleBuildError, render
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
@@ -228,7 +228,7 @@ def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip
     script = tmp_path / "install.py"
     script.write_text(
         "import os, sys\nfrom pathlib import Path\n"
-        "from mimctl.environment import detect\nfrom mimctl.index.client import IndexClient\n"
+        "from mimctl.environment.detect import detect\nfrom mimctl.index.client import IndexClient\n"
         "from mimctl.index.sources import read_sources\nfrom mimctl.installer.apply import apply\n"
         "from mimctl.installer.backend import choose_backend\n"
         "from mimctl.installer.prepare import Places, prepare_install\nfrom mimctl.transfer import TransferSettings\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.environment.model import Accelerator, Distribution, Fact, Torch
 from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError
 from mimctl.index.model import Build, Index, IndexFile, Toolbox

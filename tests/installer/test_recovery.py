@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.errors import MimctlError
 from mimctl.installer import recovery
 from mimctl.installer.exclusive import only_one
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLED = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.installer.exclusive import only_one
 from mimctl.installer.transaction import undone_on_failure
 env = detect(Path(sys.argv[1]))

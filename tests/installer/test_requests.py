@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from tiny_projects import BUILD_BACKEND, write_project
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError, UnsafeFileError, UsageError, render
 from mimctl.index.model import Index, IndexFile, Toolbox
 from mimctl.installer.backend import choose_backend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from packaging.tags import sys_tags
 
-from mimctl.environment import detect
+from mimctl.environment.detect import detect
 from mimctl.selection.tags import supported_tags, wheel_platform
 
 
