@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias, overload
 
 from mimctl.environment.model import Environment
+from mimctl.index.bulk import bulk
 from mimctl.index.model import IndexFile
 from mimctl.selection.order import build_rank, group_by_version, public_version
 from mimctl.selection.rules import RULES, Wish, is_compiled_here
@@ -158,6 +160,9 @@ def _kind(file: IndexFile) -> tuple[object, ...]:
     )
 
 
+_AT_ONCE = 64
+
+
 class _Trace(Sequence[Decision]):
     """The decisions on all candidates, made as they are read."""
 
@@ -172,10 +177,9 @@ class _Trace(Sequence[Decision]):
         return self._length
 
     def __iter__(self) -> Iterator[Decision]:
-        yield from self._made
-        for place in range(len(self._made), self._length):
+        for place in range(self._length):
             if place == len(self._made):
-                self._made.append(next(self._rest))
+                self._make(max(place, _AT_ONCE))
             yield self._made[place]
 
     @overload
@@ -185,8 +189,12 @@ class _Trace(Sequence[Decision]):
     def __getitem__(self, place: slice) -> Sequence[Decision]: ...
 
     def __getitem__(self, place: int | slice) -> Decision | Sequence[Decision]:
-        self._made.extend(self._rest)
+        self._make(self._length)
         return self._made[place]
+
+    def _make(self, count: int) -> None:
+        with bulk():
+            self._made.extend(islice(self._rest, count))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
