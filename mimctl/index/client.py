@@ -212,7 +212,7 @@ def _not_an_index(address: str) -> MimctlError:
     return MimctlError(
         f"no mimctl index at `{place}`",
         code="not-an-index",
-        causes=[f"there is no `index.json` in `{place}`"],
+        causes=[f"there is no `index.json` in `{place}`, and no page of a package index"],
         hints=["name the folder or address that holds `index.json`: `--index ADDRESS`"],
     )
 

@@ -22,6 +22,7 @@ from mimctl.transfer import (
     sha256_of,
     write_file,
 )
+from mimctl.transfer.cache import mark_used
 
 
 class WheelStore:
@@ -124,6 +125,7 @@ class WheelStore:
             body = path.read_bytes()
         except OSError:
             return None
+        mark_used(path)
         if file.metadata_sha256 is not None:
             return body if hashlib.sha256(body).hexdigest() == file.metadata_sha256 else None
         return body if facts.st_uid == os.getuid() and not facts.st_mode & 0o022 else None
