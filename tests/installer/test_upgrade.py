@@ -13,12 +13,12 @@ import mimctl
 from mimctl import api, settings
 from mimctl.environment.model import Target
 from mimctl.errors import MimctlError
-from mimctl.installer.model import InstalledOwn
 from mimctl.installer.upgrade import find_upgrade, own_upgrade
+from mimctl.resolution.model import Present
 
 THERE = ("torch==2.13.0", "mimctl==0.1.0", "mimctl-det==0.1.0", "mimctl-ops==0.1.0", "mmdet==3.3.0")
 OURS = {
-    name: InstalledOwn(name=name, version="0.1.0", is_from_source=name == "mimctl-ops")
+    name: Present(name=name, version="0.1.0", is_from_source=name == "mimctl-ops")
     for name in ("mimctl", "mimctl-det", "mimctl-ops")
 }
 
