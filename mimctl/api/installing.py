@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.looking import env
-from mimctl.api.place import index_client, package_places
+from mimctl.api.place import index_client, package_places, with_contents
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
@@ -62,6 +62,7 @@ def _prepare(
     from mimctl.installer.backend import choose_backend
     from mimctl.installer.prepare import prepare_install as prepare
     from mimctl.installer.requests import gather
+    from mimctl.installer.requirements_file import FileContents
 
     contents = gather(
         names,
@@ -69,15 +70,18 @@ def _prepare(
         editables=options.editables,
         constraints=options.constraint_files,
         environ=os.environ,
-        transfer=package_places(settings, facts).transfer,
+        transfer=package_places(settings, facts, options).transfer,
     )
+    options = with_contents(options, contents)
+    contents += FileContents(requires_hashes=options.requires_hashes, builds=options.builds)
+    places = package_places(settings, facts, options)
     return prepare(
         names,
         env=facts,
-        places=package_places(settings, facts, options, contents),
-        options=replace(options, pre=options.pre or contents.pre),
+        places=places,
+        options=options,
         contents=contents,
-        backend=lambda: choose_backend(facts, settings.installer, offline=settings.offline),
+        backend=lambda: choose_backend(facts, settings.installer, sources=places.sources, offline=settings.offline),
         note=watch.note if watch else None,
     )
 
@@ -96,14 +100,15 @@ def install(
     """
     from mimctl.installer.apply import apply
     from mimctl.installer.backend import choose_backend
+    from mimctl.installer.record import note_installation
 
     settings = settings or settings_module.load()
     wanted = [names] if isinstance(names, str) else names
     plan = plan or prepare_install(wanted, options, watch=watch, settings=settings)
-    backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
-    places = package_places(settings, plan.environment)
+    places = package_places(settings, plan.environment, plan.options)
+    backend = choose_backend(plan.environment, settings.installer, sources=places.sources, offline=settings.offline)
     note = watch.note if watch else None
-    return apply(
+    result = apply(
         plan,
         transfer=places.transfer,
         cache_dir=places.cache_dir,
@@ -112,6 +117,9 @@ def install(
         note=note,
         progress=watch.progress if watch else None,
     )
+    if not plan.nothing_to_do:
+        note_installation(plan.environment)
+    return result
 
 
 def prepare_upgrade(
@@ -185,9 +193,13 @@ def uninstall(
 ) -> UninstallResult:
     """Remove toolboxes from the target environment; torch is never removed."""
     from mimctl.installer.backend import choose_backend
+    from mimctl.installer.record import note_installation
     from mimctl.installer.uninstall import apply_uninstall
 
     settings = settings or settings_module.load()
     plan = plan or prepare_uninstall([names] if isinstance(names, str) else names, settings=settings)
     backend = choose_backend(plan.environment, settings.installer, offline=settings.offline)
-    return apply_uninstall(plan, backend=backend, note=watch.note if watch else None)
+    result = apply_uninstall(plan, backend=backend, note=watch.note if watch else None)
+    if not plan.nothing_to_do:
+        note_installation(plan.environment)
+    return result

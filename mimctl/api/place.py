@@ -73,21 +73,22 @@ def package_places(
     from mimctl.index.sources import transfer_settings as as_configured
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import Places
-    from mimctl.installer.requirements_file import FileContents
     from mimctl.transfer.cache import open_cache
     from mimctl.zoo.weights import transfer_settings
 
     open_cache(settings.cache_dir)
-    options, contents = options or InstallOptions(), contents or FileContents()
+    options = options or InstallOptions()
+    if contents is not None:
+        options = with_contents(options, contents)
     sources = read_sources(
         os.environ,
         python_prefix=env.paths.prefix if env is not None else None,
-        index_url=options.index_url or contents.index_url,
-        extra_index_urls=(*options.extra_index_urls, *contents.extra_index_urls),
-        find_links=(*options.find_links, *contents.find_links),
-        no_index=options.no_index or contents.no_index,
+        index_url=options.index_url,
+        extra_index_urls=options.extra_index_urls,
+        find_links=options.find_links,
+        no_index=options.no_index,
     )
-    sources = replace(sources, trusted_hosts=(*sources.trusted_hosts, *contents.trusted_hosts))
+    sources = replace(sources, trusted_hosts=(*sources.trusted_hosts, *options.trusted_hosts))
     transfer = as_configured(transfer_settings(settings), sources)
     return Places(
         client=IndexClient(settings.index, transfer, settings.cache_dir, transfer.offline),
@@ -96,4 +97,17 @@ def package_places(
         cache_dir=settings.cache_dir,
         torch_index=settings.torch_index,
         strategy=settings.index_strategy,
+    )
+
+
+def with_contents(options: InstallOptions, contents: FileContents) -> InstallOptions:
+    """Return the choices with what requirements files say of package indexes."""
+    return replace(
+        options,
+        pre=options.pre or contents.pre,
+        index_url=options.index_url or contents.index_url,
+        extra_index_urls=(*options.extra_index_urls, *contents.extra_index_urls),
+        find_links=(*options.find_links, *contents.find_links),
+        no_index=options.no_index or contents.no_index,
+        trusted_hosts=(*options.trusted_hosts, *contents.trusted_hosts),
     )

@@ -176,11 +176,8 @@ TARGET_NAMES = ("python", "offline")
 
 
 def index_option(command: _Decorated) -> _Decorated:
-    """Add `-i/--index`, repeatable."""
-    option = click.option(
-        "-i", "--index", "--index-url", "index", multiple=True, metavar="ADDRESS", help="A mimctl index; repeatable."
-    )
-    return option(command)
+    """Add `--index`, repeatable; `-i/--index-url` is a package index, as everywhere."""
+    return click.option("--index", multiple=True, metavar="ADDRESS", help="A mimctl index; repeatable.")(command)
 
 
 def config_options(command: _Decorated) -> _Decorated:

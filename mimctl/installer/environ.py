@@ -79,7 +79,8 @@ def pip_variables(sources: PackageSources, *, offline: bool = False) -> dict[str
 def uv_variables(sources: PackageSources, *, offline: bool = False) -> dict[str, str]:
     """Return what tells uv the same.
 
-    pip looks at all its indexes and takes the best version, so uv is told to do so too.
+    pip looks at all its indexes and takes the best version, so uv is told to do so too. That there is no index at all
+    has no variable (see `has_no_index`).
     """
     sources = _local_only(sources) if offline else sources
     return _said(
@@ -88,7 +89,6 @@ def uv_variables(sources: PackageSources, *, offline: bool = False) -> dict[str,
             "UV_INDEX_URL": sources.index_url,
             "UV_EXTRA_INDEX_URL": " ".join(sources.extra_index_urls),
             "UV_FIND_LINKS": ",".join(map(_address, sources.find_links)),
-            "UV_NO_INDEX": "" if sources.indexes else "true",
             "UV_INSECURE_HOST": " ".join(sources.trusted_hosts),
             "UV_OFFLINE": "1" if offline else "",
             "SSL_CERT_FILE": str(sources.cert or ""),
@@ -97,6 +97,11 @@ def uv_variables(sources: PackageSources, *, offline: bool = False) -> dict[str,
             "HTTPS_PROXY": sources.proxy,
         }
     )
+
+
+def has_no_index(sources: PackageSources, *, offline: bool = False) -> bool:
+    """Return whether a build has to do without any index."""
+    return not (_local_only(sources) if offline else sources).indexes
 
 
 def _said(variables: Mapping[str, str | None]) -> dict[str, str]:

@@ -39,6 +39,12 @@ class InstallOptions:
     extra_index_urls: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
     no_index: bool = False
+    trusted_hosts: tuple[str, ...] = ()
+    """Hosts whose certificates are not verified."""
+    requires_hashes: bool = False
+    """Whether all that is installed needs a hash that was named."""
+    builds: frozenset[str] = frozenset()
+    """Names that are built from their source distributions."""
     is_isolated: bool = True
     """Whether builds get environments of their own."""
 

@@ -12,7 +12,7 @@ from mimctl.index.filenames import normalise
 from mimctl.index.model import Index
 from mimctl.installer.requirements_file import FileContents, Line, located, read_requirements
 from mimctl.installer.toolbox_names import Names
-from mimctl.installer.words import Placed, parse_word
+from mimctl.installer.words import Named, Placed, parse_word
 from mimctl.resolution.model import Provided, Wanted
 
 if TYPE_CHECKING:
@@ -111,6 +111,22 @@ def check_hashed(requests: Requests, resolution: Resolution) -> None:
             causes=["`--require-hashes` asks for the hash of everything that is installed"],
             hints=["name each with `--hash=sha256:…` in the requirements file", "or lock: `mimctl lock`"],
         )
+
+
+def names_in(files: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the distributions that requirements files list; places in them have none, and are passed
+    over.
+
+    Raises UsageError[requirements-file] with file and line.
+    """
+    import os
+
+    from mimctl.transfer import TransferSettings
+
+    contents = gather(files=files, environ=os.environ, transfer=TransferSettings())
+    parsed = [parse_word(line.text, line.origin) for line in map(located, contents.lines)]
+    names = [each.requirement.name if isinstance(each, Named) else each.name for each in parsed]
+    return tuple(dict.fromkeys(normalise(name) for name in names if name is not None))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.index.sources import PackageSources, read_sources
-from mimctl.installer.environ import building_environ, placing_environ, uv_variables
+from mimctl.installer.environ import building_environ, has_no_index, placing_environ, uv_variables
 from mimctl.installer.process import Note, run_installer
 from mimctl.installer.staged import Staged, named, staged_lines
 
@@ -53,16 +53,18 @@ class UvBackend:
     def install_editable(self, folders: Sequence[Path], *, is_isolated: bool = True, note: Note | None = None) -> None:
         """Run `uv pip install --editable` (PEP 660), without what the projects require."""
         argv = [str(self.uv), "--no-config", "pip", "install", "--python", str(self.python), "--no-deps"]
-        argv += [*_isolation(is_isolated), "--no-sources", "--reinstall"]
+        sources = self._sources()
+        argv += [*_isolation(is_isolated), "--no-sources", "--reinstall", *self._no_index(sources)]
         argv += [word for folder in folders for word in ("--editable", str(folder))]
         what = _what([str(folder) for folder in folders])
-        run_installer(argv, environ=self._build_environ(), what=what, note=note, is_build=True)
+        run_installer(argv, environ=self._build_environ(sources), what=what, note=note, is_build=True)
 
     def build_wheel(self, source: Path, out: Path, *, is_isolated: bool = True, note: Note | None = None) -> Path:
         """Run `uv build --wheel`."""
         argv = [str(self.uv), "--no-config", "build", "--wheel", "--no-sources", "--python", str(self.python)]
-        argv += [*_isolation(is_isolated), "--out-dir", str(out), str(source)]
-        run_installer(argv, environ=self._build_environ(), what=f"build `{source}`", note=note, is_build=True)
+        sources = self._sources()
+        argv += [*_isolation(is_isolated), *self._no_index(sources), "--out-dir", str(out), str(source)]
+        run_installer(argv, environ=self._build_environ(sources), what=f"build `{source}`", note=note, is_build=True)
         return next(iter(sorted(out.glob("*.whl"))))
 
     def uninstall(self, names: Sequence[str], *, note: Note | None = None) -> None:
@@ -70,9 +72,14 @@ class UvBackend:
         argv = [str(self.uv), "--no-config", "pip", "uninstall", "--python", str(self.python), *names]
         run_installer(argv, environ=placing_environ(self.environ), what=f"uninstall {', '.join(names)}", note=note)
 
-    def _build_environ(self) -> dict[str, str]:
-        """Return the variables of a build: what it requires comes from where the person's configuration says."""
-        sources = self.sources or read_sources(self.environ, python_prefix=self.prefix)
+    def _sources(self) -> PackageSources:
+        """Return where builds get what they require: where the person's configuration says."""
+        return self.sources or read_sources(self.environ, python_prefix=self.prefix)
+
+    def _no_index(self, sources: PackageSources) -> list[str]:
+        return ["--no-index"] if has_no_index(sources, offline=self.offline) else []
+
+    def _build_environ(self, sources: PackageSources) -> dict[str, str]:
         return {**building_environ(self.environ), **uv_variables(sources, offline=self.offline)}
 
 

@@ -94,7 +94,7 @@ def _placed(text: str, origin: Origin | None, *, name: str | None, extras: froze
     if text.startswith(_OTHER_SYSTEMS):
         raise _unusable(text, "of the version control systems only git is known", origin)
     if "://" not in text and not text.startswith("file:"):
-        return _local(str(Path(text).expanduser()), origin, name, extras, sha256=None, subdirectory=None)
+        return _local(text, origin, name, extras, sha256=None, subdirectory=None)
     parts = urlsplit(text)
     fragment = {key: values[-1] for key, values in parse_qs(parts.fragment).items()}
     sha256 = _sha256(fragment, text, origin)
@@ -145,7 +145,7 @@ def _local(
     sha256: str | None,
     subdirectory: str | None,
 ) -> Placed:
-    place = Path(path).absolute()
+    place = Path(path).expanduser().absolute()
     kind: Kind | None = "folder" if place.is_dir() else _kind_of_file(place.name)
     if kind is None or not place.exists():
         causes = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mimctl.environment.model import Environment, Fact, Torch
 from mimctl.index.model import IndexFile
 from mimctl.resolution.model import Catalog, Installed, Present, Project, Provided, ResolveOptions
+from mimctl.resolution.named_hashes import with_named_hash
 from mimctl.resolution.names import CV2_NAMES, PREFIX, TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import is_same_version, parse_version, satisfies
 from mimctl.resolution.torch import torch_project
@@ -220,12 +221,8 @@ class Candidates:
 
     def _judge(self, name: str, release: _Release, specifier: SpecifierSet) -> Selection:
         """Choose among the files of one version; a withdrawn one of others' counts where it is named (PEP 592)."""
-        named = self.options.hashes.get(name)
-        files = tuple(
-            file
-            for file in release.files
-            if satisfies(file.version, specifier) and (named is None or file.sha256 in named)
-        )
+        fitting = (file for file in release.files if satisfies(file.version, specifier))
+        files = with_named_hash(fitting, self.options.hashes.get(name))
         takes_yanked = not is_own(name) and _pins(specifier)
         key = (name, "yanked" if takes_yanked else "", *(file.filename for file in files))
         if key not in self._selections:

@@ -9,6 +9,7 @@ from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError, U
 from mimctl.index.model import IndexFile
 from mimctl.resolution.candidates import NEVER, PYTHON, Candidates
 from mimctl.resolution.model import Project
+from mimctl.resolution.named_hashes import with_named_hash
 from mimctl.resolution.names import TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import parse_version, satisfies
 from mimctl.resolution.torch import torch_unavailable
@@ -42,7 +43,7 @@ def _of_indexes(name: str, needs: Sequence[Need], candidates: Candidates) -> Mim
     project = candidates.project(name)
     wanted = [file for file in project.files if _satisfies_all(file.version, needs)]
     named = candidates.options.hashes.get(name)
-    if wanted and named is not None and not any(file.sha256 in named for file in wanted):
+    if wanted and named is not None and not with_named_hash(wanted, named):
         return _other_files(name, named, wanted)
     if wanted:
         selection = choose(candidates.env, wanted, candidates.options.variant, verified=candidates.options.verified)

@@ -8,20 +8,30 @@ from mimctl import api
 from mimctl.cli.options import Context, verb
 from mimctl.cli.plans import change_lines, change_words, plain_change
 from mimctl.cli.result import Result, Styled
+from mimctl.errors import UsageError
 
 
 @verb(
     "uninstall",
-    examples=["mimctl uninstall det", "mimctl uninstall det --dry-run"],
+    examples=["mimctl uninstall det", "mimctl uninstall det --dry-run", "mimctl uninstall -y -r requirements.txt"],
     target=True,
     tells_unfinished=False,
 )
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("-r", "--requirement", multiple=True, metavar="FILE", help="Remove what a requirements file lists.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
-def uninstall(context: Context, names: tuple[str, ...], dry_run: bool, yes: bool) -> Result:
-    """Remove toolboxes from the target environment; torch is never removed."""
+def uninstall(
+    context: Context, names: tuple[str, ...], requirement: tuple[str, ...], dry_run: bool, yes: bool
+) -> Result:
+    """Remove toolboxes and packages from the target environment; torch is never removed."""
     output = context.output
+    if requirement:
+        from mimctl.installer.requests import names_in
+
+        names = (*names, *names_in(requirement))
+    if not names:
+        raise UsageError("nothing is named", hints=["for example: `mimctl uninstall det`"])
     plan = api.prepare_uninstall(names, settings=context.settings)
     notes = [Styled(f"not installed: {', '.join(plan.not_installed)}", "yellow")] if plan.not_installed else []
     data: dict[str, object] = {
