@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import subprocess
 
 _MOST_BYTES = 1 << 20
 
@@ -24,6 +26,8 @@ class Answer(NamedTuple):
 
 def ask(argv: Sequence[str], *, timeout_s: float, environ: Mapping[str, str] | None = None) -> Answer:
     """Return a program's stdout, at most 1 MiB of it; never raises for what the program does."""
+    import subprocess
+
     try:
         process = subprocess.Popen(
             list(argv),
@@ -78,6 +82,7 @@ def _read(stdout: int, *, until: float) -> tuple[str, str | None]:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a program and what it has started, also where it has ended before them."""
     import signal
+    import subprocess
 
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)

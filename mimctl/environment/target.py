@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -68,6 +67,8 @@ def why_closed() -> str | None:
 def _named(path: Path, source: str, environ: Mapping[str, str]) -> Target:
     found = _interpreter(path)
     if found is None and len(path.parts) == 1:
+        import shutil
+
         on_path = shutil.which(str(path), path=environ.get("PATH"))
         found = Path(on_path) if on_path else None
     if found is None:
