@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,6 +76,13 @@ def _gpus(
     environ: Mapping[str, str], *, root: Path, is_told: bool, timeout_s: float
 ) -> tuple[Fact[tuple[Gpu, ...]], Fact[Accelerator] | None]:
     told = environ.get(GPUS_VARIABLE, "").replace(",", " ").split()
+    wrong = next((word for word in told if not re.fullmatch(r"\d+\.\d+", word)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"`{GPUS_VARIABLE}` has `{wrong}`",
+            causes=["it takes compute capabilities, separated by commas"],
+            hints=[f"for example `{GPUS_VARIABLE}=8.0,9.0`"],
+        )
     if told:
         gpus = tuple(Gpu(name="told", capability=each, index=place) for place, each in enumerate(told))
         return Fact(value=gpus, source=GPUS_VARIABLE), None

@@ -17,7 +17,7 @@ from mimctl.environment.amd import find_rocm
 from mimctl.environment.ask import ask
 from mimctl.environment.distributions import scan
 from mimctl.environment.machine import find_container, find_slurm, find_toolkit, find_wsl
-from mimctl.environment.model import Distribution, Environment, Fact, Libc, Paths, Platform, Target
+from mimctl.environment.model import Distribution, Environment, Fact, Libc, Paths, Platform, Target, release_of
 from mimctl.environment.ops import find_ops, judge_tier
 from mimctl.environment.origin import find_origin
 from mimctl.environment.target import find_target
@@ -26,6 +26,9 @@ from mimctl.errors import MimctlError
 
 MIN_PYTHON = (3, 11)
 _PROBE_TIMEOUT_S = 60
+_ASKED = frozenset(
+    ("abi", "system", "machine", "mac", "libc", "prefix", "base_prefix", "externally_managed", "paths", "search")
+)
 _UV_TIMEOUT_S = 10.0
 
 
@@ -122,10 +125,9 @@ def _unusable(target: Target, cause: str) -> MimctlError:
 
 
 def _check(target: Target, facts: Mapping[str, Any]) -> None:
-    if facts["implementation"] != "cpython":
-        raise _unusable(target, f"it is {facts['implementation']}; torch has wheels for CPython only")
-    version = tuple(int(part) for part in facts["version"].split(".")[:2])
-    if version < MIN_PYTHON:
+    if facts.get("implementation") != "cpython" or not isinstance(facts.get("version"), str):
+        raise _unusable(target, f"it is {facts.get('implementation')}; torch has wheels for CPython only")
+    if release_of(facts["version"])[:2] < MIN_PYTHON:
         needed = ".".join(str(part) for part in MIN_PYTHON)
         raise MimctlError(
             f"Python {facts['version']} is too old",
@@ -133,6 +135,9 @@ def _check(target: Target, facts: Mapping[str, Any]) -> None:
             causes=[f"mimctl and its plugins need Python >= {needed}", f"`{target.python}`, named by {target.source}"],
             hints=[f"make a newer environment: `python{needed} -m venv .venv`", "or name one: `--python PATH`"],
         )
+    missing = sorted(_ASKED - set(facts))
+    if missing:
+        raise _unusable(target, f"it does not say {', '.join(missing)}")
 
 
 def _search_path(facts: Mapping[str, Any], *, own: bool) -> tuple[Path, ...]:

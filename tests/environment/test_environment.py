@@ -101,6 +101,28 @@ def test_an_old_python_is_refused(tmp_path):
     assert caught.value.code == "python-too-old"
 
 
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("{}", "it is None; torch has wheels for CPython only"),
+        ('{"implementation": "pypy", "version": "3.11.9"}', "it is pypy; torch has wheels for CPython only"),
+        ('{"implementation": "cpython", "version": "3.12.1"}', "it does not say abi, base_prefix, "),
+        ('{"implementation": "cpython", "version": 3}', "it is cpython"),
+        ("[]", "it exited 0: it said nothing"),
+        ("hello", "JSONDecodeError"),
+        ("", "IndexError"),
+    ],
+)
+def test_an_interpreter_that_answers_oddly_is_named(tmp_path, said, cause):
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\necho '{said}'\n" if said else "#!/bin/sh\n")
+    fake.chmod(0o755)
+    with pytest.raises(MimctlError) as caught:
+        detect(fake, environ={})
+    assert caught.value.code == "python-unusable"
+    assert caught.value.causes[0].startswith(cause)
+
+
 def _fake_python(folder):
     (folder / "bin").mkdir(parents=True)
     python = folder / "bin/python"
