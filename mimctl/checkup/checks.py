@@ -133,8 +133,10 @@ def accelerator(facts: Facts) -> Check | None:
     if torch is None:
         return None
     if torch.backend == "cpu":
+        if found.kind in _OTHER_MAKERS:
+            return _idle_gpu_of_another_maker(env, torch)
         return _idle_gpu(facts, torch) if found.kind == "cuda" else _agree(torch, env)
-    wanted = "NVIDIA driver" if torch.backend == "cuda" else "ROCm"
+    wanted = _OTHER_MAKERS.get(torch.backend, ("NVIDIA driver", ""))[0]
     if found.kind != torch.backend:
         return Check(
             name="driver",
@@ -161,11 +163,28 @@ def _agree(torch: Torch, env: Environment) -> Check:
     found = env.accelerator.value
     has = f"{'NVIDIA driver' if found.kind == 'cuda' else found.kind} {found.driver or ''}".strip()
     build = f"CUDA {torch.cuda}" if torch.cuda else f"ROCm {torch.hip}" if torch.hip else "the CPU"
+    build = "XPU" if torch.backend == "xpu" else build
     gpus = f", {len(env.gpus.value)} GPUs" if len(env.gpus.value) > 1 else ""
     return Check(
         name="driver",
         status="ok",
         summary=f"torch is built for {build}; {'no GPU driver' if found.kind == 'none' else has + gpus}",
+    )
+
+
+_OTHER_MAKERS = {"rocm": ("ROCm", "AMD"), "xpu": ("Intel GPU", "Intel")}
+
+
+def _idle_gpu_of_another_maker(env: Environment, torch: Torch) -> Check:
+    found = env.accelerator.value
+    name = "ROCm" if found.kind == "rocm" else "XPU"
+    return Check(
+        name="driver",
+        status="warn",
+        summary=f"torch {torch.version} computes on the CPU only, and this machine has a GPU",
+        code="idle-gpu",
+        causes=(f"a GPU of {_OTHER_MAKERS[found.kind][1]}'s ({env.accelerator.source})",),
+        hints=(f"install torch's {name} build as its own site describes; mimctl chooses none for it",),
     )
 
 

@@ -89,6 +89,19 @@ DRIVERS = {
         "torch 2.13.0+rocm6.4 computes on a GPU, and no ROCm was found",
     ),
     "rocm torch on NVIDIA": ({"torch": "2.13.0+rocm6.4", "driver": "580.65"}, "warn", None),
+    "cpu torch beside AMD's GPU": (
+        {"driver": "rocm"},
+        "warn",
+        "torch 2.13.0+cpu computes on the CPU only, and this machine has a GPU",
+    ),
+    "cpu torch beside Intel's GPU": ({"driver": "xpu"}, "warn", None),
+    "cpu torch on a Mac": ({"platform": "mac", "torch": "2.13.0", "driver": "mps"}, "ok", None),
+    "xpu torch and its GPU": ({"torch": "2.13.0+xpu", "driver": "xpu"}, "ok", "torch is built for XPU; xpu"),
+    "xpu torch, nothing": (
+        {"torch": "2.13.0+xpu"},
+        "warn",
+        "torch 2.13.0+xpu computes on a GPU, and no Intel GPU was found",
+    ),
     "several GPUs": (
         {"torch": "2.13.0+cu130", "driver": "580.65", "gpus": ("9.0", "9.0")},
         "ok",
