@@ -307,7 +307,10 @@ def _several_opencvs(facts: Facts, there: list[str]) -> Check:
     keep = needed[0] if needed else OPENCV if OPENCV in there else there[0]
     others = tuple(name for name in there if name != keep)
     uninstall = f"`{installer_call(env, 'uninstall')} {' '.join(there)}`"
-    hints = (f"keep {keep}: `mimctl doctor --fix`", f"or yourself: {uninstall}, then {_opencv_again(env, keep)}")
+    hints: tuple[str, ...] = (
+        f"keep {keep}: `mimctl doctor --fix`",
+        f"or yourself: {uninstall}, then {_opencv_again(env, keep)}",
+    )
     if len(needed) > 1:
         hints = (f"{' and '.join(needed)} are each required by something: uninstall what needs one of them",)
     return Check(
