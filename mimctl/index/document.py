@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from mimctl.errors import MimctlError
 from mimctl.index.bulk import bulk
-from mimctl.index.filenames import is_safe
+from mimctl.index.filenames import is_safe, normalise
 from mimctl.index.model import Build, IndexFile, Toolbox, TorchVersions
 from mimctl.transfer import is_remote, redact
 
@@ -152,10 +152,10 @@ def bad_index(address: str, cause: str) -> MimctlError:
 def check_schema(top: Mapping[str, Any], address: str) -> None:
     """Raise MimctlError[index-version] where a document is of another schema, [bad-index] where it has none."""
     found = top.get("schema_version")
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise bad_index(address, "it has no `schema_version`")
     if found == SCHEMA_VERSION:
         return
-    if not isinstance(found, int):
-        raise bad_index(address, "it has no `schema_version`")
     raise MimctlError(
         f"`{address}` is written in schema {found}, this mimctl reads schema {SCHEMA_VERSION}",
         code="index-version",
@@ -203,15 +203,17 @@ def _file(raw: object, address: str, builds: _Builds, *, root: str = "") -> Inde
     filename = _take(entry, "filename", str, address)
     if not filename.endswith(".whl") or not is_safe(filename):
         raise bad_index(address, f"{filename[:200]!r} is not the name of a wheel")
+    project, version = _take(entry, "project", str, address), _take(entry, "version", str, address)
+    _check_name(filename, project, version, address)
     url = _take(entry, "url", str, address)
     has_metadata = entry.get("metadata_sha256") is not None
     return IndexFile(
-        project=_take(entry, "project", str, address),
+        project=project,
         filename=filename,
         url=_located(url, root) if root else url,
         sha256=_sha256(entry, "sha256", filename, address),
-        size=_optional(entry, "size", int, address),
-        version=_take(entry, "version", str, address),
+        size=_size(entry, filename, address),
+        version=version,
         tags=builds.texts(entry, "tags"),
         requires_python=_optional(entry, "requires_python", str, address),
         requires_dist=builds.texts(entry, "requires_dist"),
@@ -223,6 +225,30 @@ def _file(raw: object, address: str, builds: _Builds, *, root: str = "") -> Inde
         has_metadata=has_metadata,
         metadata_sha256=_sha256(entry, "metadata_sha256", filename, address) if has_metadata else None,
     )
+
+
+def _check_name(filename: str, project: str, version: str, address: str) -> None:
+    """Refuse a wheel that is listed as another project or version than its name tells."""
+    name, _, rest = filename.partition("-")
+    said = rest.partition("-")[0]
+    if normalise(name) != project or (said != version and not _is_same_version(said, version)):
+        raise bad_index(address, f"`{filename}` is listed as {project[:100]!r} {version[:100]!r}")
+
+
+def _is_same_version(first: str, second: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(first) == Version(second)
+    except InvalidVersion:
+        return False
+
+
+def _size(entry: Mapping[str, Any], filename: str, address: str) -> int | None:
+    size = _optional(entry, "size", int, address)
+    if size is not None and (size < 0 or isinstance(size, bool)):
+        raise bad_index(address, f"`{filename}` has the size {size}")
+    return size
 
 
 def _sha256(entry: Mapping[str, Any], key: str, filename: str, address: str) -> str:

@@ -61,6 +61,8 @@ def parse_page(body: bytes, *, project: str, url: str, address: str, content_typ
     files; [index-version] where it is written in a newer version of the interface.
     """
     reader = _Reader(project, url, address)
+    if _is_no_page(content_type):
+        raise bad_page(reader.shown, f"its content type is {content_type[:100]!r}")
     with bulk():
         if _is_json(body, content_type):
             _read_json(reader, body)
@@ -219,6 +221,12 @@ def _builds(rows: Iterable[_Row]) -> dict[str | tuple[str, ...], Build]:
     if pure != kinds:
         found.update(dict.fromkeys(pure, Build(backend="python")))
     return found
+
+
+def _is_no_page(content_type: str) -> bool:
+    """Return whether a server says of a document that it is no text: a picture, an archive."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith(("image/", "audio/", "video/", "font/")) or kind.endswith(("/zip", "/pdf", "/gzip"))
 
 
 def _is_json(body: bytes, content_type: str) -> bool:

@@ -47,8 +47,9 @@ def check_wheel(
     UnsafeFileError[unsafe-wheel] (it leaves its place or replaces the interpreter), [foreign-files].
     """
     name, version = _identity(path)
-    if file is not None and (file.project, file.filename) != (name, path.name):
-        raise bad_wheel(path, f"the index lists it as `{printable(file.filename)}` of `{printable(file.project)}`")
+    if file is not None and not _is_listed_so(file, path.name, name, version):
+        listed = f"`{printable(file.filename)}`, {printable(file.project)} {printable(file.version)}"
+        raise bad_wheel(path, f"the index lists it as {listed}")
     with open_archive(path) as archive:
         members = [member for member in archive.namelist() if not member.endswith("/")]
         info = _info_folder(path, members, name, version)
@@ -87,6 +88,15 @@ def _identity(path: Path) -> tuple[str, Version]:
     except (InvalidWheelFilename, InvalidVersion) as err:
         raise bad_wheel(path, printable(str(err))) from err
     return str(name), version
+
+
+def _is_listed_so(file: IndexFile, filename: str, name: str, version: Version) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return (file.project, file.filename) == (name, filename) and Version(file.version) == version
+    except InvalidVersion:
+        return False
 
 
 def _info_folder(path: Path, members: Iterable[str], name: str, version: Version) -> str:

@@ -23,6 +23,14 @@ class StoppedError(Exception):
     """The transfer was told to stop; what is there may be continued."""
 
 
+class HeadTooSlowError(OSError):
+    """A server took longer than some seconds to begin its answer, though it never fell silent."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
 class Line:
     """What one thread uses to speak HTTP: a session, and a hold on the sockets that it opens.
 
@@ -103,14 +111,29 @@ class Line:
 
     @contextlib.contextmanager
     def _ending_after(self, seconds: float) -> Iterator[None]:
-        """Cut the connection where a server keeps us for `seconds` with handshakes, interim answers or headers."""
-        timer = threading.Timer(seconds, self._shut)
+        """Cut the connection where a server keeps us for `seconds` with handshakes, interim answers or headers.
+
+        Raises HeadTooSlowError then: a head that is cut off reads like a whole one.
+        """
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            self._shut()
+
+        timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
         try:
             yield
+        except Exception as problem:
+            if is_over.is_set():
+                raise HeadTooSlowError(seconds) from problem
+            raise
         finally:
             timer.cancel()
+        if is_over.is_set():
+            raise HeadTooSlowError(seconds)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.transfer.address import check_not_nearer, check_remote, has_secret, redact
-from mimctl.transfer.connection import Line, StoppedError
+from mimctl.transfer.connection import HeadTooSlowError, Line, StoppedError
 from mimctl.transfer.login import without_login
 
 if TYPE_CHECKING:
@@ -238,6 +238,8 @@ def _faults(url: str, opened: Line) -> Iterator[None]:
 def _explain(problem: Exception, url: str, timeout_s: float) -> Exception:
     import requests
 
+    if isinstance(problem, HeadTooSlowError):
+        return PassingError(f"too slow: no whole head of an answer in {problem.seconds:g} s", is_hopeless=True)
     chain = list(_chain(problem))
     names = {type(link).__name__ for link in chain}
     if "SSLError" in names or "SSLCertVerificationError" in names:
