@@ -89,7 +89,8 @@ def package_places(
         no_index=options.no_index,
     )
     sources = replace(sources, trusted_hosts=(*sources.trusted_hosts, *options.trusted_hosts))
-    transfer = as_configured(transfer_settings(settings), sources)
+    is_chosen = settings.origin("http_timeout_s").file != "default"
+    transfer = as_configured(transfer_settings(settings), sources, keeps_timeout=is_chosen)
     return Places(
         client=IndexClient(settings.index, transfer, settings.cache_dir, transfer.offline),
         sources=sources,

@@ -72,6 +72,17 @@ class IndexFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One source distribution of an index, which is built only where somebody asks for it."""
+
+    filename: str
+    url: str = field(repr=False)
+    sha256: str | None = None
+    requires_python: str | None = None
+    yanked: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Toolbox:
     """A plugin as the index lists it."""
 

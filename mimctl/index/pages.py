@@ -18,7 +18,7 @@ from urllib.parse import unquote, urljoin
 from mimctl.errors import MimctlError
 from mimctl.index.bulk import bulk
 from mimctl.index.filenames import SDIST_ENDINGS, NameReader, is_own, is_safe
-from mimctl.index.model import Build, IndexFile
+from mimctl.index.model import Build, IndexFile, SourceFile
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 """What a project page is asked for as."""
@@ -48,8 +48,12 @@ class Page:
     """What a page holds of one project."""
 
     files: tuple[IndexFile, ...] = ()
-    sdists: tuple[str, ...] = ()
-    """File names of source distributions."""
+    sources: tuple[SourceFile, ...] = ()
+
+    @property
+    def sdists(self) -> tuple[str, ...]:
+        """Return the file names of source distributions."""
+        return tuple(each.filename for each in self.sources)
 
 
 def parse_page(body: bytes, *, project: str, url: str, address: str, content_type: str = "") -> Page:
@@ -124,7 +128,7 @@ class _Reader:
         self._names = NameReader(project)
         self._folders: dict[str, str] = {}
         self._rows: list[_Row] = []
-        self._sdists: list[str] = []
+        self._sources: dict[str, SourceFile] = {}
 
     def page(self) -> Page:
         """Return what was collected."""
@@ -148,7 +152,7 @@ class _Reader:
             )
             for filename, url, sha256, size, version, tags, said, metadata in self._rows
         )
-        return Page(files=files, sdists=tuple(dict.fromkeys(self._sdists)))
+        return Page(files=files, sources=tuple(self._sources.values()))
 
     def take(
         self,
@@ -169,7 +173,7 @@ class _Reader:
         named = self._names.wheel(filename)
         if named is None:
             if self._names.is_sdist(filename):
-                self._sdists.append(filename)
+                self._take_source(href, filename, sha256, facts or _NOTHING)
             elif self._is_strict and filename.endswith(".whl") and not is_safe(filename):
                 raise bad_page(self.shown, f"{filename[:200]!r} is not the name of a wheel")
             return
@@ -179,6 +183,14 @@ class _Reader:
             metadata = self._hash(metadata, filename)
         url = href if href.startswith(_WHOLE) or not self.url else self._joined(href)
         self._rows.append((filename, url, sha256, size, *named, facts or _NOTHING, metadata))
+
+    def _take_source(self, href: str, filename: str, sha256: str | None, facts: _Said) -> None:
+        url = href if href.startswith(_WHOLE) or not self.url else self._joined(href)
+        digits = None if sha256 is None else self._hash(sha256, filename)
+        source = SourceFile(
+            filename=filename, url=url, sha256=digits, requires_python=facts.requires_python, yanked=facts.yanked
+        )
+        self._sources.setdefault(filename, source)
 
     def _hash(self, text: str, filename: str) -> str:
         digits = text.lower()

@@ -5,7 +5,6 @@ pip itself is not started: that takes half a second, and the target may have non
 
 from __future__ import annotations
 
-import configparser
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -101,6 +100,8 @@ def _section(path: Path, section: str) -> Iterator[tuple[str, str, Origin]]:
         return  # absent, or not for us to read
     except UnicodeDecodeError as err:
         raise unreadable(path, "pip", "it is not UTF-8 text") from err
+    import configparser
+
     parser = configparser.RawConfigParser()
     parser.optionxform = str  # type: ignore[assignment]
     try:

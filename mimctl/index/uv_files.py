@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from mimctl.errors import Origin
 from mimctl.index.configured import Configured, line_with, unreadable
@@ -88,6 +86,8 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Configured]:
 
 
 def _from_file(path: Path, environ: Mapping[str, str]) -> Iterator[Configured]:
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
@@ -151,6 +151,8 @@ def _with_login(address: str, name: str, environ: Mapping[str, str]) -> str:
     user, password = environ.get(f"{stem}_USERNAME", ""), environ.get(f"{stem}_PASSWORD", "")
     if not name or not (user or password) or "://" not in address:
         return address
+    from urllib.parse import quote, urlsplit, urlunsplit
+
     parts = urlsplit(address)
     if "@" in parts.netloc:
         return address
