@@ -6,15 +6,18 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimctl.environment.distributions import scan
 from mimctl.environment.torch import find_torch
 from mimctl.errors import MimctlError, nearest
-from mimctl.launch.model import Workplace
 from mimctl.plugin.discover import BrokenPlugin, Plugin, get_plugin
 from mimctl.plugin.mim import BrokenMimPackage, MimPackage, find_packages
 from mimctl.plugin.mim import find_package as find_mim
 from mimctl.plugin.mim_needs import Lack, Surroundings, find_lacks, read_requirements
+
+if TYPE_CHECKING:
+    from mimctl.launch.model import Workplace
 
 Toolbox = Plugin | MimPackage
 

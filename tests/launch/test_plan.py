@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mimctl.errors import UsageError
-from mimctl.launch import LaunchPlan, RunRequest, choose_launcher, make_plan
+from mimctl.launch.model import LaunchPlan, RunRequest
+from mimctl.launch.plan import choose_launcher, make_plan
 from mimctl.spec import LauncherFacts, RunSpec
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.launch import RunRequest, SlurmOptions, make_plan
+from mimctl.launch.model import RunRequest, SlurmOptions
+from mimctl.launch.plan import make_plan
 from mimctl.spec import LauncherFacts, RunSpec
 
 SRUN = """\
