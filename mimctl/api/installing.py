@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.looking import env
-from mimctl.api.place import index_client, package_places, with_contents
+from mimctl.api.place import find_target, index_client, package_places, with_contents
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
@@ -46,12 +46,13 @@ def prepare_install(
     What is named by its place (a folder, a repository) is built, to know what it needs. Raises NoCompatibleBuildError
     where no build fits, UsageError where no index is named, and what detection raises.
     """
+    from mimctl.environment.detect import describe
     from mimctl.installer.model import InstallOptions
-    from mimctl.installer.prepare import plan_nothing
+    from mimctl.installer.satisfied import plan_nothing
 
     settings = settings or settings_module.load()
     options = options or InstallOptions()
-    facts = env(settings=settings)
+    facts = describe(find_target(settings), environ=os.environ)
     plan = plan_nothing(names, env=facts, options=options)
     return plan or _prepare(names, options, facts, watch, settings)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mimctl.environment.model import Environment, Target
-from mimctl.index.model import IndexFile
-from mimctl.resolution.model import Metadata, Provided
-from mimctl.selection.choose import Selection
+if TYPE_CHECKING:
+    from mimctl.environment.model import Environment, Target
+    from mimctl.index.model import IndexFile
+    from mimctl.resolution.model import Metadata, Provided
+    from mimctl.selection.choose import Selection
 
 Action = Literal["install", "upgrade", "downgrade", "replace", "remove"]
 
@@ -50,8 +51,8 @@ class InstallOptions:
 
     @property
     def names_places(self) -> bool:
-        """Return whether files or folders are asked for beside names."""
-        return bool(self.requirement_files or self.constraint_files or self.editables)
+        """Return whether files, folders or builds are asked for beside names."""
+        return bool(self.requirement_files or self.constraint_files or self.editables or self.builds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

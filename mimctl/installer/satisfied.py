@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING
 from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.model import InstallOptions
-from mimctl.installer.verify import missing_requirements
-from mimctl.plugin.discover import OPENMMLAB_NAMES
+from mimctl.installer.model import InstallOptions, InstallPlan
 from mimctl.resolution.names import PREFIX, is_own
-from mimctl.resolution.requirements import parse_requirement, satisfies
-from mimctl.selection.installed import why_unfit
 
+_UNFINISHED = ".mimctl-transaction"
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+
+def plan_nothing(names: Sequence[str], *, env: Environment, options: InstallOptions) -> InstallPlan | None:
+    """Return the plan of what needs none; None where there is more to it.
+
+    Little is imported for it: most of the time that this takes is imports.
+    """
+    if options.names_places or (env.paths.purelib.parent / _UNFINISHED).is_dir():
+        return None
+    satisfied = find_satisfied(names, env=env, options=options)
+    if satisfied is None:
+        return None
+    return InstallPlan(target=env.target, environment=env, requested=satisfied, options=options)
 
 
 def find_satisfied(names: Sequence[str], *, env: Environment, options: InstallOptions) -> tuple[str, ...] | None:
@@ -30,6 +40,8 @@ def find_satisfied(names: Sequence[str], *, env: Environment, options: InstallOp
         return None
     found = [_installed(name, env) for name in names]
     roots = tuple(each for each in found if each is not None)
+    from mimctl.installer.verify import missing_requirements
+
     try:
         complete = len(roots) == len(found) and not missing_requirements(env, roots)
     except MimctlError:
@@ -40,6 +52,8 @@ def find_satisfied(names: Sequence[str], *, env: Environment, options: InstallOp
 def _installed(word: str, env: Environment) -> str | None:
     """Return the requirement that a word means, if what is installed satisfies it."""
     from packaging.requirements import InvalidRequirement
+
+    from mimctl.resolution.requirements import parse_requirement, satisfies
 
     try:
         requirement = parse_requirement(word)
@@ -56,11 +70,13 @@ def _installed(word: str, env: Environment) -> str | None:
 def _distribution(requirement: Requirement, env: Environment) -> str | None:
     """Return the installed distribution that is meant; other names than ours only where a version makes that clear."""
     name = normalise(requirement.name)
+    if not is_own(name) and f"{PREFIX}-{name}" in env.distributions:
+        return f"{PREFIX}-{name}"
+    from mimctl.plugin.discover import OPENMMLAB_NAMES
+
     alias = OPENMMLAB_NAMES.get(name)
     if alias is not None and not requirement.specifier:
         name = f"{PREFIX}-{alias}"
-    elif not is_own(name) and f"{PREFIX}-{name}" in env.distributions:
-        name = f"{PREFIX}-{name}"
     elif not is_own(name) and not requirement.specifier:
         return None
     return name if name in env.distributions else None
@@ -76,6 +92,8 @@ def _suit(env: Environment, variant: str | None) -> bool:
     ops = env.ops.value
     if ops is None:
         return variant is None
+    from mimctl.selection.installed import why_unfit
+
     if ops.backend is None or why_unfit(env) is not None:
         return False
     return ops.backend == variant or (variant is None and ops.backend != "python")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimctl.environment.distributions import archive_sha256, is_from_source
 from mimctl.environment.model import Distribution, Environment
-from mimctl.resolution.model import Present
 from mimctl.resolution.names import is_own
+
+if TYPE_CHECKING:
+    from mimctl.resolution.model import Present
 
 
 class InstalledIn:
@@ -72,6 +75,8 @@ def read_requires_dist(distribution: Distribution) -> tuple[str, ...]:
 
 
 def _read(distribution: Distribution) -> Present:
+    from mimctl.resolution.model import Present
+
     return Present(
         name=distribution.name,
         version=distribution.version,

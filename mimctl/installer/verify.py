@@ -10,7 +10,7 @@ from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.state import read_requires_dist
 from mimctl.resolution.names import CV2_NAMES
-from mimctl.resolution.requirements import marker_environment, readable_requirements, requirements_of
+from mimctl.resolution.requirements import held_requirements, marker_environment, readable_requirements
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -49,8 +49,8 @@ def missing_requirements(
             done.update((name, extra) for extra in todo)
             declared = read_requires_dist(distribution)
             for extra in todo:
-                found = requirements_of(declared, extra, markers, by=name)
-                queue.extend((each.requirement, each.by) for each in found)
+                whose = f"{name}[{extra}]" if extra else name
+                queue.extend((each, whose) for each in held_requirements(declared, extra, markers, by=whose))
     return sorted(problems)
 
 

@@ -15,7 +15,14 @@ from mimctl.resolution.candidates import NEVER, PYTHON, Candidate, Candidates
 from mimctl.resolution.guard import Guard
 from mimctl.resolution.model import Metadata, Wanted
 from mimctl.resolution.names import CV2_NAMES, OPENCV, PREFIX, TORCH_FAMILY, is_own
-from mimctl.resolution.requirements import holds, readable_requirements, requirements_of, satisfies
+from mimctl.resolution.requirements import (
+    holds,
+    is_of_another_extra,
+    parse_requirement,
+    readable_requirements,
+    requirements_of,
+    satisfies,
+)
 
 ENGINE_EXTRA = "engine"
 CV2_REASON = f"{PREFIX}[{ENGINE_EXTRA}]"
@@ -240,7 +247,9 @@ class Provider(_Base):
             return
         by = f"{name}[{extra}]" if extra else name
         for text in metadata.requires_dist:
-            requirement = Requirement(text)
+            if is_of_another_extra(text, extra):
+                continue
+            requirement = parse_requirement(text)
             if holds(requirement, extra, self._markers):
                 yield Wanted(requirement=requirement, by=by)
 
