@@ -48,7 +48,7 @@ def env(*, settings: Settings | None = None) -> Environment:
     from mimctl.environment.detect import describe
 
     settings = settings or settings_module.load()
-    found = describe(find_target(settings), environ=os.environ)
+    found = describe(find_target(settings), environ=os.environ, asks_nvcc=True)
     return replace(found, indexes=_configured_indexes(settings, found.paths.prefix))
 
 

@@ -44,8 +44,13 @@ def detect(
     return describe(find_target(python, environ=environ, folder=folder or Path.cwd()), environ=environ)
 
 
-def describe(target: Target, *, environ: Mapping[str, str], root: Path = Path("/")) -> Environment:
-    """Return the facts about one interpreter (see `detect`); `root` is where the machine's own files lie."""
+def describe(
+    target: Target, *, environ: Mapping[str, str], root: Path = Path("/"), asks_nvcc: bool = False
+) -> Environment:
+    """Return the facts about one interpreter (see `detect`); `root` is where the machine's own files lie.
+
+    `asks_nvcc` starts the CUDA compiler where no file says its version, which only a person wants to know.
+    """
     facts: Mapping[str, Any] = probe.collect() if target.is_own else _ask(target, environ)
     _check(target, facts)
     source = "this interpreter" if target.is_own else str(target.python)
@@ -74,7 +79,7 @@ def describe(target: Target, *, environ: Mapping[str, str], root: Path = Path("/
             torch.value, distributions.get("torch"), prefix=Path(facts["prefix"]), environ=environ
         ),
         visible_gpus=visible_gpus(environ),
-        cuda_toolkit=find_toolkit(environ, distributions, root=root),
+        cuda_toolkit=find_toolkit(environ, distributions, root=root, asks_nvcc=asks_nvcc),
         rocm=find_rocm(environ, root=root),
         container=find_container(environ, root=root),
         wsl=find_wsl(environ, root=root),

@@ -54,11 +54,11 @@ def find_slurm(environ: Mapping[str, str]) -> Fact[str | None]:
 
 
 def find_toolkit(
-    environ: Mapping[str, str], distributions: Mapping[str, Distribution], *, root: Path
+    environ: Mapping[str, str], distributions: Mapping[str, Distribution], *, root: Path, asks_nvcc: bool = True
 ) -> Fact[Toolkit | None]:
     """Return the CUDA toolkit that would compile: CUDA_HOME or CUDA_PATH, nvcc on PATH, /usr/local/cuda, a wheel.
 
-    nvcc is asked only where no file beside it says the version.
+    nvcc is asked only where no file beside it says the version, and then only with `asks_nvcc`.
     """
     for path in _toolkit_places(environ, root):
         version, read = _toolkit_version(path)
@@ -66,7 +66,9 @@ def find_toolkit(
             return Fact(value=Toolkit(path=path, version=version), source=read)
         nvcc = path / "bin/nvcc"
         if nvcc.is_file():
-            return _ask_nvcc(path, nvcc)
+            return (
+                _ask_nvcc(path, nvcc) if asks_nvcc else Fact(value=Toolkit(path=path, version=None), source=str(nvcc))
+            )
     wheel = next((distributions[name] for name in sorted(distributions) if _is_nvcc_wheel(name)), None)
     if wheel is not None:
         return Fact(value=Toolkit(path=wheel.path.parent, version=wheel.version), source=str(wheel.path))

@@ -97,6 +97,13 @@ def test_an_nvcc_that_fails_is_a_toolkit_of_no_known_version(machine):
     assert fact.source == f"{nvcc} exited 3"
 
 
+def test_nvcc_is_left_alone_where_nobody_wants_to_know(machine):
+    nvcc = machine.command("nvcc", "touch $0.ran", at=machine.root / "usr/local/cuda/bin/nvcc")
+    fact = find_toolkit({"PATH": ""}, {}, root=machine.root, asks_nvcc=False)
+    assert (fact.value.version, fact.source) == (None, str(nvcc))
+    assert not nvcc.with_name("nvcc.ran").exists()
+
+
 def test_variables_come_before_path_and_path_before_the_usual_place(machine, tmp_path):
     for name, version in (("home", "13.0.1"), ("path", "12.9.0")):
         (tmp_path / name / "bin").mkdir(parents=True)
