@@ -57,6 +57,8 @@ class ScriptResult:
     plan: ScriptPlan
     config: Path | None = None
     is_started: bool = True
+    refusal: MimctlError | None = None
+    """Why it would not be started here, where it was only to be shown."""
 
 
 OwnModel = Callable[[str, str], bool]
@@ -84,10 +86,12 @@ def start(
         if not script.is_file():
             raise no_such_verb(package, request.verb)
         config = find_package_config(request.arguments[0], package)
-    require_working(request, script, config, place, builds)
+    refusal = why_refused(request, script, config, place, builds)
     plan = _plan(request, script, config, place)
     if request.dry_run:
-        return ScriptResult(package=package, script=script, plan=plan, config=config, is_started=False)
+        return ScriptResult(package=package, script=script, plan=plan, config=config, is_started=False, refusal=refusal)
+    if refusal is not None:
+        raise refusal
     if plan.argv[0] == "srun" and shutil.which("srun") is None:
         raise UsageError("`srun` is not here", causes=["this machine is no login node of a Slurm cluster"])
     code = run_script(plan.argv, environment=plan.environment, unset=plan.unset, stdout=stdout)
@@ -110,10 +114,10 @@ def find_package_config(text: str, package: MimPackage) -> Path:
     return find_config(text, package)
 
 
-def require_working(
+def why_refused(
     request: ScriptRequest, script: Path, config: Path | None, place: Workplace, builds: OwnModel
-) -> None:
-    """Raise MimctlError[package-cannot-work] where the environment lacks what the script's imports need."""
+) -> MimctlError | None:
+    """Return the error [package-cannot-work] where the environment lacks what the script's imports need."""
     package = request.package
     imported = {normalise(each) for each in imports_of(script)}
     lacks = lacks_of(package, surroundings(place.paths))
@@ -121,8 +125,8 @@ def require_working(
         # A script of its own feet (a converter of annotations) needs only what it imports itself.
         lacks = [each for each in lacks if each.name in imported]
     if not lacks:
-        return
-    raise MimctlError(
+        return None
+    return MimctlError(
         f"`{package.name}` {package.version} cannot work in this environment",
         code="package-cannot-work",
         causes=[each.reason for each in lacks],

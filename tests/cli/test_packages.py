@@ -224,6 +224,14 @@ def test_what_cannot_work_is_refused_before_it_starts_with_the_reason_and_the_wa
     ).replace("3.11 (", f"{os.sys.version_info[0]}.{os.sys.version_info[1]} (")
 
 
+def test_the_line_of_what_cannot_work_here_can_still_be_looked_at(mimctl, needy):
+    said = mimctl("train", "mmneedy", "net_s_1x_coco", "--dry-run", env=needy)
+    assert (said.code, said.out.splitlines()[-1].split()[-2:]) == (0, ["--launcher", "none"])
+    assert "it would be refused: needs mmcv<2.2.0,>=2.0.0rc4, which is not installed" in said.err
+    document = json.loads(mimctl("train", "mmneedy", "net_s_1x_coco", "--dry-run", "--json", env=needy).out)
+    assert document["refusal"]["code"] == "package-cannot-work"
+
+
 def test_a_script_that_needs_none_of_it_runs_all_the_same(mimctl, needy):
     assert mimctl("run", "mmneedy", "alone", env=needy).out == "I need nobody\n"
     assert mimctl("run", "mmneedy", "needy", env=needy).code == 1

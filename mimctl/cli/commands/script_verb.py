@@ -11,7 +11,7 @@ import click
 
 from mimctl import api
 from mimctl.cli.options import Context, VerbCommand, launch_options, plugin_argument, verb
-from mimctl.cli.result import Line, Result
+from mimctl.cli.result import Line, Result, Styled
 from mimctl.cli.runs import launch_of
 
 if TYPE_CHECKING:
@@ -137,10 +137,14 @@ def _result(outcome: ScriptResult) -> Result:
     }
     if outcome.is_started:
         return Result(data=data)
+    notes: list[Line] = ["dry run: nothing was started or written"]
+    if outcome.refusal is not None:
+        data["refusal"] = outcome.refusal.to_dict()
+        notes += [Styled(f"it would be refused: {each}", "yellow") for each in outcome.refusal.causes]
     lines: list[Line] = [f"unset {' '.join(plan.unset)}"] if plan.unset else []
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.environment.items()]
     lines.append(shlex.join(plan.argv))
-    return Result(data=data, lines=lines, quiet=lines, notes=["dry run: nothing was started or written"])
+    return Result(data=data, lines=lines, quiet=lines, notes=notes)
 
 
 def _names_package(command: click.Command, typed: list[str]) -> bool:
