@@ -47,6 +47,7 @@ def take_options(values: Mapping[str, Any]) -> InstallOptions:
         no_index=values["no_index"],
         trusted_hosts=values["trusted_host"],
         requires_hashes=values["require_hashes"],
+        builds=frozenset(values["build"]),
         is_isolated=not values["no_build_isolation"],
     )
 
@@ -73,5 +74,6 @@ _PACKAGES: tuple[Callable[[Any], Any], ...] = (
     click.option("-f", "--find-links", multiple=True, metavar="PLACE", help="A folder or page of wheels."),
     click.option("--no-index", is_flag=True, help="Ask no package index."),
     click.option("--trusted-host", multiple=True, metavar="HOST", help="Do not verify this host's certificate."),
+    click.option("--build", "--no-binary", "build", multiple=True, metavar="NAME", help="Build this one from source."),
     click.option("--no-build-isolation", is_flag=True, help="Build with what the environment holds."),
 )

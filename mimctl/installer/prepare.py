@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.model import InstallOptions, InstallPlan
-from mimctl.installer.satisfied import find_satisfied
+from mimctl.installer.satisfied import plan_nothing
 from mimctl.installer.transaction import check_finished
 from mimctl.resolution.model import Catalog
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mimctl.installer.requests import Requests
     from mimctl.installer.requirements_file import FileContents
     from mimctl.resolution.catalog import IndexCatalog, Strategy
-    from mimctl.resolution.model import Installed, ResolveOptions
+    from mimctl.resolution.model import Installed, Project, ResolveOptions
     from mimctl.selection.torch_build import TorchBuild
     from mimctl.transfer import TransferSettings
 
@@ -77,6 +77,7 @@ def prepare_install(
     from mimctl.installer.provide import Workshop
     from mimctl.installer.requests import read_requests
     from mimctl.installer.requirements_file import FileContents, Line
+    from mimctl.installer.source_files import choose_source
     from mimctl.installer.state import InstalledIn
 
     index = load_index(places)
@@ -89,14 +90,19 @@ def prepare_install(
         note=note,
     )
     opened = functools.cache(functools.partial(open_catalog, env, places))
+
+    def project(name: str) -> Project:
+        return opened(torch_to_join(env, index, options)).project(name)
+
     requests = read_requests(
         contents or FileContents(lines=tuple(Line(text=name) for name in names)),
         index=index,
         installed=env.distributions,
-        is_served=lambda name: bool(
-            (found := opened(torch_to_join(env, index, options)).project(name)).files or found.sdists
-        ),
+        is_served=lambda name: bool((found := project(name)).files or found.sdists),
         provider=workshop,
+        find_source=lambda name, specifier: choose_source(
+            project(name), specifier, python=env.python.value, pre=options.pre
+        ),
     )
     return plan_requests(
         requests, env=env, catalog_for=opened, index=index, installed=InstalledIn(env), options=options
@@ -143,15 +149,6 @@ def plan_requests(
     if not plan.nothing_to_do:
         check_writable(env)
     return replace(plan, notes=(*requests.notes, *plan.notes))
-
-
-def plan_nothing(names: Sequence[str], *, env: Environment, options: InstallOptions) -> InstallPlan | None:
-    """Return the plan of what needs none, decided without any index; None where that takes one."""
-    satisfied = None if options.names_places else find_satisfied(names, env=env, options=options)
-    if satisfied is None:
-        return None
-    check_finished(env)
-    return InstallPlan(target=env.target, environment=env, requested=satisfied, options=options)
 
 
 def open_catalog(env: Environment, places: Places, torch: TorchBuild | None) -> IndexCatalog:

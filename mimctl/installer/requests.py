@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl.errors import MimctlError, UsageError
-from mimctl.index.filenames import normalise
+from mimctl.index.filenames import is_own, normalise
 from mimctl.index.model import Index
 from mimctl.installer.requirements_file import FileContents, Line, located, read_requirements
 from mimctl.installer.toolbox_names import Names
@@ -17,10 +17,14 @@ from mimctl.resolution.model import Provided, Wanted
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     from mimctl.installer.provide import Provider
     from mimctl.resolution.model import Resolution
     from mimctl.transfer import TransferSettings
+
+    FindSource = Callable[[str, SpecifierSet], Placed]
+    """Returns the place of a project's source distribution of a version that is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +74,13 @@ def read_requests(
     installed: Iterable[str],
     is_served: Callable[[str], bool],
     provider: Provider,
+    find_source: FindSource | None = None,
 ) -> Requests:
     """Return what is asked for as requirements, with toolboxes and aliases as their distributions.
 
     `is_served` tells whether an index has a project; it is asked only for a plain name that is neither installed nor
-    one of ours. Places are fetched and built by `provider`. Raises MimctlError[unknown-plugin | served-by-ours |
+    one of ours. Places are fetched and built by `provider`, and so is the source distribution that `find_source` names
+    for what was asked to be built (with None, nothing may be). Raises MimctlError[unknown-plugin | served-by-ours |
     conflicting-requirements], UsageError for what is no request at all, and as the provider does.
     """
     names = Names(index=index, installed=frozenset(installed), is_served=is_served)
@@ -83,6 +89,8 @@ def read_requests(
         made.add(located(line))
     for line in contents.constraints:
         made.constrain(line)
+    for name in sorted(contents.builds):
+        made.build(name, find_source)
     _check_together(made.wanted, made.provided)
     return Requests(
         wanted=tuple(dict.fromkeys(made.wanted)),
@@ -165,6 +173,21 @@ class _Requests:
             )
         self._note_hashes(parsed.requirement, line)
         self.constraints.append(Wanted(requirement=parsed.requirement, by=str(line.origin or "")))
+
+    def build(self, name: str, find_source: FindSource | None) -> None:
+        """Have the source distribution of a name built, of a version that all of this command allows."""
+        from packaging.specifiers import SpecifierSet
+
+        project = normalise(name)
+        if find_source is None or is_own(project):
+            raise UsageError(
+                f"`{name}` cannot be built here",
+                causes=["the operators are built by `mimctl wheels build`" if is_own(project) else "only wheels count"],
+            )
+        asked = [*self.wanted, *self.constraints]
+        specifiers = [each.requirement.specifier for each in asked if normalise(each.requirement.name) == project]
+        place = find_source(project, SpecifierSet(",".join(map(str, specifiers))))
+        self._provide(place, Line(text=project, sha256=self.hashes.pop(project, frozenset())))
 
     def _provide(self, place: Placed, line: Line) -> None:
         from packaging.requirements import Requirement

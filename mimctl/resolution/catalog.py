@@ -9,7 +9,7 @@ from typing import Literal
 from mimctl.environment.model import Environment
 from mimctl.index.client import IndexClient
 from mimctl.index.filenames import is_own
-from mimctl.index.model import IndexFile
+from mimctl.index.model import IndexFile, SourceFile
 from mimctl.index.pages import Page
 from mimctl.index.reader import PageReader
 from mimctl.index.sources import PackageSources
@@ -113,7 +113,11 @@ class IndexCatalog:
             if self._torch_root is not None and self._needs_torch_index(name, page):
                 page = self._with_torch_index(name, page, asked)
         return Project(
-            name=name, files=page.files, sdists=page.sdists, looked_in=tuple(dict.fromkeys(map(redact, asked)))
+            name=name,
+            files=page.files,
+            sdists=page.sdists,
+            sources=page.sources,
+            looked_in=tuple(dict.fromkeys(map(redact, asked))),
         )
 
     def _carried(self, name: str, asked: list[str]) -> Page | None:
@@ -193,6 +197,8 @@ def _together(pages: Iterable[Page]) -> Page:
     for page in pages:
         for file in page.files:
             files.setdefault(file.filename, file)
-    return Page(
-        files=tuple(files.values()), sdists=tuple(dict.fromkeys(name for page in pages for name in page.sdists))
-    )
+    sources: dict[str, SourceFile] = {}
+    for page in pages:
+        for source in page.sources:
+            sources.setdefault(source.filename, source)
+    return Page(files=tuple(files.values()), sources=tuple(sources.values()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mimctl.index.model import IndexFile
+from mimctl.index.model import IndexFile, SourceFile
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -38,6 +38,8 @@ class Project:
     """Its wheels, in any order, whatever they are for."""
     sdists: tuple[str, ...] = ()
     """File names of its source distributions, which are never built unasked."""
+    sources: tuple[SourceFile, ...] = ()
+    """The same with their addresses, where the place tells."""
     looked_in: tuple[str, ...] = ()
     """The addresses that were asked, without secrets."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -108,9 +110,26 @@ def test_a_build_that_needs_torch_says_what_to_type(install, target, tmp_path):
     assert there(target) == {}
 
 
-def test_hashes_of_a_file_are_asked_for(install, target, wheels, tmp_path):
-    import hashlib
+def test_what_has_no_wheel_is_built_where_it_is_asked_for(install, target, wheels, tmp_path):
+    for version in ("1.5", "2.0"):
+        source = write_project(tmp_path / version, name="odd_one", version=version)
+        with tarfile.open(wheels / f"odd_one-{version}.tar.gz", "w:gz") as packed:
+            packed.add(source, f"odd_one-{version}")
+    said = install("odd-one")
+    assert said.code == 3
+    assert "`mimctl install odd-one --build odd-one`" in said.err
+    assert there(target) == {}
+    assert install("odd-one<2", "--build", "odd_one").code == 0
+    assert there(target) == {"odd-one": "1.5", "numpy": "2.1.0"}
+    (tmp_path / "reqs.txt").write_text("odd-one\n--no-binary odd-one\n", encoding="utf-8")
+    assert install("-r", str(tmp_path / "reqs.txt")).code == 0
+    assert there(target)["odd-one"] == "2.0"
+    said = install("odd-one==7", "--build", "odd-one")
+    assert "error[not-in-index]: no source distribution of `odd-one==7`" in said.err
+    assert install("mimctl-ops", "--build", "mimctl-ops").code == 1
 
+
+def test_hashes_of_a_file_are_asked_for(install, target, wheels, tmp_path):
     right = hashlib.sha256((wheels / "plain-1.0-py3-none-any.whl").read_bytes()).hexdigest()
     file = tmp_path / "reqs.txt"
     file.write_text(f"plain==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
