@@ -125,12 +125,12 @@ def make_venv(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def install(python: Path, *wheels: Path) -> None:
-    """Install wheels into an environment with uv, without an index."""
+def install(python: Path, *words: Path | str) -> None:
+    """Install wheels (or `-e` a folder) into an environment with uv, without an index."""
     uv = shutil.which("uv") or Path(sys.executable).with_name("uv")
     if not Path(uv).is_file():
         pytest.skip("uv is not installed")
-    argv = [uv, "pip", "install", "--quiet", "--offline", "--no-index", "--no-deps", "--python", python, *wheels]
+    argv = [uv, "pip", "install", "--quiet", "--offline", "--no-index", "--no-deps", "--python", python, *words]
     subprocess.run([str(each) for each in argv], check=True)
 
 

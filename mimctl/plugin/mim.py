@@ -33,7 +33,7 @@ class MimPackage:
     root: Path
     """The folder that holds configs, tools, demo and the index of models: `.mim`, or the repository's root."""
     info: Path
-    """Its `.dist-info`."""
+    """Its `.dist-info`, or the `.egg-info` of its project."""
     is_editable: bool = False
 
     @property
@@ -72,7 +72,8 @@ def find_packages(paths: Sequence[Path]) -> list[MimPackage | BrokenMimPackage]:
     for folder in paths:
         entries = _names(folder)
         infos = [each for each in entries if each.endswith(".dist-info")]
-        for each in [*_with_folder(folder, entries, infos), *_editable(folder, infos)]:
+        projects = [*_projects(folder, infos), *_linked(folder, entries)]
+        for each in [*_with_folder(folder, entries, infos), *_editable(projects)]:
             if each.module not in modules and each.name not in found:
                 modules.add(each.module)
                 found[each.name] = each
@@ -110,12 +111,27 @@ def _with_folder(folder: Path, entries: Sequence[str], infos: Sequence[str]) -> 
         yield MimPackage(name=name, version=version, module=module, root=root, info=info)
 
 
-def _editable(folder: Path, infos: Sequence[str]) -> Iterator[MimPackage]:
+def _projects(folder: Path, infos: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+    """Yield (metadata, project) of the editable installations of a folder."""
     for name in infos:
-        info = folder / name
-        project = _project_of(info)
-        if project is None:
-            continue
+        project = _project_of(folder / name)
+        if project is not None:
+            yield folder / name, project
+
+
+def _linked(folder: Path, entries: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+    """Yield the same of `setup.py develop`, which pip still calls for old projects where it is old itself."""
+    for name in entries:
+        if name.endswith(".egg-link"):
+            project = Path(next(iter(_lines(folder / name)), "").strip())
+            wanted = normalise(name.removesuffix(".egg-link"))
+            for info in project.glob("*.egg-info") if project.is_absolute() else ():
+                if normalise(info.name.removesuffix(".egg-info")) == wanted:
+                    yield info, project
+
+
+def _editable(projects: Iterable[tuple[Path, Path]]) -> Iterator[MimPackage]:
+    for info, project in projects:
         distribution, version = _identity(info)
         for module in _modules(info) or [distribution.replace("-", "_")]:
             package = next((each for each in (project / module, project / "src" / module) if each.is_dir()), None)
@@ -169,7 +185,10 @@ def _modules(info: Path) -> list[str]:
 
 
 def _identity(info: Path) -> tuple[str, str]:
-    name, _, version = info.name.removesuffix(".dist-info").partition("-")
+    name, _, version = info.name.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
+    if not version:
+        stated = (line for line in _lines(info / "PKG-INFO") if line.startswith("Version:"))
+        version = next(stated, "").removeprefix("Version:").strip()
     return normalise(name), version
 
 

@@ -153,3 +153,46 @@ def test_the_newest_build_that_a_requirement_allows_is_known():
     assert [last_build(each).version for each in (strict, loose)] == ["2.1.0", "2.2.0"]
     (other,) = find_lacks(["numpy"], place)
     assert last_build(other) is None
+
+
+SETUP = "from setuptools import setup\nsetup(name='mm-edit-suite', version='0.3', packages=['mmedit'])\n"
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "my repository"
+    for name, text in {
+        "setup.py": SETUP,
+        "mmedit/__init__.py": "",
+        "model-index.yml": "Import: []\n",
+        "tools/train.py": "",
+        "requirements/mminstall.txt": "mmcv>=2.0.0\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_a_real_editable_installation_is_found(tmp_path, python, repository):
+    setuptools = pytest.importorskip("setuptools")
+    site = site_of(python)
+    (site / "build.pth").write_text(f"{Path(setuptools.__file__).parents[1]}\n")
+    install(python, "--no-build-isolation", "-e", repository)
+    (found,) = find_packages([site])
+    assert isinstance(found, MimPackage)
+    assert (found.name, found.version, found.module) == ("mm-edit-suite", "0.3", "mmedit")
+    assert (found.root, found.is_editable) == (repository, True)
+    assert read_requirements(found) == ["mmcv>=2.0.0"]
+
+
+def test_what_setup_py_develop_left_is_found(tmp_path, repository):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "mm-edit-suite.egg-link").write_text(f"{repository}\n.")
+    info = repository / "mm_edit_suite.egg-info"
+    info.mkdir()
+    (info / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: mm-edit-suite\nVersion: 0.3\nSummary: edits\n\nText\n")
+    (info / "top_level.txt").write_text("mmedit\n")
+    (found,) = find_packages([site])
+    assert (found.name, found.version, found.module, found.root) == ("mm-edit-suite", "0.3", "mmedit", repository)
+    assert read_summary(found) == "edits"
