@@ -16,13 +16,12 @@ from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.index.model import Index
-from mimctl.installer.names import is_own
 from mimctl.installer.operators import ask_ops
 from mimctl.installer.record import read_record
 from mimctl.installer.transaction import Unfinished, find_unfinished
 from mimctl.installer.verify import missing_requirements
 from mimctl.plugin.discover import discover, find_package
-from mimctl.resolution.names import CV2_NAMES
+from mimctl.resolution.names import CV2_NAMES, is_own
 from mimctl.resolution.requirements import marker_environment, requirements_of
 from mimctl.settings import Settings
 from mimctl.transfer import TransferSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.model import Change
-from mimctl.installer.names import is_own
 from mimctl.installer.snapshot import claimed_by
+from mimctl.resolution.names import is_own
 
 _LIBRARIES = (".so", ".pyd", ".dylib")
 

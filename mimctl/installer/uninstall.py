@@ -14,11 +14,11 @@ from mimctl.installer.backend import Backend
 from mimctl.installer.exclusive import only_one
 from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
-from mimctl.installer.names import distribution_of, is_own
 from mimctl.installer.prepare import check_writable
 from mimctl.installer.process import Note
+from mimctl.installer.toolbox_names import find_toolbox
 from mimctl.installer.transaction import check_finished, undone_on_failure
-from mimctl.resolution.names import TORCH_FAMILY
+from mimctl.resolution.names import TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import marker_environment, requirements_of
 
 
@@ -82,9 +82,9 @@ def apply_uninstall(plan: UninstallPlan, *, backend: Backend, note: Note | None 
 
 def _distribution(name: str, env: Environment, toolboxes: Mapping[str, Toolbox]) -> str:
     plain = normalise(name)
-    ours = distribution_of(plain, toolboxes)
-    if ours is not None:
-        return ours
+    toolbox = find_toolbox(plain, toolboxes)
+    if toolbox is not None:
+        return normalise(toolbox.distribution)
     return plain if plain in env.distributions or f"mimctl-{plain}" not in env.distributions else f"mimctl-{plain}"
 
 
