@@ -70,6 +70,13 @@ def _path(value: Any, folder: Path) -> Path:
     return folder / Path(_text(value, folder)).expanduser()
 
 
+def _interpreter(value: Any, folder: Path) -> Path:
+    """Return the path of an interpreter or an environment; a bare name that lies not here is one on PATH."""
+    path = _path(value, folder)
+    text = _text(value, folder)
+    return path if Path(text).name != text or text in (".", "..") or path.exists() else Path(text)
+
+
 def _flag(value: Any, _folder: Path) -> bool:
     if isinstance(value, bool):
         return value
@@ -136,7 +143,9 @@ KEYS: Mapping[str, Key] = {
     "offline": Key(
         read=_flag, variable="MIMCTL_OFFLINE", meaning="use caches only, never the network", is_harmless=True
     ),
-    "python": Key(read=_path, variable="MIMCTL_PYTHON", meaning="the interpreter to install into and to run with"),
+    "python": Key(
+        read=_interpreter, variable="MIMCTL_PYTHON", meaning="the interpreter to install into and to run with"
+    ),
     "color": Key(read=_choice("auto", "always", "never"), meaning="colour: auto, always or never", is_harmless=True),
     "installer": Key(read=_choice("auto", "pip", "uv"), meaning="which installer makes the changes", is_harmless=True),
     "index_strategy": Key(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,24 @@ def describe(
     )
 
 
+def look_again(env: Environment, *, environ: Mapping[str, str]) -> Environment:
+    """Return the facts after packages were installed or removed; nothing is asked of any process again."""
+    search = env.paths.search
+    distributions = scan(search)
+    torch = find_torch(search, distributions.get("torch"))
+    ops = find_ops(search, distributions.get("mimctl-ops"), environ)
+    return replace(
+        env,
+        torch=torch,
+        ops=ops,
+        ops_tier=judge_tier(ops.value, torch.value),
+        cv2=_cv2(search),
+        pip=_version(distributions, "pip"),
+        torch_origin=find_origin(torch.value, distributions.get("torch"), prefix=env.paths.prefix, environ=environ),
+        distributions=distributions,
+    )
+
+
 def _ask(target: Target, environ: Mapping[str, str]) -> dict[str, Any]:
     """Run the probe in another interpreter; the current folder is kept off its module search path."""
     source = Path(probe.__file__).read_text(encoding="utf-8")
@@ -106,6 +125,8 @@ def _ask(target: Target, environ: Mapping[str, str]) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as err:
         raise _unusable(target, f"{type(err).__name__}: {err}") from err
     if not isinstance(facts, dict):
+        if "SyntaxError" in answer.stderr:
+            raise _too_old(target, "the Python there")
         last = answer.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise _unusable(target, f"it exited {answer.returncode}: {last[0]}")
     return facts
@@ -133,16 +154,20 @@ def _check(target: Target, facts: Mapping[str, Any]) -> None:
     if facts.get("implementation") != "cpython" or not isinstance(facts.get("version"), str):
         raise _unusable(target, f"it is {facts.get('implementation')}; torch has wheels for CPython only")
     if release_of(facts["version"])[:2] < MIN_PYTHON:
-        needed = ".".join(str(part) for part in MIN_PYTHON)
-        raise MimctlError(
-            f"Python {facts['version']} is too old",
-            code="python-too-old",
-            causes=[f"mimctl and its plugins need Python >= {needed}", f"`{target.python}`, named by {target.source}"],
-            hints=[f"make a newer environment: `python{needed} -m venv .venv`", "or name one: `--python PATH`"],
-        )
+        raise _too_old(target, f"Python {facts['version']}")
     missing = sorted(_ASKED - set(facts))
     if missing:
         raise _unusable(target, f"it does not say {', '.join(missing)}")
+
+
+def _too_old(target: Target, name: str) -> MimctlError:
+    needed = ".".join(str(part) for part in MIN_PYTHON)
+    return MimctlError(
+        f"{name} is too old",
+        code="python-too-old",
+        causes=[f"mimctl and its plugins need Python >= {needed}", f"`{target.python}`, named by {target.source}"],
+        hints=[f"make a newer environment: `python{needed} -m venv .venv`", "or name one: `--python PATH`"],
+    )
 
 
 def _search_path(facts: Mapping[str, Any], *, own: bool) -> tuple[Path, ...]:

@@ -132,6 +132,20 @@ def test_an_environment_named_by_its_folder_by_a_variable_and_by_conda(mimctl, i
     assert (active["python"], active["source"]) == (str(interpreter), "VIRTUAL_ENV")
 
 
+def test_an_interpreter_is_named_by_a_word_on_path_and_a_file_here_comes_first(mimctl, interpreter, tmp_path):
+    commands, here = tmp_path / "commands", tmp_path / "here"
+    commands.mkdir()
+    (commands / "python9").symlink_to(interpreter)
+    env = {"PATH": f"{commands}:/usr/bin:/bin"}
+    said = json.loads(mimctl("env", "--json", "--python", "python9", env=env).out)
+    assert said["target"]["python"] == str(commands / "python9")
+    (here / "python9").symlink_to(interpreter.parent.parent)
+    said = json.loads(mimctl("env", "--json", "--python", "python9", env=env).out)
+    assert said["target"]["python"] == str(here / "python9/bin/python")
+    missing = mimctl("env", "--python", "python8", env=env)
+    assert (missing.code, "no Python at `python8`" in missing.err) == (1, True)
+
+
 @pytest.mark.parametrize("mark", ["pipx_metadata.json", "uv-receipt.toml"])
 def test_mimctl_in_a_tool_environment_looks_at_another_one(interpreter, environment, tmp_path, mark):
     """pipx and `uv tool` give mimctl an environment of its own; the target is then another one, or none is."""

@@ -101,6 +101,15 @@ def test_an_old_python_is_refused(tmp_path):
     assert caught.value.code == "python-too-old"
 
 
+def test_a_python_that_does_not_know_the_language_is_too_old(tmp_path):
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho '  File \"<string>\", line 3\nSyntaxError: invalid syntax' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    with pytest.raises(MimctlError) as caught:
+        detect(fake, environ={})
+    assert (caught.value.code, caught.value.message) == ("python-too-old", "the Python there is too old")
+
+
 @pytest.mark.parametrize(
     ("said", "cause"),
     [
