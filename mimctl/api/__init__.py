@@ -7,6 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing at start-up
+    from mimctl.api.bundling import Extras, bundle, install_bundled, open_bundle, prepare_bundled
     from mimctl.api.configs import lint_config, show_config
     from mimctl.api.installing import (
         find_own_upgrade,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
+    from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
@@ -30,9 +32,11 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
 _ROOMS = {
     "place": "Watch find_target",
     "keeping": "Share cache_clean cache_dir cache_prune cache_size",
+    "bundling": "Extras bundle install_bundled open_bundle prepare_bundled",
     "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
+    "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
     "configs": "lint_config show_config",
     "models": "download download_dataset get_model_info search",
@@ -45,12 +49,14 @@ _PLACES["explain"] = "mimctl.pages"
 
 __all__ = [
     "LOCK_FILE",
+    "Extras",
     "Listing",
     "Share",
     "Watch",
     "audit_wheels",
     "build_index",
     "build_wheels",
+    "bundle",
     "cache_clean",
     "cache_dir",
     "cache_prune",
@@ -63,20 +69,26 @@ __all__ = [
     "expand_matrix",
     "explain",
     "find_own_upgrade",
+    "find_steps",
     "find_target",
     "find_unfinished",
     "get_model_info",
     "infer",
     "install",
+    "install_bundled",
     "is_package",
     "lint_config",
     "list_package",
     "list_scripts",
     "lock",
+    "mend",
+    "open_bundle",
+    "prepare_bundled",
     "prepare_install",
     "prepare_sync",
     "prepare_uninstall",
     "prepare_upgrade",
+    "preview",
     "repair",
     "run",
     "search",

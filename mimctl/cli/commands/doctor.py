@@ -12,7 +12,11 @@ from mimctl.cli.result import Line, Result, Styled
 from mimctl.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mimctl.api.mending import Mended
     from mimctl.checkup.model import Check, Report
+    from mimctl.installer.model import Change
     from mimctl.installer.recovery import Repair
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -26,29 +30,59 @@ _INDENT = " " * 6
         "mimctl doctor --json",
         "mimctl doctor --offline --python .venv",
         "mimctl doctor --fix",
+        "mimctl doctor --fix --dry-run",
     ],
     target=True,
     tells_unfinished=False,
 )
 @index_option
-@click.option("--fix", is_flag=True, help="Undo an installation that was killed half-way.")
-def doctor(context: Context, fix: bool) -> Result:
+@click.option("--fix", is_flag=True, help="Undo an installation that was killed, and mend what fails; not torch.")
+@click.option("--dry-run", is_flag=True, help="With --fix: print what would be changed, change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+def doctor(context: Context, fix: bool, dry_run: bool, yes: bool) -> Result:
     """Check the target environment: interpreter, torch, driver, ops, toolboxes, index; nothing but --fix changes it."""
+    if not fix:
+        return _told(api.doctor(settings=context.settings))
+    settings = context.settings
     data: dict[str, object] = {}
     told: list[Line] = []
-    if fix:
+    if not dry_run:
         with context.output.transfer_view() as watch:
-            repair = api.repair(watch=watch, settings=context.settings)
-        data, told = {"fixed": _repair_data(repair)}, [*_repair_lines(repair), ""]
-    report = api.doctor(settings=context.settings)
+            repair = api.repair(watch=watch, settings=settings)
+        data, told = {"fixed": _repair_data(repair)}, list(_repair_lines(repair))
+    report = api.doctor(settings=settings)
+    steps = api.find_steps(report)
+    if not steps and not any(each.fix for each in report.checks):
+        return _told(report, data, told)
+    planned = api.preview(steps, settings=settings)
+    if dry_run:
+        lines = ["would be changed:", *_mended_lines(planned, past=False)]
+        return _told(report, {"mended": _mended_data(planned), "dry_run": True}, [*told, *lines])
+    for line in _mended_lines(planned, past=False):
+        context.output.note(line)
+    if not yes and not context.output.json and not context.output.confirm("go on?"):
+        return _told(report, data, [*told, "nothing else was changed"])
+    with context.output.transfer_view() as watch:
+        mended = api.mend(report, watch=watch, settings=settings)
+    report = api.doctor(settings=settings)
+    return _told(report, {**data, "mended": _mended_data(mended)}, [*told, *_mended_lines(mended, past=True)])
+
+
+def _told(report: Report, data: Mapping[str, object] | None = None, told: Sequence[Line] = ()) -> Result:
     return Result(
         data={
             "ok": report.ok,
             "target": _target(report),
             "checks": [_data(each) for each in report.checks],
-            **data,
+            **(data or {}),
         },
-        lines=[*told, *(line for each in report.checks for line in _lines(each, _width(report))), "", _sum(report)],
+        lines=[
+            *told,
+            *([""] if told else []),
+            *(line for each in report.checks for line in _lines(each, _width(report))),
+            "",
+            _sum(report),
+        ],
         quiet=[f"{each.status} {each.name}: {each.summary}" for each in report.checks if each.status != "ok"],
         exit_code=ExitCode.DONE if report.ok else ExitCode.FAILED,
     )
@@ -56,12 +90,45 @@ def doctor(context: Context, fix: bool) -> Result:
 
 def _repair_lines(repair: Repair | None) -> list[Line]:
     if repair is None:
-        return ["nothing to fix: no installation was killed"]
+        return ["no installation was killed"]
     journal = repair.journal
     lines: list[Line] = [Styled(f"undone: `{journal.what}` by {journal.owner}", "green")]
     for what, names in (("removed", repair.removed), ("restored", repair.restored), ("left", repair.left)):
         lines += [f"{_INDENT}{what}: {', '.join(names)}"] if names else []
     return lines
+
+
+def _mended_lines(mended: Sequence[Mended], *, past: bool) -> list[Line]:
+    """Return a line for each change that was made or would be, and for each step that cannot be taken."""
+    from mimctl.cli.plans import change_words
+
+    lines: list[Line] = []
+    for each in mended:
+        words = change_words(each.changes) if past else [_planned_words(change) for change in each.changes]
+        lines += [Styled(f"fixed: {line}" if past else f"{_INDENT}{line}", "green") for line in words]
+        if each.error is not None:
+            what = f"{each.step.kind} {' '.join(each.step.names)}".rstrip()
+            lines.append(Styled(f"not fixed: {what}: {each.error.message} ({each.error.code})", "yellow"))
+    return lines
+
+
+def _planned_words(change: Change) -> str:
+    versions = " -> ".join(each for each in (change.previous, change.version) if each)
+    return f"{change.action} {change.name} {versions}".rstrip()
+
+
+def _mended_data(mended: Sequence[Mended]) -> list[dict[str, object]]:
+    from mimctl.cli.plans import plain_change
+
+    return [
+        {
+            "kind": each.step.kind,
+            "names": list(each.step.names),
+            "changes": [plain_change(change) for change in each.changes],
+            "error": each.error.to_dict() if each.error else None,
+        }
+        for each in mended
+    ]
 
 
 def _repair_data(repair: Repair | None) -> dict[str, object] | None:
@@ -113,6 +180,7 @@ def _data(check: Check) -> dict[str, object]:
         "code": check.code,
         "causes": list(check.causes),
         "hints": list(check.hints),
+        "fixable": check.fix is not None,
     }
 
 
