@@ -174,7 +174,9 @@ class IndexClient:
                 raise not_cached(url)
             return kept.body
         etag = kept.etag if kept else None
-        answer = get_bytes(url, etag=etag, settings=self._settings, is_missing_ok=True, max_size=_MAX_SIZE)
+        answer = get_bytes(
+            url, etag=etag, settings=self._settings, is_missing_ok=True, max_size=_MAX_SIZE, may_be_packed=True
+        )
         if answer.status == 304 and kept is not None:
             return kept.body
         body = None if answer.status == 404 else answer.body

@@ -13,6 +13,7 @@ from mimctl.errors import MimctlError
 from mimctl.index.cache import DocumentCache, Kept
 from mimctl.index.client import not_cached
 from mimctl.index.filenames import normalise
+from mimctl.index.lines import Lines
 from mimctl.index.pages import ACCEPT, Page, parse_links, parse_names, parse_page
 from mimctl.transfer import TransferSettings, get_bytes, is_remote, local_path
 
@@ -25,7 +26,14 @@ _MAX_SIZE = 128 << 20
 class PageReader:
     """Reads pages for one command; each is asked for once in its life, by whichever thread comes first."""
 
-    def __init__(self, transfer: TransferSettings, cache_dir: Path, *, hidden_as_missing: str = "") -> None:
+    def __init__(
+        self,
+        transfer: TransferSettings,
+        cache_dir: Path,
+        *,
+        hidden_as_missing: str = "",
+        lines: Lines | None = None,
+    ) -> None:
         """`hidden_as_missing` is the beginning of addresses where 403 means that there is no such page."""
         self._transfer = transfer
         self._cache = DocumentCache(cache_dir / "pages")
@@ -35,6 +43,7 @@ class PageReader:
         self._pages: dict[tuple[str, str], Page | None] = {}
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
+        self._lines = lines or Lines(transfer)
         self._num_unasked = 0
         self._is_impatient = False
 
@@ -121,14 +130,17 @@ class PageReader:
         if is_remote(url) and self._transfer.offline:
             raise not_cached(url)
         try:
-            answer = get_bytes(
-                url,
-                etag=known.etag if known else None,
-                settings=self._transfer,
-                headers={"Accept": accept},
-                is_missing_ok=True,
-                max_size=_MAX_SIZE,
-            )
+            with self._lines.lend() as opened:
+                answer = get_bytes(
+                    url,
+                    etag=known.etag if known else None,
+                    settings=self._transfer,
+                    headers={"Accept": accept},
+                    is_missing_ok=True,
+                    max_size=_MAX_SIZE,
+                    may_be_packed=True,
+                    opened=opened,
+                )
         except MimctlError as err:
             if err.details.get("status") != 403 or not self._is_hiding(url):
                 raise

@@ -9,6 +9,7 @@ from typing import Literal
 from mimctl.environment.model import Environment
 from mimctl.index.client import IndexClient
 from mimctl.index.filenames import is_own
+from mimctl.index.lines import Lines
 from mimctl.index.model import IndexFile, SourceFile
 from mimctl.index.pages import Page
 from mimctl.index.reader import PageReader
@@ -48,8 +49,9 @@ class IndexCatalog:
     ) -> None:
         self._client = client
         self._sources = sources
-        self._reader = PageReader(transfer, cache_dir, hidden_as_missing=torch_index)
-        self._store = WheelStore(transfer, cache_dir)
+        lines = Lines(transfer)
+        self._reader = PageReader(transfer, cache_dir, hidden_as_missing=torch_index, lines=lines)
+        self._store = WheelStore(transfer, cache_dir, lines=lines)
         self._strategy = strategy
         self._torch = torch
         self._env = env

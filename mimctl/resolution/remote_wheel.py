@@ -7,7 +7,8 @@ import io
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
 from mimctl.resolution.metadata import read_wheel_metadata
-from mimctl.transfer import TransferSettings, is_remote, read_range
+from mimctl.transfer import is_remote, read_range
+from mimctl.transfer.connection import Line
 
 _TAIL = 1 << 17
 """Bytes of the end that come first: mostly the directory of the archive, and METADATA with it."""
@@ -16,13 +17,13 @@ _MOST = 24 << 20
 """Bytes that all pieces may have together."""
 
 
-def read_remote_metadata(file: IndexFile, settings: TransferSettings) -> bytes | None:
+def read_remote_metadata(file: IndexFile, opened: Line) -> bytes | None:
     """Return the METADATA of a wheel on a server, None where the server gives no pieces or they do not fit together.
 
     Raises NetworkError and MimctlError as `transfer.read_range` does.
     """
     named_by = file.address if is_remote(file.address) else ""
-    stream = _Pieces(file.url, settings, named_by)
+    stream = _Pieces(file.url, opened, named_by)
     if not stream.begin():
         return None
     try:
@@ -38,10 +39,10 @@ class _NoPieceError(OSError):
 class _Pieces(io.RawIOBase):
     """A remote file that can be read anywhere; every piece is kept."""
 
-    def __init__(self, url: str, settings: TransferSettings, named_by: str) -> None:
+    def __init__(self, url: str, opened: Line, named_by: str) -> None:
         super().__init__()
         self._url = url
-        self._settings = settings
+        self._opened = opened
         self._named_by = named_by
         self._etag: str | None = None
         self._size = 0
@@ -51,7 +52,9 @@ class _Pieces(io.RawIOBase):
 
     def begin(self) -> bool:
         """Fetch the end of the file; return whether the server gives pieces."""
-        piece = read_range(self._url, -_TAIL, settings=self._settings, named_by=self._named_by)
+        piece = read_range(
+            self._url, -_TAIL, settings=self._opened.settings, named_by=self._named_by, opened=self._opened
+        )
         if piece is None:
             return False
         self._size, self._etag = piece.total, piece.etag
@@ -88,7 +91,15 @@ class _Pieces(io.RawIOBase):
         self._num_bytes += end - start
         if self._num_bytes > _MOST:
             raise _NoPieceError("too much")
-        piece = read_range(self._url, start, end, etag=self._etag, settings=self._settings, named_by=self._named_by)
+        piece = read_range(
+            self._url,
+            start,
+            end,
+            etag=self._etag,
+            settings=self._opened.settings,
+            named_by=self._named_by,
+            opened=self._opened,
+        )
         if piece is None or piece.total != self._size or len(piece.body) != end - start:
             raise _NoPieceError("no such piece")
         self._pieces.append((start, piece.body))

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from mimctl.errors import IntegrityError, MimctlError
+from mimctl.index.lines import Lines
 from mimctl.index.model import IndexFile
 from mimctl.resolution.metadata import MAX_SIZE, described, parse_metadata, read_wheel_metadata
 from mimctl.resolution.model import Metadata
@@ -28,8 +29,9 @@ from mimctl.transfer.cache import mark_used
 class WheelStore:
     """Reads metadata and brings wheels; what it keeps lies under the hash of the wheel."""
 
-    def __init__(self, transfer: TransferSettings, cache_dir: Path) -> None:
+    def __init__(self, transfer: TransferSettings, cache_dir: Path, *, lines: Lines | None = None) -> None:
         self._transfer = transfer
+        self._lines = lines or Lines(transfer)
         self._wheels = cache_dir / "wheels"
         self._documents = cache_dir / "metadata"
         self._known: dict[tuple[str, str], Metadata] = {}
@@ -91,7 +93,10 @@ class WheelStore:
             return None
         path, mark, query = file.url.partition("?")
         url = f"{path}.metadata{mark}{query}"
-        answer = get_bytes(url, settings=self._transfer, max_size=MAX_SIZE, is_missing_ok=True)
+        with self._lines.lend() as opened:
+            answer = get_bytes(
+                url, settings=self._transfer, max_size=MAX_SIZE, is_missing_ok=True, may_be_packed=True, opened=opened
+            )
         if answer.status == 404:
             return None
         found = hashlib.sha256(answer.body).hexdigest()
@@ -113,7 +118,10 @@ class WheelStore:
         return read_wheel_metadata(self.fetch(file), file)
 
     def _remote(self, file: IndexFile) -> bytes | None:
-        return None if self._transfer.offline else read_remote_metadata(file, self._transfer)
+        if self._transfer.offline:
+            return None
+        with self._lines.lend() as opened:
+            return read_remote_metadata(file, opened)
 
     def _kept(self, file: IndexFile) -> bytes | None:
         """Return what is kept under the wheel's hash: of that content, or else nobody's but ours."""
