@@ -120,7 +120,8 @@ def why_refused(
     """Return the error [package-cannot-work] where the environment lacks what the script's imports need."""
     package = request.package
     imported = {normalise(each) for each in imports_of(script)}
-    lacks = lacks_of(package, surroundings(place.paths))
+    there = surroundings(place.paths)
+    lacks = lacks_of(package, there)
     if normalise(package.module) not in imported:
         # A script of its own feet (a converter of annotations) needs only what it imports itself.
         lacks = [each for each in lacks if each.name in imported]
@@ -130,16 +131,17 @@ def why_refused(
         f"`{package.name}` {package.version} cannot work in this environment",
         code="package-cannot-work",
         causes=[each.reason for each in lacks],
-        hints=hints_for(package, lacks, request, config, builds),
+        hints=hints_for(lacks, request, config, builds, torch=there.torch),
         details={"lacks": [each.requirement for each in lacks]},
     )
 
 
 def hints_for(
-    package: MimPackage, lacks: Sequence[Lack], request: ScriptRequest, config: Path | None, builds: OwnModel
+    lacks: Sequence[Lack], request: ScriptRequest, config: Path | None, builds: OwnModel, *, torch: str | None
 ) -> list[str]:
     """Return what to type: our toolbox where it serves the model, else the way to an environment that works."""
     hints = []
+    package = request.package
     ours = OPENMMLAB_NAMES.get(package.name) or OPENMMLAB_NAMES.get(package.module)
     if ours is not None and config is not None and builds(ours, config.stem):
         hints.append(f"our own toolbox has this model: `mimctl install {ours}`, then")
@@ -148,7 +150,7 @@ def hints_for(
     for lack, build in compiled:
         hints.append(
             f"{'or ' if hints else ''}an environment of its own: Python {build.python}, "
-            f"`pip install 'torch=={build.torch}.*'`, `pip install {lack.name}=={build.version} -f {build.page}`"
+            f"`pip install 'torch=={build.torch}.*'`, `pip install {lack.name}=={build.version} -f {build.page(torch)}`"
         )
     plain = [lack.requirement for lack in lacks if last_build(lack) is None]
     if plain:

@@ -51,22 +51,16 @@ class LastBuild:
     version: str
     torch: str
     python: str
-    page: str
+
+    def page(self, torch: str | None) -> str:
+        """Return where its wheels are linked, for the kind of torch (CPU or CUDA) that is there."""
+        tag = "cpu" if torch is not None and torch.endswith("+cpu") else "cu121"
+        return f"https://download.openmmlab.com/mmcv/dist/{tag}/torch{self.torch}/index.html"
 
 
 MMCV_BUILDS = (
-    LastBuild(
-        version="2.1.0",
-        torch="2.1",
-        python="3.11",
-        page="https://download.openmmlab.com/mmcv/dist/cu121/torch2.1/index.html",
-    ),
-    LastBuild(
-        version="2.2.0",
-        torch="2.4",
-        python="3.11",
-        page="https://download.openmmlab.com/mmcv/dist/cu121/torch2.4/index.html",
-    ),
+    LastBuild(version="2.1.0", torch="2.1", python="3.11"),
+    LastBuild(version="2.2.0", torch="2.4", python="3.11"),
 )
 """OpenMMLab published no later builds of mmcv; there are none for Python 3.12, aarch64 or ROCm."""
 

@@ -219,7 +219,7 @@ def test_what_cannot_work_is_refused_before_it_starts_with_the_reason_and_the_wa
         "Python 3.11 (the last is for torch 2.1, Python 3.11)\n"
         "\n"
         "hint: an environment of its own: Python 3.11, `pip install 'torch==2.1.*'`, `pip install mmcv==2.1.0 -f "
-        "https://download.openmmlab.com/mmcv/dist/cu121/torch2.1/index.html`\n"
+        "https://download.openmmlab.com/mmcv/dist/cpu/torch2.1/index.html`\n"
         "hint: read more: `mimctl explain package-cannot-work`\n"
     ).replace("3.11 (", f"{os.sys.version_info[0]}.{os.sys.version_info[1]} (")
 
