@@ -84,4 +84,4 @@ def _memory_mib(node: Path) -> int | None:
 
 def _properties(path: Path) -> dict[str, int]:
     pairs = (line.split() for line in read_text(path).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}

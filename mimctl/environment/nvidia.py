@@ -87,7 +87,7 @@ def parse_smi(text: str, fields: Sequence[str] = _FIELDS) -> tuple[str | None, t
         if len(words) != len(fields):
             continue
         said = dict(zip(fields, words, strict=True))
-        if not _is_version(said["driver_version"]) or not said["index"].isdigit():
+        if not _is_version(said["driver_version"]) or not said["index"].isdecimal():
             continue
         driver = driver or said["driver_version"]
         capability, memory = said.get("compute_cap", ""), said["memory.total"]
@@ -95,7 +95,7 @@ def parse_smi(text: str, fields: Sequence[str] = _FIELDS) -> tuple[str | None, t
             Gpu(
                 name=said["name"],
                 capability=capability if re.fullmatch(r"\d+\.\d+", capability) else "",
-                memory_mib=int(memory) if memory.isdigit() else None,
+                memory_mib=int(memory) if memory.isdecimal() else None,
                 index=int(said["index"]),
                 uuid=said["uuid"] or None,
             )
@@ -137,7 +137,7 @@ def mark_visible(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> tuple[Gpu, 
         return tuple(gpus)
     words = _up_to_the_first_invalid(shown)
     is_numbered = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({gpu.capability for gpu in gpus}) <= 1
-    if any(word.isdigit() for word in words) and not (is_numbered and not any(gpu.mig for gpu in gpus)):
+    if any(word.isdecimal() for word in words) and not (is_numbered and not any(gpu.mig for gpu in gpus)):
         return tuple(gpus)
     return tuple(replace(gpu, is_visible=any(_names(word, gpu) for word in words)) for gpu in gpus)
 
@@ -145,14 +145,14 @@ def mark_visible(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> tuple[Gpu, 
 def _up_to_the_first_invalid(shown: str) -> list[str]:
     words = []
     for word in (each.strip() for each in shown.split(",")):
-        if not (word.isdigit() or word.startswith(("GPU-", "MIG-"))):
+        if not (word.isdecimal() or word.startswith(("GPU-", "MIG-"))):
             break
         words.append(word)
     return words
 
 
 def _names(word: str, gpu: Gpu) -> bool:
-    return gpu.index == int(word) if word.isdigit() else (gpu.uuid or "").startswith(word)
+    return gpu.index == int(word) if word.isdecimal() else (gpu.uuid or "").startswith(word)
 
 
 def _question(smi: str, fields: Sequence[str]) -> list[str]:

@@ -91,4 +91,4 @@ def _local(version: str) -> tuple[tuple[int, int, str], ...]:
     """Return a local label as it is ordered (PEP 440): parts of digits by number and after those of letters."""
     label = version.partition("+")[2]
     parts = re.split(r"[._-]", label.lower()) if label else []
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)

@@ -60,14 +60,14 @@ def wheel_platform(tag: str) -> WheelPlatform:
     if text == "any":
         return WheelPlatform(system="any")
     if words[0] == "macosx" and len(words) > 3:
-        release = (int(words[1]), int(words[2])) if words[1].isdigit() and words[2].isdigit() else None
+        release = (int(words[1]), int(words[2])) if words[1].isdecimal() and words[2].isdecimal() else None
         return WheelPlatform(system="darwin", machine="_".join(words[3:]), release=release)
     if words[0] in ("win", "win32"):
         return WheelPlatform(system="win32", machine="_".join(words[1:]) or "win32")
     for minor, name in LEGACY.items():
         if words[0] == name:
             return _linux(words[1:], Libc(family="glibc", version=(2, minor)))
-    if words[0] in ("manylinux", "musllinux") and len(words) > 3 and words[1].isdigit() and words[2].isdigit():
+    if words[0] in ("manylinux", "musllinux") and len(words) > 3 and words[1].isdecimal() and words[2].isdecimal():
         family: Literal["glibc", "musl"] = "glibc" if words[0] == "manylinux" else "musl"
         return _linux(words[3:], Libc(family=family, version=(int(words[1]), int(words[2]))))
     return _linux(words[1:], None)
