@@ -10,6 +10,7 @@ from mimctl.errors import MimctlError
 _MISSING = re.compile(r"No module named '?([\w.]+)'?|Cannot import '([\w.]+)'")
 _BACKENDS = {"setuptools": "setuptools", "hatchling": "hatchling", "flit_core": "flit-core", "poetry": "poetry-core"}
 _BACKENDS |= {"pdm": "pdm-backend", "scikit_build_core": "scikit-build-core", "mesonpy": "meson-python"}
+_NOT_FOUND = ("No solution found when resolving", "No matching distribution found for", "Could not find a version that")
 _NO_PROJECT = ("neither 'setup.py' nor 'pyproject.toml' found", "does not appear to be a Python project")
 _NO_COMPILER = ("error: command 'gcc' failed", "error: command 'g++' failed", "CUDA_HOME environment variable is not")
 
@@ -29,6 +30,9 @@ def build_failure(what: str, causes: Sequence[str], text: str) -> MimctlError:
             *causes,
         ]
         hints = [f"build with what the environment holds, `{module}` among it: add `--no-build-isolation`"]
+    elif any(word in text for word in _NOT_FOUND):
+        causes = ["what its build requires is not where packages are configured to come from", *causes]
+        hints = ["see where that is: `mimctl env`", "build with what the environment holds: `--no-build-isolation`"]
     elif any(word in text for word in _NO_PROJECT):
         causes = ["there is neither a pyproject.toml nor a setup.py", *causes]
     elif any(word in text for word in _NO_COMPILER):

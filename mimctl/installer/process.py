@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -120,6 +121,8 @@ def _says_something(line: str) -> bool:
 
 def _failed(what: str, code: int, lines: Sequence[str], *, is_build: bool) -> MimctlError:
     text = "\n".join(lines)
+    if is_build:  # what an installer advises its own users to type means nothing to ours
+        lines = list(itertools.takewhile(lambda line: not line.startswith("hint:"), lines))
     said = deque((line for line in lines if _says_something(line)), maxlen=_KEPT_LINES)
     causes = [f"the installer exited {code}; its last lines:", *(f"  {line}" for line in said)]
     if any(word in text for word in _NETWORK_WORDS):

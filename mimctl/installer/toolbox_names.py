@@ -92,15 +92,17 @@ class Names:
         if near is None:
             found = nearest(name, self._known_names())
             near = found[0] if found else None
-        causes = self._toolbox_causes()
+        is_slip = near is not None and _distance(name, near) <= 2
         if is_own(name):
             causes = ["no named index lists it; names of ours are looked for nowhere else"]
-        elif near is None or not _is_close(name, near):
+        elif is_slip:
+            causes = [f"it is nearly `{near}`, and such names are not looked for: anybody could have taken them"]
+        else:
             causes = ["it is no toolbox, and no package index has a project of that name"]
         hints = [f"did you mean `{near}`?"] if near else []
-        if near and not is_own(name):
+        if is_slip and not is_own(name):
             hints.append(f"for a package that is called so, ask for a version: `mimctl install '{name}>=0'`")
-        if self.index.toolboxes:
+        elif self.index.toolboxes:
             hints.append(f"the plugins of the index are {_listed(self.index.toolboxes)}")
         return MimctlError(
             f"unknown plugin `{line.text}`", code="unknown-plugin", causes=causes, hints=hints, origin=line.origin
@@ -137,10 +139,6 @@ def _renamed(requirement: Requirement, name: str) -> Requirement:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
-
-
-def _is_close(name: str, other: str) -> bool:
-    return _distance(name, other) <= 2
 
 
 def _distance(one: str, other: str) -> int:

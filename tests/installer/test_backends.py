@@ -341,6 +341,7 @@ def test_a_build_that_imports_what_it_does_not_declare_is_told_how_to_be_built(
     assert caught.value.code == "build-failed"
     assert caught.value.causes[0].startswith("its build imports `torch`, undeclared")
     assert "`--no-build-isolation`" in caught.value.hints[0]
+    assert not any("tool.uv" in cause for cause in caught.value.causes)
     with pytest.raises(MimctlError) as caught:
         backend.build_wheel(source, tmp_path / "out", is_isolated=False)
     assert "tiny" in "\n".join(caught.value.causes)
@@ -352,6 +353,13 @@ def test_a_build_that_imports_what_it_does_not_declare_is_told_how_to_be_built(
 def replace_text(wheel: Staged, text: str, stage: Callable[..., Staged]) -> Staged:
     """Return the wheel with another text in its module."""
     return stage(wheel.name, wheel.version, text=text)
+
+
+def test_a_build_whose_requirements_are_nowhere_says_so(backend: Backend, public: object, tmp_path: Path) -> None:
+    with pytest.raises(MimctlError) as caught:
+        with_shelf(backend).build_wheel(write_project(tmp_path / "source"), tmp_path / "out")
+    assert caught.value.code == "build-failed"
+    assert caught.value.causes[0] == "what its build requires is not where packages are configured to come from"
 
 
 def test_harmful_variables_do_not_bend_a_build(backend: Backend, build_backend: None, tmp_path: Path) -> None:
