@@ -7,6 +7,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api import (
         build_index,
         build_wheels,
+        bundle,
         describe_data,
         doctor,
         download,
@@ -56,6 +57,7 @@ __all__ = [
     "__version__",
     "build_index",
     "build_wheels",
+    "bundle",
     "describe_data",
     "doctor",
     "download",

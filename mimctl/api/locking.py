@@ -48,7 +48,7 @@ def lock(
         options or LockOptions(),
         path=path,
         target=lambda: env(settings=settings),
-        open_places=lambda contents: _places(settings, contents),
+        open_places=lambda contents: open_places(settings, contents),
         note=watch.note if watch else None,
     )
     if not dry_run:
@@ -129,7 +129,7 @@ def sync(
     return install((), plan=plan, watch=watch, settings=settings)
 
 
-def _places(settings: Settings, contents: FileContents | None) -> Places:
+def open_places(settings: Settings, contents: FileContents | None) -> Places:
     """Return where distributions come from: for the target's pip where there is a target, else for the user's."""
     from mimctl.errors import MimctlError
 

@@ -39,6 +39,7 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("uninstall", INSTALLING, "Remove a toolbox"),
     _verb("lock", INSTALLING, "Write what toolboxes need to a lock file, for one or several environments"),
     _verb("sync", INSTALLING, "Bring an environment to a lock file"),
+    _verb("bundle", INSTALLING, "Write all that an installation needs to a folder, for machines without a network"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
     _verb("search", MODELS, "Find models by name, data set and published figures"),
     _verb("download", MODELS, "Fetch a model's config and weights"),

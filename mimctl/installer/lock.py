@@ -79,7 +79,7 @@ def resolve_cells(
     for cell in cells:
         if note is not None:
             note(f"resolving for {cell}")
-        locked = _locked(previous, cell)
+        locked = locked_files(previous, cell)
         kept = {} if wish.upgrade else {name: file for name, file in locked.items() if name not in wish.upgrade_names}
         contents[cell] = _resolve(
             wishes, cell, shelf_for=shelf_for, torch_versions=torch_versions, wish=wish, kept=kept
@@ -182,8 +182,8 @@ def _is_same(one: IndexFile, other: IndexFile) -> bool:
     return (one.filename, one.sha256) == (other.filename, other.sha256)
 
 
-def _locked(previous: Lock | None, cell: Cell) -> dict[str, IndexFile]:
-    """Return what a lock has for an environment, nothing where it does not cover it."""
+def locked_files(previous: Lock | None, cell: Cell) -> dict[str, IndexFile]:
+    """Return what a lock has for one of its environments, nothing where it does not cover it."""
     if previous is None or cell not in previous.cells:
         return {}
     env = _with_locked_torch(cell.environment, previous, cell)

@@ -15,7 +15,7 @@ from mimctl.installer.lock import LockWish, Shelf, resolve_cells
 from mimctl.installer.lock_cells import cells_of
 from mimctl.installer.lock_reading import Lock, read_lock
 from mimctl.installer.lock_requests import LockOptions, asked_of, gather_asked, index_folders, wishes_of
-from mimctl.installer.lockfile import Contents, write_lock
+from mimctl.installer.lockfile import Asked, Contents, write_lock
 from mimctl.transfer import Note, is_remote, write_file
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Locked:
     path: Path
     text: str
     contents: Contents
+    asked: Asked
     previous: Lock | None = None
     notes: tuple[str, ...] = ()
 
@@ -110,7 +111,7 @@ def make_lock(
     text = write_lock(contents, asked, folder=path.parent)
     if previous is not None and _without_version(previous.text) == _without_version(text):
         text = previous.text
-    return Locked(path=path, text=text, contents=contents, previous=previous, notes=notes)
+    return Locked(path=path, text=text, contents=contents, asked=asked, previous=previous, notes=notes)
 
 
 def save_lock(locked: Locked) -> None:

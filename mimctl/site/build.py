@@ -53,6 +53,8 @@ class SiteSources:
     zoo: Path | None = None
     toolboxes: Path | None = None
     matrix: Path | None = None
+    torch: TorchVersions | None = None
+    """What to write down of torch where no matrix says it."""
 
 
 def build_site(
@@ -87,6 +89,8 @@ def _torch(sources: SiteSources, others: Sequence[Published]) -> TorchVersions:
         matrix = read_matrix(sources.matrix)
         if matrix.verified_torch:
             return TorchVersions(verified=matrix.verified_torch, default=matrix.default_torch)
+    if sources.torch is not None:
+        return sources.torch
     return next((other.torch for other in others if other.torch.verified), TorchVersions())
 
 

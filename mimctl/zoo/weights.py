@@ -100,6 +100,33 @@ def obtain(
     return CachedWeights(path=path, sha256=sha256, check=check, is_new=True)
 
 
+def adopt_weights(url: str, path: Path, sha256: str, *, settings: Settings, note: Note | None = None) -> Path:
+    """Put a local file into the cache as the weights that configs know by `url`, and return where it lies.
+
+    Raises IntegrityError[hash-mismatch] where its bytes are others than `sha256`, or than the digits in its name.
+    """
+    source = WeightsSource(url=url, sha256=sha256)
+    digits = digits_in_name(source.filename)
+    found = sha256_of(path)
+    if found != sha256 or not found.startswith(digits or ""):
+        raise IntegrityError(
+            f"`{path.name}` holds other weights than `{redact(url)}` names",
+            code="hash-mismatch",
+            causes=[f"sha256 expected {sha256 if found != sha256 else f'{digits}…'}", f"sha256 found    {found}"],
+        )
+    cache = settings.cache_dir / "weights"
+    record = cache / "by-url" / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
+    place = cache / sha256 / source.filename
+    open_cache(settings.cache_dir, note)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with locked(record, note):
+        if not place.is_file() or sha256_of(place) != sha256:
+            download(str(path.absolute()), place, sha256=sha256, settings=transfer_settings(settings))
+        facts = {"sha256": sha256, "size": place.stat().st_size, "name": source.filename, "url": redact(url)}
+        write_file(record, (json.dumps(facts) + "\n").encode())
+    return place
+
+
 def fetch_weights(
     url: str,
     *,

@@ -1,0 +1,140 @@
+"""Bundles: all that an installation needs in one folder, and installing from one without a network."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimctl import settings as settings_module
+from mimctl.api.locking import lock, open_places
+from mimctl.api.locking import prepare_sync as _prepare_sync
+from mimctl.settings import Settings
+
+if TYPE_CHECKING:
+    from mimctl.api.place import Watch
+    from mimctl.bundling.make import BundleReport
+    from mimctl.bundling.weights import Weights
+    from mimctl.installer.bundle import Bundle
+    from mimctl.installer.lock_requests import LockOptions
+    from mimctl.installer.lockfile import Asked, Contents
+    from mimctl.installer.model import InstallPlan, InstallResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What a bundle carries besides distributions."""
+
+    configs: tuple[str, ...] = ()
+    """Configs whose weights it is to carry: paths, or names in a bundled toolbox."""
+    weights: tuple[str, ...] = ()
+    """Addresses."""
+    datasets: tuple[Path, ...] = ()
+    """Folders of data."""
+
+
+def bundle(
+    out: Path,
+    names: Sequence[str] | str = (),
+    options: LockOptions | None = None,
+    *,
+    lock_file: Path | None = None,
+    extras: Extras | None = None,
+    watch: Watch | None = None,
+    settings: Settings | None = None,
+) -> BundleReport:
+    """Write a folder from which `names` (or what `lock_file` has) install on machines without a network.
+
+    It holds mimctl itself, torch, every wheel for each environment of `options`, weights and data, a lock, an index, a
+    manifest with the hash of each file, and `install.sh`, which needs only Python. Raises UsageError[not-a-bundle],
+    MimctlError[bundle-without-mimctl], and what locking and transfers raise.
+    """
+    from mimctl.bundling.make import BundleParts, check_out, check_served, make_bundle
+
+    settings = settings or settings_module.load()
+    extras = extras or Extras()
+    check_out(out.absolute())
+    places = open_places(settings, None)
+    index = places.client.load() if places.client.addresses else None
+    if lock_file is None:
+        check_served([names] if isinstance(names, str) else names, index)
+    contents, asked = _contents([names] if isinstance(names, str) else names, options, lock_file, watch, settings)
+    return make_bundle(
+        contents,
+        asked,
+        out,
+        places=places,
+        parts=lambda wheels: BundleParts(weights=_weights(extras, wheels, watch, settings), datasets=extras.datasets),
+        index=index,
+        progress=watch.progress if watch else None,
+        note=watch.note if watch else None,
+    )
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Return the bundle in a folder after a look at every file of it.
+
+    Raises UsageError[not-a-bundle], IntegrityError[damaged-bundle].
+    """
+    from mimctl.installer.bundle import open_bundle as check
+
+    return check(folder)
+
+
+def prepare_bundled(found: Bundle, *, environment: str | None = None, settings: Settings | None = None) -> InstallPlan:
+    """Return what installing from a bundle would change; needs no network (errors as `prepare_sync`)."""
+    settings = replace(settings or settings_module.load(), offline=True, index=())
+    return _prepare_sync(found.lock, environment=environment, frozen=True, settings=settings)
+
+
+def install_bundled(
+    found: Bundle, *, plan: InstallPlan | None = None, watch: Watch | None = None, settings: Settings | None = None
+) -> InstallResult:
+    """Install from a bundle without a network: its distributions into the target, its weights into the cache.
+
+    On any failure the environment is as before.
+    """
+    from mimctl.api.installing import install
+    from mimctl.zoo.weights import adopt_weights
+
+    settings = replace(settings or settings_module.load(), offline=True, index=())
+    plan = plan or prepare_bundled(found, settings=settings)
+    result = install((), plan=plan, watch=watch, settings=settings)
+    for each in found.weights:
+        if watch is not None:
+            watch.note(f"keeping {each.path.name} in the cache")
+        adopt_weights(each.url, each.path, each.sha256, settings=settings, note=watch.note if watch else None)
+    return result
+
+
+def _contents(
+    names: Sequence[str],
+    options: LockOptions | None,
+    lock_file: Path | None,
+    watch: Watch | None,
+    settings: Settings,
+) -> tuple[Contents, Asked]:
+    from mimctl.bundling.make import with_necessities
+    from mimctl.installer.lock import locked_files
+    from mimctl.installer.lock_reading import read_lock
+    from mimctl.installer.lock_requests import index_folders
+    from mimctl.installer.lockfile import Asked
+
+    if lock_file is not None:
+        read = read_lock(lock_file, folders=index_folders(open_places(settings, None)))
+        return {cell: locked_files(read, cell) for cell in read.cells}, read.asked or Asked()
+    with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
+        path = Path(folder) / "pylock.toml"
+        found = lock(with_necessities(names), options, path=path, dry_run=True, watch=watch, settings=settings)
+    return found.contents, found.asked
+
+
+def _weights(extras: Extras, wheels: Sequence[Path], watch: Watch | None, settings: Settings) -> tuple[Weights, ...]:
+    from mimctl.bundling.weights import config_weights, named_weights
+    from mimctl.zoo.source import ZooModels
+
+    models = ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
+    found = [*config_weights(extras.configs, wheels, models), *named_weights(extras.weights, models)]
+    return tuple({each.url: each for each in found}.values())

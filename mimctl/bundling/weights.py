@@ -1,0 +1,76 @@
+"""The weights that go into a bundle: those that were named, and those that configs of bundled toolboxes name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimctl.errors import ConfigError, UsageError
+from mimctl.installer.wheel_archive import open_archive
+from mimctl.launch.experiment import load_config, remote_weights
+from mimctl.plugin.configs import find_config
+from mimctl.plugin.discover import Plugin, discover
+from mimctl.transfer import is_remote, sha256_of
+from mimctl.zoo.source import ZooModels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """A file of weights and the address that configs know it by."""
+
+    url: str
+    path: Path
+    sha256: str
+
+
+def named_weights(addresses: Sequence[str], models: ZooModels) -> list[Weights]:
+    """Return weights by their addresses, fetched into the cache.
+
+    Raises UsageError for what is no address of the network, and what fetching raises.
+    """
+    for each in addresses:
+        if not is_remote(each):
+            raise UsageError(
+                f"`--weights {each}` is no address",
+                causes=["weights are carried for configs that name them by their address"],
+                hints=["a file of your own is data: `--dataset FOLDER`"],
+            )
+    found = models.fetch(list(dict.fromkeys(addresses)))
+    return [Weights(url=url, path=Path(path), sha256=sha256_of(Path(path))) for url, path in found.items()]
+
+
+def config_weights(configs: Sequence[str], wheels: Iterable[Path], models: ZooModels) -> list[Weights]:
+    """Return the weights that configs name (`load_from`, pretrained parts of models), fetched into the cache.
+
+    Configs are paths, or names in one of the toolboxes that `wheels` hold, which are read and not run. Raises
+    ConfigError[config-not-found | config-ambiguous], and what fetching raises.
+    """
+    if not configs:
+        return []
+    with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
+        place = Path(folder)
+        for wheel in wheels:
+            with open_archive(wheel) as archive:
+                archive.extractall(place)
+        plugins = [each for each in discover([place]) if isinstance(each, Plugin)]
+        addresses: list[str] = []
+        for config in configs:
+            addresses += remote_weights(load_config(_find(config, plugins), {}, plugins))
+    return named_weights(addresses, models)
+
+
+def _find(config: str, plugins: Sequence[Plugin]) -> Path:
+    """Return a config by its name in whichever toolbox has it."""
+    problem: ConfigError | None = None
+    for plugin in plugins:
+        try:
+            return find_config(config, plugin)
+        except ConfigError as err:
+            problem = problem or err
+    raise problem or ConfigError(
+        f"no toolbox of the bundle has a config `{config}`",
+        code="config-not-found",
+        causes=["there is no toolbox among what is bundled"],
+    )

@@ -1,0 +1,38 @@
+"""What `mimctl install --bundle DIR` does: check the folder, then install from it without a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimctl import api
+from mimctl.cli.options import Context
+from mimctl.cli.plans import carry_out
+from mimctl.cli.result import Line, Result
+
+if TYPE_CHECKING:
+    from mimctl.installer.model import InstallResult
+
+
+def install_bundle(context: Context, folder: Path, *, dry_run: bool, explain: bool, yes: bool) -> Result:
+    """Install what a bundle holds into the target environment."""
+    output, settings = context.output, context.settings
+    output.note(f"checking {folder}")
+    found = api.open_bundle(folder)
+    plan = api.prepare_bundled(found, settings=settings)
+
+    def apply(watch: api.Watch) -> InstallResult:
+        return api.install_bundled(found, plan=plan, watch=watch, settings=settings)
+
+    if plan.nothing_to_do and not dry_run:
+        with output.transfer_view() as watch:
+            apply(watch)  # its weights may not be in the cache yet
+    result = carry_out(context, plan, apply, dry_run=dry_run, explain=explain, yes=yes)
+    told: list[Line] = [f"data: {each}" for each in found.datasets]
+    data = {
+        **result.data,
+        "weights": [each.url for each in found.weights],
+        "datasets": [str(each) for each in found.datasets],
+    }
+    return replace(result, data=data, lines=[*result.lines, *told])
