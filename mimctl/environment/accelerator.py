@@ -58,7 +58,7 @@ def visible_gpus(environ: Mapping[str, str]) -> Fact[str | None]:
 def _told(text: str) -> Fact[Accelerator]:
     if text.lower() in _OTHERS:
         return Fact(value=Accelerator(kind=_OTHERS[text.lower()]), source=DRIVER_VARIABLE)
-    if not text[:1].isdigit():
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", text):
         raise UsageError(
             f"`{DRIVER_VARIABLE}` is `{text}`",
             causes=["it takes an NVIDIA driver version, `rocm`, `xpu` or `none`"],
@@ -76,7 +76,7 @@ def _gpus(
     environ: Mapping[str, str], *, root: Path, is_told: bool, timeout_s: float
 ) -> tuple[Fact[tuple[Gpu, ...]], Fact[Accelerator] | None]:
     told = environ.get(GPUS_VARIABLE, "").replace(",", " ").split()
-    wrong = next((word for word in told if not re.fullmatch(r"\d+\.\d+", word)), None)
+    wrong = next((word for word in told if not re.fullmatch(r"[0-9]+\.[0-9]+", word)), None)
     if wrong is not None:
         raise UsageError(
             f"`{GPUS_VARIABLE}` has `{wrong}`",

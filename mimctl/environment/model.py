@@ -120,7 +120,8 @@ class Torch:
     @property
     def cuda_major(self) -> int | None:
         """Return the major number of the CUDA toolkit."""
-        return int(self.cuda.partition(".")[0]) if self.cuda else None
+        numbers = release_of(self.cuda or "")
+        return numbers[0] if numbers else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +256,9 @@ class Environment:
         return f"cp{major}{minor}-{self.abi.value}-{platform.system}_{platform.machine}"
 
 
+_MOST_DIGITS = 18
+
+
 def release_of(version: str) -> tuple[int, ...]:
     """Return the leading numbers of a version: `2.13.0a0+cu130` → (2, 13, 0); never raises."""
     numbers: list[int] = []
@@ -262,7 +266,7 @@ def release_of(version: str) -> tuple[int, ...]:
         digits = part[: len(part) - len(part.lstrip("0123456789"))]
         if not digits:
             break
-        numbers.append(int(digits))
+        numbers.append(int(digits[:_MOST_DIGITS]))
         if digits != part:
             break
     return tuple(numbers)

@@ -50,9 +50,14 @@ def test_a_variable_beats_files_and_commands(machine):
     for told in ("none", "rocm", "xpu"):
         found, gpus = look(machine, MIMCTL_DRIVER=told)
         assert (found.value.kind, gpus.value) == (told, ())
-    for wrong in ({"MIMCTL_DRIVER": "new"}, {"MIMCTL_GPUS": "8.0,A100"}, {"MIMCTL_GPUS": "sm_90"}):
+    for wrong in (
+        {"MIMCTL_DRIVER": "new"},
+        {"MIMCTL_DRIVER": "580 or so"},
+        {"MIMCTL_GPUS": "8.0,A100"},
+        {"MIMCTL_GPUS": "sm_90"},
+    ):
         with pytest.raises(UsageError):
-            look(machine, **wrong)
+            look(machine, **{f"MIMCTL_{name}": value})
 
 
 def test_nothing_is_a_fact_too(machine):

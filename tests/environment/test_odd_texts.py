@@ -43,8 +43,21 @@ def test_values_of_cuda_visible_devices(shown, capabilities):
         assert not any(gpu.is_visible for gpu in marked)
 
 
+VALUES = st.one_of(st.none(), st.text(max_size=8), st.just("9" * 5000), st.sampled_from(["13.0", "12", "²", "x.y"]))
+
+
+@given(VALUES, VALUES, VALUES)
+def test_version_files_of_torch(version, cuda, hip):
+    found = parse_version_file(f"__version__ = {version!r}\ncuda: Optional[str] = {cuda!r}\nhip = {hip!r}\n")
+    if found is not None:
+        assert found.version
+        assert found.backend in ("cpu", "cuda", "rocm")
+        assert found.cuda_major is None or found.cuda_major >= 0
+        assert all(number >= 0 for number in found.release)
+
+
 @given(st.text())
-def test_version_files_of_torch(text):
+def test_files_that_are_no_version_files(text):
     found = parse_version_file(text)
     assert found is None or found.version
 
