@@ -57,7 +57,7 @@ def test_a_variable_beats_files_and_commands(machine):
         {"MIMCTL_GPUS": "sm_90"},
     ):
         with pytest.raises(UsageError):
-            look(machine, **{f"MIMCTL_{name}": value})
+            look(machine, **wrong)
 
 
 def test_nothing_is_a_fact_too(machine):
