@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mimctl.environment.detect import describe
+from mimctl.environment.detect import look_again
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.backend import Backend
@@ -16,6 +16,7 @@ from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, InstallPlan, InstallResult
 from mimctl.installer.operators import OPS_PROJECT, check_operators
 from mimctl.installer.process import Note
+from mimctl.installer.readable import make_readable
 from mimctl.installer.staging import stage, written_by
 from mimctl.installer.transaction import check_finished, undone_on_failure
 from mimctl.installer.verify import check_complete, check_unbroken
@@ -71,8 +72,9 @@ def apply(
             backend.install_editable(folders, is_isolated=plan.options.is_isolated, note=note)
         if removed:
             backend.uninstall(removed, note=note)
+        make_readable(env, names)
         say("checking what is there now")
-        after = describe(plan.target, environ=os.environ)
+        after = look_again(env, environ=os.environ)
         _check(plan, after)
         if OPS_PROJECT in names:
             say("checking that the operators load")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,12 +13,13 @@ from mimctl.environment.model import Environment
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
 from mimctl.installer.model import InstallPlan
+from mimctl.installer.protected import protected_names
 from mimctl.installer.staged import Staged
-from mimctl.installer.wheel_check import check_wheel, protected_names
+from mimctl.installer.wheel_check import check_wheel
 from mimctl.resolution.model import Provided
 from mimctl.resolution.names import is_own
 from mimctl.resolution.store import WheelStore
-from mimctl.transfer import Job, TransferSettings, download_all, is_remote, write_file
+from mimctl.transfer import Job, TransferSettings, download_all, is_remote
 from mimctl.transfer.model import FileProgress, Note
 
 
@@ -148,8 +151,16 @@ class _Published:
         for project, new in by_project.items():
             known = self._known(project)
             if not new.items() <= known.items():
-                text = json.dumps({**known, **new}, indent=1, sort_keys=True)
-                write_file(self._folder / f"{project}.json", text.encode("utf-8"))
+                self._write(project, {**known, **new})
+
+    def _write(self, project: str, known: Mapping[str, str]) -> None:
+        """Note what is known, quietly not where the folder cannot be written; it need not outlive a power cut."""
+        path = self._folder / f"{project}.json"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+            temporary.replace(path)
 
     def _known(self, project: str) -> Mapping[str, str]:
         try:

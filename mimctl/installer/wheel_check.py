@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mimctl.errors import UnsafeFileError
+from mimctl.installer.protected import normal_name, top_name
 from mimctl.installer.wheel_archive import bad_wheel, open_archive, printable, read_member, unsafe_wheel
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _INTERPRETER = re.compile(r"(python|pythonw|pypy|activate)[\d.t]*(\.\w+|-config)?|pyvenv\.cfg", re.IGNORECASE)
 _PYTHON_FOLDERS = re.compile(r"(lib|lib64|include)/(python|pypy)[^/]*(/|$)|lib/site-packages(/|$)", re.IGNORECASE)
 _SCRIPT_NAME = re.compile(r"[^\s/\\:]+")
-_SHARED_FOLDERS = frozenset({"tests", "test", "docs", "doc", "examples", "example", "scripts", "benchmarks", "tools"})
-"""Folders that wheels leave in `site-packages` by mistake so often that two having one proves nothing."""
 
 
 def check_wheel(
@@ -58,24 +57,6 @@ def check_wheel(
         _check_record(path, read_member(archive, path, f"{info}/RECORD", _MAX_RECORD), members, info)
         _check_places(path, members, info.removesuffix(".dist-info") + ".data", protected or {}, name)
         _check_entry_points(path, archive, info)
-
-
-def protected_names(search: Iterable[Path], *, but: Iterable[str] = ()) -> dict[str, str]:
-    """Return the top-level packages (with an `__init__`) and modules of what is installed in `search`, each with its
-    distribution; `but` names (normalised) the distributions that are replaced.
-
-    Namespaces are nobody's, and folders such as `tests` are not protected.
-    """
-    left_out = set(but)
-    found: dict[str, str] = {}
-    for folder in search:
-        for info in sorted(folder.glob("*.dist-info")):
-            owner = _normal(info.name.partition("-")[0])
-            if owner in left_out:
-                continue
-            for top in _tops(_installed_paths(info), folder):
-                found.setdefault(top, owner)
-    return found
 
 
 def _identity(path: Path) -> tuple[str, Version]:
@@ -107,7 +88,7 @@ def _info_folder(path: Path, members: Iterable[str], name: str, version: Version
         raise bad_wheel(path, f"it holds {len(found)} .dist-info folders, not one")
     project, _, text = found[0].removesuffix(".dist-info").partition("-")
     try:
-        is_same = _normal(project) == name and Version(text) == version
+        is_same = normal_name(project) == name and Version(text) == version
     except InvalidVersion:
         is_same = False
     if not is_same:
@@ -120,7 +101,7 @@ def _check_metadata(path: Path, text: bytes, name: str, version: Version, expect
 
     headers = _headers(path, text, "METADATA")
     try:
-        is_same = _normal(headers["Name"] or "") == name and Version(headers["Version"] or "") == version
+        is_same = normal_name(headers["Name"] or "") == name and Version(headers["Version"] or "") == version
     except InvalidVersion:
         is_same = False
     if not is_same:
@@ -142,12 +123,17 @@ def _check_wheel_file(path: Path, text: bytes) -> None:
 
 
 def _check_record(path: Path, text: bytes, members: Iterable[str], info: str) -> None:
-    """Refuse a member that RECORD does not list: nothing would remove it again."""
+    """Refuse a member that RECORD does not list, for nothing would remove it again, and files in RECORD that are not
+    the wheel's, for an uninstallation would remove them.
+    """
     try:
         rows = list(csv.reader(text.decode("utf-8").splitlines()))
     except (UnicodeDecodeError, csv.Error) as err:
         raise bad_wheel(path, "its RECORD cannot be read") from err
     listed = {row[0].replace("\\", "/").removeprefix("./") for row in rows if row}
+    for name in listed:
+        if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
+            raise unsafe_wheel(path, f"its RECORD lists `{printable(name)}`, which is not its own")
     for member in members:
         if member not in listed and member.removeprefix(f"{info}/") not in _SIGNATURES:
             raise bad_wheel(path, f"its RECORD does not list `{printable(member)}`")
@@ -163,7 +149,7 @@ def _check_places(path: Path, members: Iterable[str], data: str, protected: Mapp
         targets.add((scheme, target))
         if (scheme == "scripts" and _is_interpreter(target)) or (scheme == "data" and _is_python_place(target)):
             raise unsafe_wheel(path, f"`{printable(member)}` would replace a part of Python or of another package")
-        owner = protected.get(_top(target)) if scheme == "site" else None
+        owner = protected.get(top_name(target)) if scheme == "site" else None
         if owner is not None and owner != name:
             raise _foreign(path, target, owner)
 
@@ -235,49 +221,6 @@ def _is_python_place(target: str) -> bool:
     folder = target.partition("/")[0].lower()
     is_command = folder in ("bin", "scripts") and _is_interpreter(target)
     return is_command or target.lower() == "pyvenv.cfg" or _PYTHON_FOLDERS.match(target) is not None
-
-
-def _installed_paths(info: Path) -> list[str]:
-    try:
-        with (info / "RECORD").open(encoding="utf-8", newline="") as stream:
-            return [row[0] for row in csv.reader(stream) if row]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-
-
-def _tops(paths: Iterable[str], folder: Path) -> Iterator[str]:
-    """Yield the packages and modules at the top of what a distribution installed."""
-    for path in paths:
-        parts = path.split("/")
-        is_module = len(parts) == 1 and parts[0].endswith((".py", ".so", ".pyd"))
-        is_package = len(parts) == 2 and parts[1] == "__init__.py" and not _is_namespace(folder / path)
-        if (is_module or is_package) and parts[0] not in _SHARED_FOLDERS:
-            yield _top(path)
-
-
-def _is_namespace(init: Path) -> bool:
-    """Return whether several distributions may have this package: its `__init__` says so, or it holds nothing at all
-    but folders (`nvidia/`).
-    """
-    try:
-        with init.open("rb") as stream:
-            head = stream.read(4096)
-        if head.strip():
-            return b"extend_path" in head or b"declare_namespace" in head
-        return not any(each.is_file() and each != init for each in init.parent.iterdir())
-    except OSError:
-        return True
-
-
-def _top(path: str) -> str:
-    """Return the import name at the top of a path: `torch` of `torch/nn/x.py` and of `torch.py`."""
-    first, slash, _ = path.partition("/")
-    is_module = not slash and first.endswith((".py", ".so", ".pyd"))
-    return first.partition(".")[0] if is_module else first
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _foreign(path: Path, target: str, owner: str) -> UnsafeFileError:

@@ -13,7 +13,8 @@ from tiny_wheels import write_ops_wheel, write_wheel
 
 from mimctl.errors import MimctlError, render
 from mimctl.index.model import IndexFile
-from mimctl.installer.wheel_check import check_wheel, protected_names
+from mimctl.installer.protected import protected_names
+from mimctl.installer.wheel_check import check_wheel
 from mimctl.resolution.model import Metadata
 
 NAME = "tool-1.0-py3-none-any.whl"
@@ -123,6 +124,13 @@ def test_a_file_that_record_does_not_list_is_refused(tmp_path: Path) -> None:
     assert "extra.pth" in render(refusal(path))
 
 
+@pytest.mark.parametrize("name", ["../../../bin/python", "/etc/passwd", "tool/../../torch/__init__.py", "C:/x"])
+def test_a_record_that_claims_files_of_others_is_refused(tmp_path: Path, name: str) -> None:
+    """Whoever uninstalls it would remove them."""
+    path = make(tmp_path, {}, record=["tool/__init__.py", f"{INFO}/METADATA", f"{INFO}/WHEEL", name])
+    assert refusal(path).code == "unsafe-wheel"
+
+
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
 def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
     path = make(tmp_path, {})
@@ -223,3 +231,10 @@ def test_names_of_packages_are_protected_not_namespaces(tmp_path: Path) -> None:
     install("single", {"six.py": b"", "_c.cpython-311-x86_64-linux-gnu.so": b""})
     assert protected_names([tmp_path]) == {"torch": "torch", "functorch": "torch", "six": "single", "_c": "single"}
     assert set(protected_names([tmp_path], but=["torch"])) == {"six", "_c"}
+
+
+def test_a_torch_that_nothing_lists_is_protected(tmp_path: Path) -> None:
+    """That of a container or of conda."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_bytes(b"")
+    assert protected_names([tmp_path]) == {"torch": "torch"}
