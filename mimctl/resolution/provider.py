@@ -66,6 +66,16 @@ class DeadEnd:
         return name_of(self.identifier)
 
 
+class HopelessError(Exception):
+    """Something that was asked for cannot be had as things stand."""
+
+
+class AgainError(Exception):
+    """What was pinned before has turned out to be no candidate at all: with that known, begin anew."""
+
+
+_Key: TypeAlias = tuple[str, object]
+"""A candidate: its identifier and its key."""
 Information: TypeAlias = Mapping[str, Iterator[Any]]
 if TYPE_CHECKING:
     _Base = AbstractProvider[Need, Candidate, str]
@@ -99,6 +109,8 @@ class Provider(_Base):
         self._is_frozen = is_frozen
         self._is_careful = is_careful
         self._guard = guard
+        self._doomed: set[_Key] = set()
+        self._users: dict[str, dict[tuple[_Key | None, str], Need]] = {}
         self._constraints = _by_name(candidates.options.constraints)
 
     def identify(self, requirement_or_candidate: Need | Candidate) -> str:
@@ -119,7 +131,7 @@ class Provider(_Base):
         specifiers = [each.requirement.specifier for each in needs]
         return (
             name not in (NEVER, PYTHON),
-            self.candidates.fixed(name) is None and name not in self.candidates.provided,
+            self.candidates.fixed(name) is None and name not in self.candidates.provided and name != "torch",
             not any(cause.requirement.identifier == identifier for cause in backtrack_causes),
             not any(part.operator in ("==", "===") for specifier in specifiers for part in specifier),
             not any(each.parent is None for each in needs),
@@ -146,7 +158,7 @@ class Provider(_Base):
 
         def serving() -> Iterator[Candidate]:
             for each in self.candidates.find(name, specifier, is_frozen=self._is_frozen):
-                if each.key not in rejected and bases <= {each.key}:
+                if each.key not in rejected and bases <= {each.key} and (identifier, each.key) not in self._doomed:
                     yield replace(each, extra=extra) if extra else each
 
         if not rejected and next(serving(), None) is None:
@@ -177,7 +189,47 @@ class Provider(_Base):
             return
         needs = [need for wanted in wanted_of for need in self.needs(wanted)]
         self.prefetch(needs)
+        if self._is_frozen and not self._note_needs((candidate.identifier, candidate.key), needs):
+            yield _never("what is installed is in the way", candidate)
+            return
         yield from needs
+
+    def ask(self, needs: Sequence[Need]) -> None:
+        """Take what is asked for; raise HopelessError where what is installed is in the way."""
+        self.prefetch(needs)
+        if self._is_frozen and not self._note_needs(None, needs):
+            raise HopelessError
+
+    def _note_needs(self, user: _Key | None, needs: Sequence[Need]) -> bool:
+        """Remember who has these needs; return whether each can be had, and rule the candidate out where one cannot.
+
+        What is installed may rule out a version for good, and with it the versions of others that need just that one.
+        To know this at once spares the search the product of all versions of all names that were pinned before.
+        """
+        for need in needs:
+            self._users.setdefault(need.identifier, {})[user, str(need.specifier)] = need
+        if all(map(self._can_be_had, needs)):
+            return True
+        if user is not None:
+            self._rule_out(user)
+        return False
+
+    def _rule_out(self, candidate: _Key) -> None:
+        self._doomed.add(candidate)
+        users = self._users.get(candidate[0], {}).items()
+        fallen = [user for (user, _), need in users if not self._can_be_had(need)]
+        if None in fallen:
+            raise HopelessError
+        fresh = [user for user in fallen if user is not None and user not in self._doomed]
+        for user in fresh:
+            self._rule_out(user)
+        if fresh:
+            raise AgainError
+
+    def _can_be_had(self, need: Need) -> bool:
+        """Return whether anything serves a need, whatever is chosen of other names."""
+        found = self.candidates.find(need.name, self.specifier(need.name, [need]), is_frozen=self._is_frozen)
+        return any((need.identifier, each.key) not in self._doomed for each in found)
 
     def needs(self, wanted: Wanted) -> Iterator[Need]:
         """Yield a need for the name of a requirement and one for each of its extras."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from mimctl.resolution.candidates import NEVER, PYTHON, Candidate, Candidates
 from mimctl.resolution.guard import Guard
 from mimctl.resolution.model import Catalog, Installed, Pick, Provided, Resolution, ResolveOptions, Wanted
 from mimctl.resolution.names import CV2_NAMES, OPENCV, OPENCV_CONTRIB, is_own
-from mimctl.resolution.provider import DeadEnd, Need, Provider, name_of
+from mimctl.resolution.provider import AgainError, DeadEnd, HopelessError, Need, Provider, name_of
 from mimctl.resolution.refusals import explain
 from mimctl.resolution.requirements import holds, is_same_version, marker_environment, parse_version
 
@@ -126,10 +127,11 @@ class _Search:
             guard=self._guard,
         )
         needs = [need for wanted in self._requests for need in provider.needs(wanted)]
-        provider.prefetch(needs)
         try:
-            reporter: BaseReporter[Any, Any, Any] = BaseReporter()
-            state = Attempt(provider, reporter).resolve(needs, max_rounds=MAX_ROUNDS)
+            provider.ask(needs)
+            state = _state(provider, needs)
+        except HopelessError as err:
+            raise _NoAnswerError(DeadEnd(identifier=needs[0].identifier, needs=tuple(needs))) from err
         except ResolutionImpossible as err:
             raise _NoAnswerError(_telling(provider.dead_ends, err.causes)) from err
         except ResolutionTooDeep as err:
@@ -204,6 +206,14 @@ class _Search:
                     specifier &= need.specifier
                 decisions[name] = self._candidates.trace(name, specifier, each.file)
         return Resolution(picks=picks, decisions=decisions)
+
+
+def _state(provider: Provider, needs: Sequence[Need]) -> Any:
+    """Return where one attempt ends, begun anew as often as candidates turn out to be none."""
+    reporter: BaseReporter[Any, Any, Any] = BaseReporter()
+    while True:
+        with contextlib.suppress(AgainError):
+            return Attempt(provider, reporter).resolve(needs, max_rounds=MAX_ROUNDS)
 
 
 def _reached(mapping: Mapping[str, Candidate], criteria: Mapping[str, Any]) -> _Found:
