@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from made_environment import make_env, make_file
 
 from mimctl.selection import Accepted, Rejected, choose
+from mimctl.selection.choose import RULES
 
 FILES = [make_file(f"0.{minor}.0 cpu {tag}") for minor in range(200) for tag in ("x86", "arm")]
 
@@ -40,3 +43,19 @@ def test_what_is_not_read_is_not_worked_out():
     assert next(iter(selection.decisions)).file.version == "0.199.0"
     assert selection.warning is None
     assert len(selection.decisions._made) < len(FILES)
+
+
+def test_files_that_the_rules_cannot_tell_apart_are_judged_once(monkeypatch):
+    """The deterministic twin of the benchmark: the work of the rules does not grow with the index."""
+    judged = []
+
+    def counted(env, file, wish):
+        judged.append(file)
+
+    monkeypatch.setattr(sys.modules["mimctl.selection.choose"], "RULES", (counted, *RULES))
+    kinds = [(build, tag) for build in ("cpu", "cu13") for tag in ("x86", "arm")]
+    texts = [f"0.{minor}.0+{build} {build} {tag}" for minor in range(300) for build, tag in kinds]
+    selection = choose(make_env(torch="2.9.1+cpu"), [make_file(text) for text in texts])
+    assert selection.chosen is None
+    assert len(selection.rejected) == 1200
+    assert len(judged) == 4
