@@ -426,3 +426,17 @@ def test_too_many_steps_end_with_an_error(monkeypatch):
 def test_circles_are_no_trouble():
     files = (make_wheel("a 1", "b"), make_wheel("b 1", "a", "a[x]"))
     assert words(answer("a", files=files)) == ["a 1", "b 1"]
+
+
+def test_what_cannot_go_with_what_is_installed_is_not_tried_beside_every_version_of_everything_else():
+    others = [f"other{number}" for number in range(12)]
+    files = [make_wheel(f"{name} {version}") for name in others for version in range(1, 7)]
+    files += [make_wheel("app 1", *others, "tail"), make_wheel("tail 1", "tool>=2"), make_wheel("tool 2")]
+    found = words(answer("app", files=files, there=make_installed(tool="1")))
+    assert "tool 2" in found
+    assert {f"{name} 6" for name in others} <= set(found)
+
+
+def test_an_older_version_is_taken_where_only_that_goes_with_what_is_installed():
+    files = (*NUMPY, make_wheel("a 1", "mid"), make_wheel("mid 2", "numpy>=2"), make_wheel("mid 1", "numpy"))
+    assert words(answer("a", files=files, there=make_installed(numpy="1.26"))) == ["a 1", "mid 1", "numpy 1.26 stays"]
