@@ -22,17 +22,20 @@ def take_snapshot(
     """Note what is there, and keep in `folder` what may change.
 
     That is everything, or, where `changing` names the distributions that an installer will touch: their files, those at
-    the places `written` to, and all outside the folders of packages. Installers never write into an existing file, they
+    the places `written` to, and all outside the folders of packages; packages that none of these lies in are not looked
+    into. Installers never write into an existing file, they
     put another in its place; so a hard link is as good as a copy. Only `.pth` files are known to be written into.
     """
     roots = find_roots(env)
-    foreign = _foreign_folders(env)
     owners = {
         path: each.name
         for each in distributions_inside(env)
         if changing is None or each.name in changing
         for path in claimed_by(each)
     }
+    foreign = _foreign_folders(env)
+    if changing is not None:
+        foreign |= _untouched_folders(env, [*owners, *written])
     files: set[str] = set()
     folders: dict[str, int] = {}
     for path, is_folder in walk(roots, foreign):
@@ -79,6 +82,27 @@ def _foreign_folders(env: Environment) -> frozenset[str]:
             for entry in entries
             if entry.is_dir(follow_symlinks=False) and entry.name not in _INSTALLED_FOLDERS
         )
+
+
+def _untouched_folders(env: Environment, touched: Iterable[str]) -> frozenset[str]:
+    """Return the packages that no file of `touched` lies in: most of an environment is in a few of them."""
+    found: set[str] = set()
+    for site in {env.paths.purelib, env.paths.platlib}:
+        start = f"{site}{os.sep}"
+        tops = {path[len(start) :].partition(os.sep)[0] for path in touched if path.startswith(start)}
+        try:
+            entries = list(os.scandir(site))
+        except OSError:
+            continue
+        found.update(
+            entry.path
+            for entry in entries
+            if entry.name not in tops
+            and not entry.name.startswith("~")
+            and not entry.name.endswith((".dist-info", ".egg-info", ".data"))
+            and entry.is_dir(follow_symlinks=False)
+        )
+    return frozenset(found)
 
 
 def walk(roots: Iterable[Path], foreign: frozenset[str]) -> Iterator[tuple[str, bool]]:
