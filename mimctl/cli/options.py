@@ -241,6 +241,9 @@ def plugin_argument(command: _Decorated) -> _Decorated:
 def _complete_plugin(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     # Only our own environment: asking another interpreter would make the shell wait.
     from mimctl.plugin.discover import plugin_names
+    from mimctl.plugin.mim import find_packages
     from mimctl.plugin.paths import import_paths
 
-    return [name for name in plugin_names(import_paths(None)) if name.startswith(incomplete)]
+    paths = import_paths(None)
+    names = {*plugin_names(paths), *(each.name for each in find_packages(paths))}
+    return sorted(name for name in names if name.startswith(incomplete))

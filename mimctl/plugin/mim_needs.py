@@ -125,6 +125,8 @@ def last_build(lack: Lack) -> LastBuild | None:
 def _why_not(wanted: Requirement, place: Surroundings) -> str | None:
     name = normalise(wanted.name)
     version = place.installed.get(name)
+    if version is None and _is_there_all_the_same(name, place):
+        return _why_mmcv_cannot_load("", place) if name == "mmcv" else None
     if version is None:
         return _why_absent(f"{wanted.name}{wanted.specifier}", name, place)
     if not wanted.specifier.contains(version, prereleases=True):
@@ -132,6 +134,17 @@ def _why_not(wanted: Requirement, place: Surroundings) -> str | None:
     if name == "mmcv":
         return _why_mmcv_cannot_load(version, place)
     return None
+
+
+def _is_there_all_the_same(name: str, place: Surroundings) -> bool:
+    """Return whether a distribution that no metadata tell of can be imported: a checkout on the import path, or one of
+    OpenCV's distributions, which all hold the same module. What version it is, the package itself finds out."""
+    if name.startswith("opencv-"):
+        return any(each.startswith("opencv-") for each in place.installed)
+    if name == "mmcv" and "mmcv-lite" in place.installed:
+        return False
+    module = name.replace("-", "_")
+    return any((folder / module / "__init__.py").is_file() for folder in place.paths)
 
 
 def _why_absent(written: str, name: str, place: Surroundings) -> str:
@@ -168,13 +181,14 @@ def _why_mmcv_cannot_load(version: str, place: Surroundings) -> str | None:
     folder = next((each / "mmcv" for each in place.paths if (each / "mmcv" / "__init__.py").is_file()), None)
     if folder is None:
         return None
+    shown = f"mmcv {version}".rstrip()
     libraries = [path.name for path in folder.glob("_ext*") if path.suffix in (".so", ".pyd")]
     if not libraries:
-        return f"mmcv {version} is installed without its compiled operators"
+        return f"{shown} is installed without its compiled operators"
     tag = "".join(place.python.split(".")[:2])
     named = [found[1] for name in libraries if (found := re.search(r"(?:cpython-|cp)(\d+)", name))]
     if named and tag not in named:
-        return f"mmcv {version} was built for Python {named[0][0]}.{named[0][1:]}, this is {place.python}"
+        return f"{shown} was built for Python {named[0][0]}.{named[0][1:]}, this is {place.python}"
     return None
 
 

@@ -144,7 +144,17 @@ def test_mmcv_without_its_operators_or_for_another_python_is_no_mmcv(tmp_path):
     assert reasons(wanted, mmcv="2.1.0", paths=[tmp_path]) == ["mmcv 2.1.0 was built for Python 3.10, this is 3.11"]
     (package / "_ext.cpython-311-x86_64-linux-gnu.so").write_bytes(b"")
     assert reasons(wanted, mmcv="2.1.0", paths=[tmp_path]) == []
-    assert "mmcv-lite has no operators" in reasons(wanted, mmcv_lite="2.1.0")[0]
+    assert reasons(wanted, paths=[tmp_path]) == [], "a checkout that was built in place"
+    assert "mmcv-lite has no operators" in reasons(wanted, mmcv_lite="2.1.0", paths=[tmp_path])[0]
+
+
+def test_what_can_be_imported_without_any_metadata_is_there(tmp_path):
+    assert reasons(["mmengine>=0.7"], paths=[tmp_path]) == ["needs mmengine>=0.7, which is not installed"]
+    (tmp_path / "mmengine").mkdir()
+    (tmp_path / "mmengine" / "__init__.py").write_text("")
+    assert reasons(["mmengine>=0.7"], paths=[tmp_path]) == []
+    assert reasons(["opencv-python"], opencv_python_headless="4.13") == []
+    assert reasons(["opencv-python"]) == ["needs opencv-python, which is not installed"]
 
 
 def test_the_newest_build_that_a_requirement_allows_is_known():
