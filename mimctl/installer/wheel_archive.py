@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 import unicodedata
@@ -20,6 +21,7 @@ MAX_RATIO = 200
 """How many times its packed size a wheel may unpack to, beyond `FREE_BYTES`."""
 FREE_BYTES = 64 << 20
 
+_USUAL_NAME = re.compile(r"(?:[\w+=@~-][\w.+=@~-]*/)*[\w+=@~-][\w.+=@~-]*", re.ASCII)
 _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")
 _END64_LOCATOR = struct.Struct("<4sIQI")
@@ -132,6 +134,8 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 def _check_name(path: Path, member: zipfile.ZipInfo) -> None:
     # `orig_filename` is the name before zipfile cuts it at a NUL and turns the system's separators.
+    if member.filename == member.orig_filename and _USUAL_NAME.fullmatch(member.filename):
+        return
     for name in (member.filename, member.orig_filename):
         parts = name.removesuffix("/").split("/")
         has_odd_part = any(part in ("", ".", "..") for part in parts)
