@@ -16,11 +16,12 @@ from toy_toolbox import ROOT, command, install_toolbox
 NEEDS_MMCV = "Provides-Extra: mim\nRequires-Dist: mmcv<2.2.0,>=2.0.0rc4; extra == 'mim'"
 
 
-@pytest.fixture
-def python(tmp_path):
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
     """A real environment with a torch of sorts and the package `mm-toy-suite`, module `mmtoy`."""
-    interpreter = make_venv(tmp_path / "venv")
-    install(interpreter, write_package(tmp_path / "wheels"), fake_torch(tmp_path / "wheels"))
+    folder = tmp_path_factory.mktemp("packages")
+    interpreter = make_venv(folder / "venv")
+    install(interpreter, write_package(folder / "wheels"), fake_torch(folder / "wheels"))
     return interpreter
 
 
@@ -112,7 +113,7 @@ def test_signals_reach_the_script_and_nothing_is_left(environment, place, here, 
         command("run", "mmtoy", "train", "--hang"), cwd=here, env={**environment, **place}, stderr=subprocess.DEVNULL
     )
     pids = here / "pids"
-    for _ in range(200):
+    for _ in range(600):
         if pids.exists() and len(pids.read_text().split()) == 2:
             break
         time.sleep(0.05)
@@ -201,12 +202,18 @@ def test_run_of_what_is_not_there_or_not_clear_is_a_usage_error(mimctl, place):
     assert "error[script-ambiguous]: `same` fits 2 scripts of `mm-toy-suite`\n  cause: one:same\n" in said.err
 
 
-@pytest.fixture
-def needy(tmp_path, python):
-    """The same environment with a package that needs an mmcv which was never built for its torch."""
-    files = {".mim/tools/train.py": "import mmneedy\n", ".mim/tools/alone.py": "print('I need nobody')\n"}
-    wheel = write_package(tmp_path / "w", name="mmneedy", module="mmneedy", metadata=NEEDS_MMCV, changes=files)
-    install(python, wheel)
+@pytest.fixture(scope="module")
+def needy(tmp_path_factory):
+    """An environment with two packages that need an mmcv which was never built for its torch."""
+    folder = tmp_path_factory.mktemp("needy")
+    python = make_venv(folder / "venv")
+    files = {".mim/tools/train.py": "import mmtoy\n", ".mim/tools/alone.py": "print('I need nobody')\n"}
+    wheels = [
+        write_package(folder, name="mmneedy", module="mmneedy", metadata=NEEDS_MMCV, changes=files),
+        write_package(folder, name="mmdet", module="mmdet", metadata=NEEDS_MMCV, changes=files),
+        fake_torch(folder),
+    ]
+    install(python, *wheels)
     return {"MIMCTL_PYTHON": str(python)}
 
 
@@ -237,16 +244,13 @@ def test_a_script_that_needs_none_of_it_runs_all_the_same(mimctl, needy):
     assert mimctl("run", "mmneedy", "needy", env=needy).code == 1
 
 
-def test_the_toolbox_of_ours_that_has_the_model_is_named(mimctl, tmp_path, python):
-    wheel = write_package(tmp_path / "w", name="mmdet", module="mmdet", metadata=NEEDS_MMCV,
-                          changes={".mim/tools/train.py": "import mmdet\n"})  # fmt: skip
-    install(python, wheel)
+def test_the_toolbox_of_ours_that_has_the_model_is_named(mimctl, tmp_path, needy):
     index = tmp_path / "index"
     (index / "zoo").mkdir(parents=True)
     model = {"name": "net_s", "config": "net/net_s_1x_coco.py", "config_source": "mmdet==1.2.0", "buildable": True}
     zoo = {"schema_version": 1, "plugin": "det", "models": [model]}
     (index / "zoo" / "det.json").write_text(json.dumps(zoo))
-    place = {"MIMCTL_PYTHON": str(python), "MIMCTL_INDEX_URL": str(index)}
+    place = {**needy, "MIMCTL_INDEX_URL": str(index)}
     said = mimctl("train", "mmdet", "net_s_1x_coco", env=place)
     assert "hint: our own toolbox has this model: `mimctl install det`, then\n" in said.err
     assert "hint:   `mimctl train det net_s_1x_coco`\n" in said.err
