@@ -62,6 +62,7 @@ class IndexClient:
         torch = next((each for each in said if each.verified), TorchVersions())
         return Index(
             addresses=self.addresses,
+            plain=tuple(each for each in self.addresses if self.plain_root(each) is not None),
             files=Listing([each.projects for each in documents], sum(each.num_files for each in documents)),
             torch_verified=torch.verified,
             torch_default=torch.default,

@@ -108,6 +108,9 @@ class Index:
     """All that was read from the given indexes, the first address first."""
 
     addresses: tuple[str, ...]
+    plain: tuple[str, ...] = ()
+    """Those of them that are plain package indexes: what these hold is known by asking for a project, and they say
+    nothing of torch."""
     files: Sequence[IndexFile] = ()
     """Those of an index of many thousands are read when they are asked for."""
     torch_verified: str | None = None

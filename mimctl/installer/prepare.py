@@ -186,7 +186,8 @@ def torch_to_join(env: Environment, index: Index, options: InstallOptions) -> To
     if there is None:
         # With `none` it is left to the person; wheels are chosen for the usual one.
         wish = "auto" if options.torch == "none" else options.torch
-        if not index.addresses and not wish[:1].isdigit():
+        says_nothing = index.torch_verified is None and set(index.addresses) == set(index.plain)
+        if says_nothing and not wish[:1].isdigit():
             return None
         return choose_torch(env, wish, verified=_verified(index, wish))
     if options.torch in ("auto", "none", there.label, there.version, there.version.partition("+")[0]):

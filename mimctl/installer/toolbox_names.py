@@ -44,7 +44,7 @@ class Names:
         stands_for_itself = is_alias and (bool(requirement.specifier) or line.origin is not None)
         if toolbox is not None and not stands_for_itself:
             return _of_toolbox(requirement, toolbox, is_alias=is_alias)
-        if is_own(name) and not (name in self.index.projects or name in self.installed):
+        if is_own(name) and not (name in self.index.projects or name in self.installed or self.index.plain):
             raise self._unknown(line)
         if not is_own(name):
             self._check_foreign(requirement, name, line)
@@ -62,6 +62,8 @@ class Names:
             self.notes.append(note)
         if requirement.specifier or name in OPENMMLAB - set(OPENMMLAB_NAMES):
             return
+        if name in OPENMMLAB_NAMES.values():  # somebody has the name on a public index, and is not meant
+            raise self._unknown(line)
         if name in OPENMMLAB_NAMES:
             raise self._no_toolbox(name, line)
         near = self._near(name)
@@ -95,6 +97,8 @@ class Names:
         is_slip = near is not None and _distance(name, near) <= 2
         if is_own(name):
             causes = ["no named index lists it; names of ours are looked for nowhere else"]
+        elif name in OPENMMLAB_NAMES.values():
+            causes = [*self._toolbox_causes(), "names of toolboxes are looked for nowhere else"]
         elif is_slip:
             causes = [f"it is nearly `{near}`, and such names are not looked for: anybody could have taken them"]
         else:
@@ -102,6 +106,8 @@ class Names:
         hints = [f"did you mean `{near}`?"] if near else []
         if is_slip and not is_own(name):
             hints.append(f"for a package that is called so, ask for a version: `mimctl install '{name}>=0'`")
+        elif not self.index.addresses:
+            hints.append("name an index: `mimctl settings set index ADDRESS`, or `--index ADDRESS`")
         elif self.index.toolboxes:
             hints.append(f"the plugins of the index are {_listed(self.index.toolboxes)}")
         return MimctlError(

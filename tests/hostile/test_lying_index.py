@@ -145,7 +145,7 @@ def too_deep() -> bytes:
         (plain(200, b'{"schema_version": 99, "files": []}'), "index-version"),
         (plain(200, b'{"schema_version": 1, "files": ' + b"9" * 10_000 + b"}"), "bad-index"),
         (plain(200, too_deep()), "bad-index"),
-        (plain(200, gzip.compress(bytes(300 << 20)), Content_Encoding="gzip"), "bad-index"),
+        (plain(200, gzip.compress(bytes(300 << 20)), Content_Encoding="gzip"), "too-large"),
         (plain(500), "network"),
         (plain(401), "http-status"),
         (lies.endless_body, "too-large"),

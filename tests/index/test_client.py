@@ -169,6 +169,16 @@ def test_no_index_named(tmp_path):
     assert caught.value.code == "no-index"
 
 
+def test_a_plain_index_beside_one_of_ours(tmp_path, served):
+    root, url, _ = served
+    (root / "simple").mkdir()
+    (root / "simple/index.html").write_text('<a href="mimctl-det/">mimctl-det</a>')
+    ours = write(tmp_path / "site", files=[entry()], toolboxes={"det": {"distribution": "mimctl-det"}})
+    index = client(tmp_path, f"{url}/simple", str(ours)).load()
+    assert index.plain == (f"{url}/simple",)
+    assert (index.torch_verified, index.projects, list(index.toolboxes)) == ("2.13.0", {"mimctl-det"}, ["det"])
+
+
 def test_a_folder_that_is_no_index(tmp_path):
     with pytest.raises(MimctlError) as caught:
         client(tmp_path, str(tmp_path)).load()

@@ -171,6 +171,26 @@ def test_mmcv_that_is_there_may_be_asked_for_again():
     assert wanted(ask("mmcv>=2.0.0rc0", installed=["mmcv"])) == ["mmcv>=2.0.0rc0"]
 
 
+@pytest.mark.parametrize("index", [Index(addresses=()), replace(INDEX, toolboxes={})])
+def test_a_toolbox_that_no_index_has_is_not_taken_from_a_public_one(index):
+    with pytest.raises(MimctlError) as caught:
+        read_requests(
+            gather(["seg"], environ={}, transfer=TransferSettings()),
+            index=index,
+            installed=(),
+            is_served=lambda name: pytest.fail(f"a public index was asked for {name}"),
+            provider=Hand(),
+        )
+    assert caught.value.code == "unknown-plugin"
+    assert "looked for nowhere else" in caught.value.causes[-1]
+    assert [str(each.requirement) for each in ask("seg>=0", index=index).wanted] == ["seg>=0"]
+
+
+def test_a_plain_index_is_asked_for_distributions_of_ours():
+    plain = Index(addresses=("https://index.example/simple",), plain=("https://index.example/simple",))
+    assert [str(each.requirement) for each in ask("mimctl-det", index=plain).wanted] == ["mimctl-det"]
+
+
 def test_mmengine_is_installed_with_a_note():
     requests = ask("mmengine", "mmengine")
     assert wanted(requests) == ["mmengine"]
