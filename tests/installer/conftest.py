@@ -131,7 +131,7 @@ class Site:
         """Add a `mimctl-det`; `declared` are requirements that the wheel has and the index does not tell."""
         requires = DET_REQUIRES if requires is None else requires
         declared = [*requires, *wheel.pop("declared", ())]
-        files = {"mimctl_det/__init__.py": f"version = '{version}'\n"}
+        files = {"mimctl_det/__init__.py": f"version = '{version}'\n", "mimctl_det/notes.txt": wheel.pop("extra", "")}
         self.add(write_wheel(self.wheels, "mimctl-det", version, files, requires=declared), requires=requires)
 
     def add_core(self, version: str = "0.1.0") -> None:

@@ -176,6 +176,26 @@ def test_wrong_hash_installs_nothing_and_shows_both_hashes(uv_bench):
     assert uv_bench.files() == before
 
 
+def test_a_version_whose_file_changed_since_it_was_fetched_is_refused_unless_it_is_insisted_on(uv_bench):
+    uv_bench.install("det")
+    apply_uninstall(plan_uninstall(["det"], env=uv_bench.env, toolboxes={}), backend=uv_bench.backend())
+    entry = next(each for each in uv_bench.site.entries if each["project"] == "mimctl-det")
+    uv_bench.site.entries.remove(entry)
+    uv_bench.site.add_det(extra="another file under the same name\n")
+    before = uv_bench.files()
+    with pytest.raises(IntegrityError) as caught:
+        uv_bench.install("det")
+    assert caught.value.code == "hash-changed"
+    assert entry["sha256"] in caught.value.causes[0]
+    assert uv_bench.files() == before
+    uv_bench.install("det", reinstall=True)
+    assert uv_bench.plan("det").nothing_to_do
+    with pytest.raises(IntegrityError):
+        uv_bench.site.entries[-1]["sha256"] = entry["sha256"]
+        uv_bench.site.write()
+        uv_bench.plan("det", upgrade=True)
+
+
 def test_own_names_never_come_from_the_public_index(bench):
     bench.public.add("mimctl-det", "99", {"stolen.py": ""})
     bench.public.add("mimctl-ops", "99", {"stolen_ops.py": ""})
