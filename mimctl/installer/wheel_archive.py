@@ -26,6 +26,11 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")
 _END64_LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
+_DAMAGE = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError),
+    *(struct.error, ValueError, OverflowError, OSError),
+)
+"""What zipfile raises, as trials with changed bytes have shown."""
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
 
 
@@ -42,8 +47,8 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
                 _check_members(path, archive.infolist())
                 _check_layout(path, stream, archive.infolist())
                 yield archive
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, struct.error) as err:
-        raise bad_wheel(path, f"its archive is damaged: {err}") from err
+    except _DAMAGE as err:
+        raise bad_wheel(path, f"its archive is damaged: {printable(str(err))}") from err
 
 
 def read_member(archive: zipfile.ZipFile, path: Path, name: str, limit: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import stat
 import struct
 import zipfile
@@ -198,6 +199,23 @@ def test_a_directory_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     path = make(tmp_path, {})
     _many(path)
     assert refusal(path).code == "zip-bomb"
+
+
+def test_changed_bytes_never_lead_to_another_error(tmp_path: Path) -> None:
+    wheel = make(tmp_path, {"tool/a.py": b"a" * 100, f"{INFO}/entry_points.txt": b"[console_scripts]\na = b:c\n"})
+    body, chance = wheel.read_bytes(), random.Random(5)
+    outcomes = set()
+    for _ in range(800):
+        changed = bytearray(body)
+        for _ in range(chance.choice([1, 1, 2, 5])):
+            at = chance.randrange(len(changed))
+            changed[at : at + chance.choice([1, 1, 1, 30])] = chance.randbytes(chance.choice([1, 1, 1, 20]))
+        wheel.write_bytes(bytes(changed))
+        try:
+            check_wheel(wheel)
+        except MimctlError as refusal:
+            outcomes.add(refusal.code)
+    assert outcomes >= {"bad-wheel", "unsafe-wheel"}
 
 
 def test_what_the_index_said_must_hold(tmp_path: Path) -> None:
