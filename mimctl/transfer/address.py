@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -146,9 +147,11 @@ def _farthest_zone(url: str) -> Zone:
     return min((zone_of(address) for address in _addresses(_host(url))), default=Zone.PUBLIC)
 
 
-def _addresses(host: str) -> list[str]:
+@lru_cache(maxsize=256)
+def _addresses(host: str) -> tuple[str, ...]:
+    """Return the numbers behind a name; asked once, for where names are not resolved each question takes seconds."""
     try:
-        return [str(ipaddress.ip_address(host))]
+        return (str(ipaddress.ip_address(host)),)
     except ValueError:
         pass
     import socket
@@ -156,8 +159,8 @@ def _addresses(host: str) -> list[str]:
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):
-        return []
-    return [str(entry[4][0]) for entry in found]
+        return ()
+    return tuple(str(entry[4][0]) for entry in found)
 
 
 def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

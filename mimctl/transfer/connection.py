@@ -42,7 +42,7 @@ class Line:
         self._cut = threading.Event()
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
-        self._session = _new_session(self._keep)
+        self._session: requests.Session | None = None  # made when it is needed: importing requests takes long
 
     @property
     def is_cut(self) -> bool:
@@ -57,6 +57,8 @@ class Line:
         if verify is False:
             _say_nothing_of_certificates()
         with self._ending_after(settings.timeout_s * _HEAD_TIMES):
+            if self._session is None:
+                self._session = _new_session(self._keep)
             return self._session.get(
                 url,
                 headers=headers,
@@ -81,7 +83,8 @@ class Line:
 
     def close(self) -> None:
         """Give everything back."""
-        self._session.close()
+        if self._session is not None:
+            self._session.close()
         with self._lock:
             for each in self._sockets:
                 each.close()

@@ -77,6 +77,18 @@ def test_a_file_asked_for_twice_is_fetched_once(full_server: Any, tmp_path: Path
     assert len(full_server.requests) == 2, "what is there and has its hash is not asked for"
 
 
+def test_what_is_all_there_costs_no_http_library(full_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
+    jobs = jobs_of(full_server, tmp_path)[:1]
+    download_all(jobs, settings=quick)
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom mimctl.transfer import Job, download_all\n"
+        "download_all([Job(url='http://127.0.0.1:9/x', dest=Path(sys.argv[1]), sha256=sys.argv[2])])\n"
+        "sys.exit('requests' in sys.modules)\n"
+    )
+    argv = [sys.executable, "-c", script, str(jobs[0].dest), str(jobs[0].sha256)]
+    assert subprocess.run(argv, cwd=ROOT).returncode == 0
+
+
 def test_two_files_for_one_place_are_a_mistake(tmp_path: Path) -> None:
     jobs = [Job(url=f"http://h/{name}", dest=tmp_path / "x", sha256=name * 64) for name in "ab"]
     with pytest.raises(ValueError, match="two different files"):
