@@ -15,6 +15,7 @@ from mimctl.installer.exclusive import only_one
 from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, InstallPlan, InstallResult
 from mimctl.installer.operators import OPS_PROJECT, check_operators
+from mimctl.installer.origins import record_origins
 from mimctl.installer.process import Note
 from mimctl.installer.readable import make_readable
 from mimctl.installer.staging import stage, written_by
@@ -68,6 +69,7 @@ def apply(
         say(f"changing {_count(len(names), 'distribution')}")
         if wheels:
             backend.install(wheels, note=note)
+            record_origins(wheels, (env.paths.purelib, env.paths.platlib))
         if folders:
             backend.install_editable(folders, is_isolated=plan.options.is_isolated, note=note)
         if removed:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -17,9 +17,10 @@ from mimctl.index.filenames import NameReader, normalise
 from mimctl.index.model import IndexFile
 from mimctl.installer.archive import unpack
 from mimctl.installer.backend import Backend
+from mimctl.installer.origins import origin_of
 from mimctl.installer.process import Note
 from mimctl.installer.project_file import read_static_metadata
-from mimctl.installer.repository import checked_out
+from mimctl.installer.repository import checked_out, commit_of
 from mimctl.installer.words import Placed
 from mimctl.resolution.metadata import parse_metadata, read_wheel_metadata
 from mimctl.resolution.model import Provided
@@ -76,14 +77,16 @@ class Workshop:
                 causes=[why_tags_do_not_fit(self.env, file.tags)],
                 hints=["name the wheel for it, or the project by its name: the wheel is chosen then"],
             )
-        if "://" in place.address:
+        is_fetched = "://" in place.address
+        if is_fetched:
             path = WheelStore(self.transfer, self.cache_dir).fetch(file)
         else:
             path = Path(place.address)
             _check_hash(path, place)
         sha256 = place.sha256 or sha256_of(path)
+        record = origin_of(replace(place, sha256=sha256)) if is_fetched else None
         metadata = parse_metadata(read_wheel_metadata(path, file), file)
-        return Provided(metadata=metadata, origin=place.shown, wheel=path, sha256=sha256)
+        return Provided(metadata=metadata, origin=place.shown, wheel=path, sha256=sha256, record=record)
 
     def _file(self, filename: str, place: Placed) -> IndexFile:
         project = normalise(filename.partition("-")[0])
@@ -126,7 +129,8 @@ class Workshop:
             kept = self.cache_dir / "wheels" / sha256 / built.name
             kept.parent.mkdir(parents=True, exist_ok=True)
             os.replace(built, kept)  # noqa: PTH105  (over what is there: it is the same)
-        return Provided(metadata=metadata, origin=place.shown, wheel=kept, sha256=sha256)
+        record = origin_of(place, commit=commit_of(folder) if place.kind == "repository" else None)
+        return Provided(metadata=metadata, origin=place.shown, wheel=kept, sha256=sha256, record=record)
 
     @contextmanager
     def _folder(self, place: Placed) -> Iterator[Path]:

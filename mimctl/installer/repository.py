@@ -43,6 +43,14 @@ def checked_out(place: Placed, folder: Path, *, offline: bool = False, note: Not
     return folder
 
 
+def commit_of(folder: Path) -> str | None:
+    """Return the commit that a folder of a checked-out repository is at."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "HEAD"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
 class _Git:
     """Runs git for one place; nothing is asked for, and no secret of its address is shown."""
 

@@ -22,6 +22,8 @@ class Staged:
     is_named: bool
     """Whether it shall be installed by name, as if from an index (`pip freeze` says `numpy==2.1.0`), not by its place,
     which the installer records together with the hash (PEP 610)."""
+    origin: str | None = None
+    """What is recorded instead (the JSON of `direct_url.json`), where it was fetched or built from another place."""
 
 
 def staged_lines(wheels: Iterable[Staged]) -> str:

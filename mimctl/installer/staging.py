@@ -106,6 +106,7 @@ def _provided(given: Provided) -> Staged:
         path=given.wheel.absolute(),
         sha256=given.sha256 or sha256_of(given.wheel),
         is_named=False,
+        origin=given.record,
     )
 
 

@@ -85,6 +85,8 @@ class Provided:
     wheel: Path | None = None
     sha256: str | None = None
     editable: Path | None = None
+    record: str | None = None
+    """What is to be recorded of its place (PEP 610), where `wheel` is not that place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

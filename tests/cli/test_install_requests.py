@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tarfile
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,37 @@ def test_a_wheel_a_folder_and_an_editable_project_at_once(install, target, wheel
     code = "import mine, yours; print(mine.BUILT, yours.BUILT)"
     ran = subprocess.run([target / "bin" / "python", "-c", code], capture_output=True, text=True)
     assert ran.stdout == "False True\n", ran.stderr
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_where_something_was_built_from_is_recorded(install, mimctl, target, tmp_path, installer):
+    subprocess.run([sys.executable, "-m", "venv", target], check=True)
+    folder = write_project(tmp_path / "a folder", name="one")
+    repository = write_project(tmp_path / "repository" / "python", name="two").parent
+    who = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@x", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@x"}
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"], ["tag", "v1"]):
+        subprocess.run(["git", *words], cwd=repository, env={**os.environ, **who}, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True, check=True)
+    address = f"git+{repository.as_uri()}@v1#subdirectory=python"
+    said = install(str(folder), address, "--installer", installer)
+    assert said.code == 0, said.err
+    found = scan(target.glob("lib/python*/site-packages"))
+    assert read_direct_url(found["one"]) == {"url": folder.as_uri(), "dir_info": {}}
+    assert read_direct_url(found["two"]) == {
+        "url": repository.as_uri(),
+        "subdirectory": "python",
+        "vcs_info": {"vcs": "git", "requested_revision": "v1", "commit_id": head.stdout.strip()},
+    }
+    for info in (found["one"].path, found["two"].path):
+        rows = list(csv.reader((info / "RECORD").open(encoding="utf-8")))
+        for name, digest, _ in (row for row in rows if row[1]):
+            content = (info.parent / name).read_bytes()
+            assert digest == "sha256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        assert len({row[0] for row in rows}) == len(rows)
+    before = {path for path in found["one"].path.parent.iterdir() if not path.name.startswith(("pip", "setup"))}
+    assert mimctl("uninstall", "-y", "one", "two", "--installer", installer, "--python", target).code == 0
+    left = [path.name for path in before if path.exists() and path.name[:3] in ("one", "two")]
+    assert left == []
 
 
 def test_a_dry_run_builds_and_changes_nothing(install, target, tmp_path):

@@ -19,6 +19,7 @@ from mimctl.errors import UsageError
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-r", "--requirement", multiple=True, metavar="FILE", help="Remove what a requirements file lists.")
+@click.option("--installer", type=click.Choice(["auto", "pip", "uv"]), help="What makes the changes.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 def uninstall(
