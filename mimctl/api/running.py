@@ -180,10 +180,12 @@ def is_package(word: str, *, settings: Settings | None = None) -> bool:
 
 def _place(plugin: str, settings: Settings, launch: LaunchOptions, watch: Watch | None) -> Workplace:
     """Return the workplace; `watch` is told of it, and of the toolbox that an alias means."""
-    from mimctl.launch.toolbox import find_working_plugin, say_which
+    from mimctl.launch.toolbox import find_working_plugin, refuse_package, say_which
 
     place = workplace(settings, launch, watch)
     found = find_working_plugin(plugin, place)
+    if found is None:
+        refuse_package(plugin, place)
     if watch is not None and found is not None and (told := say_which(plugin, found, place)):
         watch.note(told)
     return place

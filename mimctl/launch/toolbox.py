@@ -83,6 +83,18 @@ def find_installed(word: str, place: Workplace, *, is_required: bool = False) ->
     return find_package(word, place) if is_required else None
 
 
+def refuse_package(word: str, place: Workplace) -> None:
+    """Raise MimctlError[verb-not-offered] where `word` means a package, for what only a toolbox of ours does."""
+    package = None if is_plugin(word, place.plugins) else find_installed(word, place)
+    if package is not None:
+        raise MimctlError(
+            f"`{word}` is a package with scripts of its own, no toolbox of ours",
+            code="verb-not-offered",
+            causes=[f"{package.name} {package.version} in `{package.root}`"],
+            hints=[f"its scripts: `mimctl run {word}`, in Python `mimctl.run({word!r}, ...)`"],
+        )
+
+
 def not_installed(word: str, place: Workplace) -> MimctlError:
     """Return the error for a package that is not in the environment, or not in that version."""
     try:

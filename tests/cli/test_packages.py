@@ -277,6 +277,14 @@ def test_an_alias_is_our_toolbox_where_it_is_installed_and_a_version_is_the_pack
     assert "error[verb-not-offered]: toolbox `toy` has no scripts\n  cause: it offers `data`, `infer`" in refused.err
 
 
+def test_what_only_our_toolboxes_do_is_refused_for_a_package(mimctl, place, here):
+    (here / "a.jpg").write_bytes(b"")
+    said = mimctl("infer", "mmtoy", "net_s", "a.jpg", env=place)
+    assert said.code == 1
+    assert "error[verb-not-offered]: `mmtoy` is a package with scripts of its own, no toolbox of ours" in said.err
+    assert "its scripts: `mimctl run mmtoy`" in said.err
+
+
 def test_a_name_that_is_nothing_says_what_is_there(mimctl, place):
     said = mimctl("train", "mmtoi", "x", env=place)
     assert said.code == 1

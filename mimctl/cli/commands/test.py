@@ -32,7 +32,10 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, started
 @config_options
 @launch_options
 def test(context: Context, plugin: str, config: str, checkpoint: str, **values: Any) -> Result:
-    """Measure a checkpoint on the test set of a config and print its metrics."""
+    """Measure a checkpoint on the test set of a config and print its metrics.
+
+    With a package that follows mim's convention (mmdet) its own script does; options unknown here go on to it.
+    """
     show_dir: Path | None = values["show_dir"]
     if show_dir is None and values["show"]:
         show_dir = (values["work_dir"] or Path("work_dirs", Path(config).stem)) / "shown"

@@ -49,7 +49,10 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, starte
 @config_options
 @launch_options
 def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
-    """Train a model: PLUGIN is a toolbox (det), CONFIG a file or a name in the toolbox (rtmdet_nano)."""
+    """Train a model: PLUGIN is a toolbox (det), CONFIG a file or a name in the toolbox (rtmdet_nano).
+
+    With a package that follows mim's convention (mmdet) its own script trains; options unknown here go on to it.
+    """
     from mimctl.launch.verbs import TrainOptions
 
     options = TrainOptions(
