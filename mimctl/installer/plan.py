@@ -148,8 +148,8 @@ def _reason(pick: Pick, resolution: Resolution, *, is_replaced: bool) -> str:
 
 
 def _for(needed_by: Iterable[str]) -> str:
-    named = [each for each in needed_by if each]
-    return f"for {', '.join(named)}" if named else "you asked for it"
+    needed_by = list(needed_by)
+    return f"for {', '.join(needed_by)}" if needed_by and "" not in needed_by else "you asked for it"
 
 
 def _torch_change(pick: Pick | None, build: TorchBuild | None) -> TorchChange | None:

@@ -127,7 +127,7 @@ def plan_requests(
     from mimctl.installer.requests import check_hashed
     from mimctl.resolution.resolve import resolve
 
-    torch = torch_to_join(env, index, options)
+    torch = torch_to_join(env, index, _with_pinned_torch(options, requests, env))
     catalog, choices = catalog_for(torch), _choices(requests, index, torch, options)
     find = functools.partial(
         resolve,
@@ -218,6 +218,17 @@ def check_writable(env: Environment) -> None:
             causes=[f"the environment of `{env.target.python}`, named by {env.target.source}"],
             hints=["work in an environment of your own: `python3 -m venv .venv`"],
         )
+
+
+def _with_pinned_torch(options: InstallOptions, requests: Requests, env: Environment) -> InstallOptions:
+    """Return the options with the version of torch that is asked for by name, where none is there."""
+    if options.torch != "auto" or env.torch.value is not None:
+        return options
+    for each in requests.wanted:
+        for part in each.requirement.specifier if each.requirement.name == "torch" else ():
+            if part.operator in ("==", "===") and not part.version.endswith(".*"):
+                return replace(options, torch=part.version)
+    return options
 
 
 def _choices(requests: Requests, index: Index, torch: TorchBuild | None, options: InstallOptions) -> ResolveOptions:

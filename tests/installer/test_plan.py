@@ -398,6 +398,12 @@ def test_the_torch_that_the_index_chooses_comes_before_the_newest_verified_one(e
     assert made.torch.version.startswith("2.12.0")
 
 
+def test_a_version_of_torch_that_is_asked_for_by_name_is_the_one_that_joins(env):
+    made = plan(env(), "det", "torch==2.12.0")
+    assert made.torch.version == "2.12.0+cpu"
+    assert plan(env(), "torch==2.12.0", index=Index(addresses=())).torch.version == "2.12.0+cpu"
+
+
 def test_an_index_without_a_verified_torch_says_what_to_type(env):
     with pytest.raises(MimctlError) as caught:
         plan(env(), "det", index=replace(INDEX, torch_verified=None))
