@@ -108,6 +108,11 @@ def _from_lines(lines: list[bytes], project: str, address: str, shown: str) -> t
     return files
 
 
+def parse_build(body: bytes, shown: str) -> Build:
+    """Return what the `build.json` in a wheel says; raise MimctlError[bad-index] where it is not as documented."""
+    return _build(_object(parse_json(body, shown), "its build.json", shown), shown)
+
+
 def parse_json(body: bytes, shown: str) -> Any:
     """Return a JSON document; raise MimctlError[bad-index] where it is none."""
     try:

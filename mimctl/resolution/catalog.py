@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from mimctl.environment.model import Environment
+from mimctl.errors import MimctlError
 from mimctl.index.client import IndexClient
 from mimctl.index.filenames import is_own
 from mimctl.index.lines import Lines
-from mimctl.index.model import IndexFile, SourceFile
+from mimctl.index.model import Build, IndexFile, SourceFile
 from mimctl.index.pages import Page
 from mimctl.index.reader import PageReader
 from mimctl.index.sources import PackageSources
 from mimctl.resolution.model import Metadata, Project
+from mimctl.resolution.parallel import in_parallel
+from mimctl.resolution.requirements import parse_version
 from mimctl.resolution.store import WheelStore
+from mimctl.selection.choose import public_version
 from mimctl.selection.tags import supported_tags
 from mimctl.selection.torch_build import TorchBuild, is_plain
 from mimctl.transfer import Progress, TransferSettings, redact
@@ -60,8 +65,6 @@ class IndexCatalog:
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Read the pages of several projects at once; a fault of one is raised when that one is asked for."""
-        from mimctl.resolution.parallel import in_parallel
-
         in_parallel(self._read_quietly, [name for name in dict.fromkeys(names) if name not in self._projects])
 
     def project(self, name: str) -> Project:
@@ -96,8 +99,6 @@ class IndexCatalog:
         return True
 
     def _read_quietly(self, name: str) -> None:
-        from mimctl.errors import MimctlError
-
         try:
             self.project(name)
         except MimctlError:
@@ -132,9 +133,36 @@ class IndexCatalog:
                 page = None if files is None else Page(files=files)
             else:
                 page = self._reader.project(root, name)
+                page = self._with_builds(page) if page is not None and is_own(name) else page
             if page is not None:
                 return page
         return None
+
+    def _with_builds(self, page: Page) -> Page:
+        """Return a page of ours with what its newest compiled wheels say in themselves of how they were built."""
+        compiled = [file for file in page.files if not file.tags[0].endswith("-any") and self._may_fit(file)]
+        versions = {file.filename: parse_version(public_version(file.version)) for file in compiled}
+        newest = sorted({version for version in versions.values() if version is not None})[-_MOST_READ:]
+        wanted = [file for file in compiled if versions[file.filename] in newest]
+        builds: dict[str, Build] = {}
+
+        def read(file: IndexFile) -> None:
+            try:
+                is_last_hope = file.build is None and versions[file.filename] == newest[-1]
+                found = self._store.build(file, may_fetch=is_last_hope)
+            except MimctlError:
+                return  # the label remains; whoever installs it is told
+            if found is not None:
+                builds[file.filename] = found
+
+        in_parallel(read, wanted)
+        if not builds:
+            return page
+        files = tuple(replace(file, build=builds.get(file.filename, file.build)) for file in page.files)
+        return replace(page, files=files)
+
+    def _may_fit(self, file: IndexFile) -> bool:
+        return self._env is None or not set(supported_tags(self._env)).isdisjoint(file.tags)
 
     def _configured(self, name: str, asked: list[str]) -> Page:
         """Return what pip's and uv's places have of a project."""
@@ -161,7 +189,7 @@ class IndexCatalog:
     def _is_wanted_build(self, name: str, file: IndexFile) -> bool:
         torch, env = self._torch, self._env
         assert torch is not None
-        if env is not None and set(supported_tags(env)).isdisjoint(file.tags):
+        if not self._may_fit(file):
             return False
         version, _, label = file.version.partition("+")
         if name == "torch" and version != torch.version:
@@ -181,6 +209,8 @@ class IndexCatalog:
         return self._reader.project(self._torch_root, name)
 
 
+_MOST_READ = 4
+"""Versions of which the wheels themselves are looked into."""
 _LABELLED = frozenset({"torch", "torchvision", "torchaudio"})
 """Built for one build of torch each; the label tells which."""
 _NEEDED = ("nvidia-", "triton")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
@@ -53,23 +55,40 @@ def read_wheel_metadata(source: Path | io.RawIOBase, file: IndexFile) -> bytes:
 
     Raises IntegrityError[bad-wheel] where it is no archive, has none or several, or one beyond all measure.
     """
+
+    def is_metadata(name: str) -> bool:
+        folder, _, rest = name.partition("/")
+        return (
+            rest == "METADATA" and folder.endswith(".dist-info") and normalise(folder.partition("-")[0]) == file.project
+        )
+
+    found = _read_members(source, file, is_metadata)
+    if len(found) != 1:
+        raise bad_wheel(file, f"it holds {len(found)} METADATA of its project")
+    return found[0]
+
+
+def read_wheel_build(source: Path | io.RawIOBase, file: IndexFile) -> bytes:
+    """Return the `build.json` of one of our op wheels, nothing where it has none (errors as `read_wheel_metadata`)."""
+    package = file.project.replace("-", "_")
+    return next(iter(_read_members(source, file, lambda name: name == f"{package}/build.json")), b"")
+
+
+def _read_members(source: Path | io.RawIOBase, file: IndexFile, is_wanted: Callable[[str], bool]) -> list[bytes]:
     try:
         with zipfile.ZipFile(cast("IO[bytes] | Path", source)) as archive:
-            names = [
-                each for each in archive.namelist() if each.endswith(".dist-info/METADATA") and each.count("/") == 1
-            ]
-            ours = [each for each in names if normalise(each.partition("-")[0]) == file.project]
-            if len(ours) != 1:
-                raise bad_wheel(file, f"it holds {len(ours)} METADATA of its project")
-            if archive.getinfo(ours[0]).file_size > MAX_SIZE:
-                raise bad_wheel(file, f"its METADATA is larger than {MAX_SIZE >> 20} MiB")
-            with archive.open(ours[0]) as stream:
-                data = stream.read(MAX_SIZE + 1)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as err:
+            return [_read_member(archive, name, file) for name in archive.namelist() if is_wanted(name)]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as err:
         raise bad_wheel(file, f"it is not a whole archive: {err}") from err
-    if len(data) > MAX_SIZE:
-        raise bad_wheel(file, f"its METADATA is larger than {MAX_SIZE >> 20} MiB")
-    return data
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, file: IndexFile) -> bytes:
+    if archive.getinfo(name).file_size <= MAX_SIZE:
+        with archive.open(name) as stream:
+            data = stream.read(MAX_SIZE + 1)
+        if len(data) <= MAX_SIZE:
+            return data
+    raise bad_wheel(file, f"its {name.rpartition('/')[2]} is larger than {MAX_SIZE >> 20} MiB")
 
 
 def bad_wheel(file: IndexFile, cause: str) -> IntegrityError:

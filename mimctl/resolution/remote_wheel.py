@@ -1,12 +1,12 @@
-"""Read METADATA out of a wheel on a server in a few pieces: the end of the archive, then that member."""
+"""Read one member of a wheel on a server in a few pieces: the end of the archive, then that member."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
-from mimctl.resolution.metadata import read_wheel_metadata
 from mimctl.transfer import is_remote, read_range
 from mimctl.transfer.connection import Line
 
@@ -17,8 +17,9 @@ _MOST = 24 << 20
 """Bytes that all pieces may have together."""
 
 
-def read_remote_metadata(file: IndexFile, opened: Line) -> bytes | None:
-    """Return the METADATA of a wheel on a server, None where the server gives no pieces or they do not fit together.
+def read_remote(file: IndexFile, opened: Line, read: Callable[[io.RawIOBase, IndexFile], bytes]) -> bytes | None:
+    """Return what `read` finds in a wheel on a server, None where the server gives no pieces or they do not fit
+    together.
 
     Raises NetworkError and MimctlError as `transfer.read_range` does.
     """
@@ -27,7 +28,7 @@ def read_remote_metadata(file: IndexFile, opened: Line) -> bytes | None:
     if not stream.begin():
         return None
     try:
-        return read_wheel_metadata(stream, file)
+        return read(stream, file)
     except (IntegrityError, _NoPieceError):
         return None  # the whole wheel will tell
 

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 from mimctl.errors import IntegrityError, MimctlError
+from mimctl.index.document import parse_build
 from mimctl.index.lines import Lines
-from mimctl.index.model import IndexFile
-from mimctl.resolution.metadata import MAX_SIZE, described, parse_metadata, read_wheel_metadata
+from mimctl.index.model import Build, IndexFile
+from mimctl.resolution.metadata import MAX_SIZE, described, parse_metadata, read_wheel_build, read_wheel_metadata
 from mimctl.resolution.model import Metadata
-from mimctl.resolution.remote_wheel import read_remote_metadata
+from mimctl.resolution.remote_wheel import read_remote
 from mimctl.transfer import (
     Progress,
     TransferSettings,
@@ -46,6 +47,27 @@ class WheelStore:
         if key not in self._known:
             self._known[key] = described(file) if file.is_described else parse_metadata(self._document(file), file)
         return self._known[key]
+
+    def build(self, file: IndexFile, *, may_fetch: bool = False) -> Build | None:
+        """Return how one of our op wheels was built, from the `build.json` in it, None where it has none.
+
+        Where the server gives no pieces the whole wheel is fetched if it may be, else None too. Raises MimctlError
+        [bad-index] where it is not as documented, and what `metadata` does.
+        """
+        kept = self._kept(file, ".build.json")
+        if kept is None:
+            path = self._path_at_hand(file)
+            if path is not None:
+                kept = read_wheel_build(path, file)
+            elif not self._transfer.offline:
+                with self._lines.lend() as opened:
+                    kept = read_remote(file, opened, read_wheel_build)
+                if kept is None and may_fetch:
+                    kept = read_wheel_build(self.fetch(file), file)
+            if kept is None:
+                return None
+            self._keep(file, kept, ".build.json")
+        return parse_build(kept, file.filename) if kept else None
 
     def fetch(self, file: IndexFile, *, progress: Progress | None = None) -> Path:
         """Return `<cache>/wheels/<sha256>/<file name>`, verified; a file whose hash nobody told gets that of what
@@ -111,37 +133,42 @@ class WheelStore:
 
     def _at_hand(self, file: IndexFile) -> bytes | None:
         """Return what a wheel on this machine says, None where it is not here."""
+        path = self._path_at_hand(file)
+        return None if path is None else read_wheel_metadata(path, file)
+
+    def _path_at_hand(self, file: IndexFile) -> Path | None:
         if not is_remote(file.url):
-            return read_wheel_metadata(local_path(file.url), file) if local_path(file.url).is_file() else None
+            path = local_path(file.url)
+            return path if path.is_file() else None
         if file.sha256 is None or not (self._wheels / file.sha256 / file.filename).is_file():
             return None
-        return read_wheel_metadata(self.fetch(file), file)
+        return self.fetch(file)
 
     def _remote(self, file: IndexFile) -> bytes | None:
         if self._transfer.offline:
             return None
         with self._lines.lend() as opened:
-            return read_remote_metadata(file, opened)
+            return read_remote(file, opened, read_wheel_metadata)
 
-    def _kept(self, file: IndexFile) -> bytes | None:
+    def _kept(self, file: IndexFile, ending: str = "") -> bytes | None:
         """Return what is kept under the wheel's hash: of that content, or else nobody's but ours."""
         if file.sha256 is None:
             return None
-        path = self._documents / file.sha256
+        path = self._documents / f"{file.sha256}{ending}"
         try:
             facts = path.stat()
             body = path.read_bytes()
         except OSError:
             return None
         mark_used(path)
-        if file.metadata_sha256 is not None:
+        if file.metadata_sha256 is not None and not ending:
             return body if hashlib.sha256(body).hexdigest() == file.metadata_sha256 else None
         return body if facts.st_uid == os.getuid() and not facts.st_mode & 0o022 else None
 
-    def _keep(self, file: IndexFile, body: bytes) -> None:
+    def _keep(self, file: IndexFile, body: bytes, ending: str = "") -> None:
         if file.sha256 is None or not is_remote(file.url):
             return
         try:
-            write_file(self._documents / file.sha256, body).chmod(0o644)
+            write_file(self._documents / f"{file.sha256}{ending}", body).chmod(0o644)
         except (MimctlError, OSError):
             return  # a cache that cannot be written is as good as none

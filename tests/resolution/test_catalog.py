@@ -10,13 +10,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from made_environment import make_env
 from package_web import Web
-from tiny_wheels import write_wheel
+from tiny_wheels import write_ops_wheel, write_wheel
 
 from mimctl.errors import IntegrityError, MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import PackageSources
 from mimctl.resolution.catalog import IndexCatalog
+from mimctl.selection import choose
 from mimctl.selection.torch_build import TorchBuild
 from mimctl.transfer import TransferSettings
 
@@ -213,6 +215,28 @@ def test_a_plain_index_serves_as_one_of_mimctl(web, make, tmp_path, place):
     assert file.build.backend == "cu13"
     assert catalog.metadata(file).requires_dist == ("torch>=2.10",)
     assert catalog.project("demo").files == ()
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_compiled_wheels_of_a_plain_index_say_themselves_how_they_were_built(web, make, tmp_path, knows_ranges):
+    """As on `simple/` of an index of ours: no label tells that a wheel holds CUDA code, and for which GPUs."""
+    web.knows_ranges = knows_ranges
+    for path in (write_ops_wheel(tmp_path, "cu13"), write_ops_wheel(tmp_path, "python")):
+        web.add(path)
+    web.add(write_ops_wheel(tmp_path, "cu13", platform="manylinux_2_34_aarch64"))
+    gpu_box = make_env(torch="2.13.0+cu130", driver="580.65.06", gpus=("9.0",))
+    files = make(f"{web.address}/simple", env=gpu_box).project("mimctl-ops").files
+    builds = [file.build and (file.build.backend, file.build.archs, file.build.min_driver) for file in files]
+    assert builds == [("cu13", ("9.0",), "580"), ("python", (), None), None]
+    chosen = choose(gpu_box, files).chosen
+    assert chosen is not None
+    assert chosen.filename == "mimctl_ops-0.1.0-py3-none-manylinux_2_34_x86_64.whl"
+    looked_into = {(status, path) for status, path, _ in web.answers if path.endswith(".whl")}
+    assert looked_into == {(206 if knows_ranges else 200, f"/simple/files/{chosen.filename}")}
+    web.answers.clear()
+    again = make(f"{web.address}/simple", env=gpu_box).project("mimctl-ops").files
+    assert again == files
+    assert [path for _, path, _ in web.answers] == ["/simple/mimctl-ops/"]
 
 
 def test_an_address_that_is_no_index_at_all_says_so(web, make):
