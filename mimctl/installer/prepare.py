@@ -222,12 +222,13 @@ def check_writable(env: Environment) -> None:
 
 def _with_pinned_torch(options: InstallOptions, requests: Requests, env: Environment) -> InstallOptions:
     """Return the options with the version of torch that is asked for by name, where none is there."""
-    if options.torch != "auto" or env.torch.value is not None:
+    if env.torch.value is not None or options.torch == "none" or options.torch[:1].isdigit():
         return options
+    tag = "" if options.torch == "auto" else f"+{options.torch}"
     for each in requests.wanted:
         for part in each.requirement.specifier if each.requirement.name == "torch" else ():
             if part.operator in ("==", "===") and not part.version.endswith(".*"):
-                return replace(options, torch=part.version)
+                return replace(options, torch=part.version if "+" in part.version else f"{part.version}{tag}")
     return options
 
 

@@ -402,6 +402,8 @@ def test_a_version_of_torch_that_is_asked_for_by_name_is_the_one_that_joins(env)
     made = plan(env(), "det", "torch==2.12.0")
     assert made.torch.version == "2.12.0+cpu"
     assert plan(env(), "torch==2.12.0", index=Index(addresses=())).torch.version == "2.12.0+cpu"
+    assert plan(env(), "torch==2.12.0", torch="cu130").torch.version == "2.12.0+cu130"
+    assert plan(env(), "torch==2.12.0+cu130", torch="cpu").torch.version == "2.12.0+cu130"
 
 
 def test_an_index_without_a_verified_torch_says_what_to_type(env):
