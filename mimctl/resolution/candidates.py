@@ -216,8 +216,15 @@ class Candidates:
                     continue
                 chosen = self._judge(name, release, specifier).chosen
                 if chosen is not None:
-                    has_found = True
                     yield _of(chosen)
+                has_found = has_found or chosen is not None or self._is_only_withdrawn(release, specifier)
+
+    def _is_only_withdrawn(self, release: _Release, specifier: SpecifierSet) -> bool:
+        """Return whether a version would serve had it not been withdrawn: a pre-release takes no such one's place."""
+        files = [file for file in release.files if satisfies(file.version, specifier)]
+        if not any(file.yanked for file in files):
+            return False
+        return choose(self.env, files, self.options.variant, takes_yanked=True).chosen is not None
 
     def _judge(self, name: str, release: _Release, specifier: SpecifierSet) -> Selection:
         """Choose among the files of one version; a withdrawn one of others' counts where it is named (PEP 592)."""
