@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from resolvelib.providers import AbstractProvider
 
 from mimctl.environment.distributions import normalise
 from mimctl.resolution.candidates import NEVER, PYTHON, Candidate, Candidates
 from mimctl.resolution.guard import Guard
-from mimctl.resolution.model import Metadata, Wanted
+from mimctl.resolution.model import Wanted
 from mimctl.resolution.names import CV2_NAMES, OPENCV, PREFIX, TORCH_FAMILY, is_own
+from mimctl.resolution.needs import DeadEnd, Need, extra_of, name_of, never, python_needed
 from mimctl.resolution.requirements import (
     holds,
     is_of_another_extra,
@@ -26,44 +27,6 @@ from mimctl.resolution.requirements import (
 
 ENGINE_EXTRA = "engine"
 CV2_REASON = f"{PREFIX}[{ENGINE_EXTRA}]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Need:
-    """A requirement on one name, or on what one of its extras adds."""
-
-    name: str
-    wanted: Wanted
-    extra: str = ""
-    base: Candidate | None = None
-    """The one candidate that serves: the distribution that the extra belongs to."""
-    goes_with: str = ""
-    """A distribution that changes and that `name` requires: that must go on to hold."""
-    why: str = ""
-    """What cannot be had, in words, for a need that nothing serves."""
-
-    @property
-    def identifier(self) -> str:
-        """Return what the resolver calls its name."""
-        return f"{self.name}[{self.extra}]" if self.extra else self.name
-
-    @property
-    def specifier(self) -> SpecifierSet:
-        """Return the versions that serve."""
-        return self.wanted.requirement.specifier
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadEnd:
-    """A name that nothing serves for all that is wanted of it, whatever was chosen of other names."""
-
-    identifier: str
-    needs: tuple[Need, ...]
-
-    @property
-    def name(self) -> str:
-        """Return the name without the extra."""
-        return name_of(self.identifier)
 
 
 class HopelessError(Exception):
@@ -185,12 +148,12 @@ class Provider(_Base):
         try:
             wanted_of = list(self._requirements(candidate))
         except InvalidRequirement as err:
-            yield _never(f"a requirement of {candidate.name} {candidate.version} cannot be read: {err}", candidate)
+            yield never(f"a requirement of {candidate.name} {candidate.version} cannot be read: {err}", candidate)
             return
         needs = [need for wanted in wanted_of for need in self.needs(wanted)]
         self.prefetch(needs)
         if self._is_frozen and not self._note_needs((candidate.identifier, candidate.key), needs):
-            yield _never("what is installed is in the way", candidate)
+            yield never("what is installed is in the way", candidate)
             return
         yield from needs
 
@@ -236,7 +199,7 @@ class Provider(_Base):
         name = normalise(wanted.requirement.name)
         is_known = name in self.candidates.provided or self.candidates.version_there(name) is not None
         if wanted.requirement.url is not None and not is_known:
-            yield _never(f"{wanted.by} names an address for {name}", None, wanted)
+            yield never(f"{wanted.by} names an address for {name}", None, wanted)
             return
         if name in CV2_NAMES and self.candidates.installed.get(name) is None and name not in self.candidates.provided:
             if self.candidates.has_cv2:
@@ -288,12 +251,12 @@ class Provider(_Base):
         if candidate.file is not None:
             metadata = self.candidates.catalog.metadata(candidate.file)
             if not extra and metadata.requires_python != candidate.file.requires_python:
-                yield from _python(metadata, candidate)
+                yield from python_needed(metadata, candidate)
         else:
             assert candidate.provided is not None
             metadata = candidate.provided.metadata
             if not extra:
-                yield from _python(metadata, candidate)
+                yield from python_needed(metadata, candidate)
         if is_own(name):
             yield from requirements_of(metadata.requires_dist, extra, self._markers, by=name)
             return
@@ -313,36 +276,8 @@ class Provider(_Base):
         return self._guard.holding(name, extra) if self._is_careful else []
 
 
-def name_of(identifier: str) -> str:
-    """Return the name of what the resolver calls `name[extra]`."""
-    return identifier.partition("[")[0]
-
-
-def extra_of(identifier: str) -> str:
-    """Return the extra of what the resolver calls `name[extra]`, the empty text where there is none."""
-    return identifier.partition("[")[2].removesuffix("]")
-
-
 def _by_name(constraints: Sequence[Wanted]) -> dict[str, list[Wanted]]:
     found: dict[str, list[Wanted]] = {}
     for each in constraints:
         found.setdefault(normalise(each.requirement.name), []).append(each)
     return found
-
-
-def _python(metadata: Metadata, candidate: Candidate) -> Iterator[Wanted]:
-    """Yield the requirement on the interpreter, which the page of an index may have left out."""
-    if metadata.requires_python is None:
-        return
-    requirement = Requirement("python")
-    try:
-        requirement.specifier = SpecifierSet(metadata.requires_python)
-    except InvalidSpecifier:
-        return
-    requirement.name = PYTHON
-    yield Wanted(requirement=requirement, by=f"{candidate.name} {candidate.version}")
-
-
-def _never(why: str, candidate: Candidate | None, wanted: Wanted | None = None) -> Need:
-    by = f"{candidate.name} {candidate.version}" if candidate else ""
-    return Need(name=NEVER, wanted=wanted or Wanted(requirement=Requirement("nothing"), by=by), why=why)

@@ -17,7 +17,7 @@ from mimctl.selection import Selection, choose, refusal
 from mimctl.selection.torch_build import MIN_TORCH
 
 if TYPE_CHECKING:
-    from mimctl.resolution.provider import DeadEnd, Need
+    from mimctl.resolution.needs import DeadEnd, Need
 
 _TOLD_VERSIONS = 8
 _TOLD_NEEDS = 12
