@@ -49,7 +49,25 @@ def carry_out(
     with output.transfer_view() as watch:
         result = apply(watch)
     lines = [Styled(line, "green") for line in change_words(result.changes)]
-    return Result(data={**plain_plan(plan, result.changes), "installer": result.installer}, lines=lines)
+    useless = packages_that_cannot_work(context, result.changes)
+    data = {**plain_plan(plan, result.changes), "installer": result.installer, "cannot_work": useless}
+    notes = [
+        Styled(f"warning: `{name}` cannot work here: {reason}", "yellow")
+        for name, reasons in useless.items()
+        for reason in reasons
+    ]
+    if useless:
+        notes.append(Styled("hint: what can be done: `mimctl explain package-cannot-work`", "yellow"))
+    return Result(data=data, lines=lines, notes=notes)
+
+
+def packages_that_cannot_work(context: Context, changes: Sequence[Change]) -> dict[str, list[str]]:
+    """Return the packages of mim's convention that were installed and lack something → what they lack."""
+    from mimctl import api
+
+    names = {each.name for each in changes if each.action != "remove"}
+    listed = api.list_package(settings=context.settings).packages if names else ()
+    return {each.package.name: list(each.reasons) for each in listed if each.reasons and each.package.name in names}
 
 
 def target_lines(plan: InstallPlan) -> list[Line]:

@@ -13,6 +13,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
+from mim_package import write_package
 from tiny_projects import BUILD_BACKEND, write_project
 from tiny_wheels import write_wheel
 
@@ -73,6 +74,16 @@ def test_requirements_files_constraints_and_prereleases(install, target, tmp_pat
     assert there(target)["plain"] == "2.0"
     assert install("-U", "--pre", "plain").code == 0
     assert there(target)["plain"] == "3.0rc1"
+
+
+def test_a_package_of_mims_convention_is_installed_with_a_word_on_what_it_lacks(install, mimctl, target, wheels):
+    needs = "Provides-Extra: mim\nRequires-Dist: mmcv<2.2.0,>=2.0.0rc4; extra == 'mim'"
+    write_package(wheels, name="mmdet", module="mmdet", version="3.3.0", metadata=needs)
+    said = install("mmdet==3.3.0")
+    assert (said.code, said.out) == (0, "installed mmdet 3.3.0\n")
+    assert "warning: `mmdet` cannot work here: needs mmcv<2.2.0,>=2.0.0rc4, which is not installed" in said.err
+    assert "net_s_1x_coco" in mimctl("search", "mmdet", "--python", target).out
+    assert "cannot work here" in mimctl("list", "--python", target).out
 
 
 def test_find_links_and_no_index_of_the_command_line(install, target, tmp_path):
