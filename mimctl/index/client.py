@@ -10,13 +10,12 @@ from mimctl.errors import MimctlError, NetworkError, UsageError
 from mimctl.index.cache import DocumentCache, Kept
 from mimctl.index.document import (
     IndexDocument,
-    bad_index,
     check_schema,
-    parse_json,
     parse_toolboxes,
     parse_torch,
     read_document,
 )
+from mimctl.index.fields import bad_index, parse_json
 from mimctl.index.model import Index, IndexFile, Listing, Toolbox, TorchVersions
 from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_remote, redact
 

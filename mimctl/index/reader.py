@@ -12,9 +12,10 @@ from urllib.parse import quote
 from mimctl.errors import MimctlError
 from mimctl.index.cache import DocumentCache, Kept
 from mimctl.index.client import not_cached
+from mimctl.index.collector import Page
 from mimctl.index.filenames import normalise
 from mimctl.index.lines import Lines
-from mimctl.index.pages import ACCEPT, Page, parse_links, parse_names, parse_page
+from mimctl.index.pages import ACCEPT, parse_links, parse_names, parse_page
 from mimctl.transfer import TransferSettings, get_bytes, is_remote, local_path
 
 _LONGEST_FRESH_S = 600.0

@@ -10,10 +10,10 @@ from typing import Literal
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.client import IndexClient
+from mimctl.index.collector import Page
 from mimctl.index.filenames import is_own
 from mimctl.index.lines import Lines
 from mimctl.index.model import Build, IndexFile, SourceFile
-from mimctl.index.pages import Page
 from mimctl.index.reader import PageReader
 from mimctl.index.sources import PackageSources
 from mimctl.resolution.model import Metadata, Project

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.index.document import parse_build
+from mimctl.index.entries import parse_build
 from mimctl.index.lines import Lines
 from mimctl.index.model import Build, IndexFile
 from mimctl.resolution.metadata import MAX_SIZE, described, parse_metadata, read_wheel_build, read_wheel_metadata

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from mimctl.errors import IntegrityError
-from mimctl.index.document import bad_index, parse_index
+from mimctl.index.document import parse_index
+from mimctl.index.fields import bad_index
 from mimctl.wheels.audit import AuditReport, audit_wheel
 from mimctl.wheels.wheelfile import WheelFacts, read_wheel
 

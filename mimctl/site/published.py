@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from mimctl.errors import ConfigError
 from mimctl.index.client import IndexClient
-from mimctl.index.document import bad_index
+from mimctl.index.fields import bad_index
 from mimctl.index.model import IndexFile, TorchVersions
 from mimctl.site.entry import check_filename
 from mimctl.site.sources import ZOO_FILES, Zoo

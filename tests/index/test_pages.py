@@ -15,7 +15,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from mimctl.errors import MimctlError
 from mimctl.index.filenames import NameReader, is_safe, normalise
-from mimctl.index.pages import Page, parse_links, parse_names, parse_page
+from mimctl.index.collector import Page
+from mimctl.index.pages import parse_links, parse_names, parse_page
 
 SHA = "a1" * 32
 URL = "https://host/simple/demo/"
