@@ -52,7 +52,7 @@ class Line:
     def get(self, url: str, *, headers: dict[str, str], login: Login | None) -> requests.Response:
         """Send one GET and return the answer, its body unread; redirects are not followed."""
         settings = self.settings
-        proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+        proxies = _proxies(settings.proxy) if settings.proxy else None
         verify = self._verify(url)
         if verify is False:
             _say_nothing_of_certificates()
@@ -147,6 +147,20 @@ def line(settings: TransferSettings) -> Iterator[Line]:
         yield opened
     finally:
         opened.close()
+
+
+def _proxies(address: str) -> dict[str, str]:
+    """Return the proxy for every scheme; raise requests' InvalidProxyURL where its host or port is none."""
+    from requests.exceptions import InvalidProxyURL
+
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        is_usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise InvalidProxyURL
+    return {"http": address, "https": address}
 
 
 class _Auth:

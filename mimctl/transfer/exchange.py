@@ -250,20 +250,32 @@ def _explain(problem: Exception, url: str, timeout_s: float) -> Exception:
             causes=[f"the server's certificate is not trusted, or the connection is not TLS: {_plain(reason)}"],
             hints=["behind a company proxy, point `REQUESTS_CA_BUNDLE` at its certificate"],
         )
+    if names & {"InvalidProxyURL", "ProxySchemeUnknown", "ProxySchemeUnsupported"} or "SOCKS" in str(problem):
+        return _bad_proxy(url, needs_socks="SOCKS" in str(problem))
     if isinstance(problem, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         return MimctlError(f"`{redact(url)}` is not an address that can be fetched", code="bad-url", exit_code=2)
+    if "ProxyError" in names:
+        return PassingError("the proxy does not answer, or its name cannot be resolved", is_hopeless=True)
     if names & {"NameResolutionError", "gaierror"}:
         return PassingError("the host's name cannot be resolved", is_hopeless=True)
     if names & {"ConnectTimeout", "ConnectTimeoutError"}:
         return PassingError(f"no connection within {timeout_s:g} s", is_hopeless=True)
     if names & {"ReadTimeout", "ReadTimeoutError", "TimeoutError", "timeout"}:
         return PassingError(f"stalled: not a byte for {timeout_s:g} s")
-    if "ProxyError" in names:
-        return PassingError("the proxy does not answer", is_hopeless=True)
     number = next((link.errno for link in chain if isinstance(link, OSError) and isinstance(link.errno, int)), None)
     if number is not None:
         return PassingError(os.strerror(number).lower(), is_hopeless=number in _SILENT)
     return PassingError("the connection broke off")
+
+
+def _bad_proxy(url: str, *, needs_socks: bool) -> NetworkError:
+    cause = "a SOCKS proxy needs PySocks beside mimctl" if needs_socks else "the address of the proxy is none"
+    return NetworkError(
+        f"cannot fetch `{redact(url)}`",
+        code="network",
+        causes=[cause],
+        hints=["look at `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and at pip's setting `proxy`"],
+    )
 
 
 _SILENT = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,26 @@ def test_a_redirect_away_from_tls_is_refused(tls_server: Any, quick: TransferSet
     with pytest.raises(Exception, match="cannot fetch") as caught:
         get_bytes(address_of(tls_server) + "/x", settings=replace(quick, cert=certificate))
     assert caught.value.code == "bad-redirect"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("proxy", "cause"),
+    [
+        ("http://me:can4ry@127.0.0.1:9", "the proxy does not answer"),
+        ("http://me:can4ry@nohost.invalid:9", "the proxy does not answer"),
+        ("http://me:can4ry@[bad", "the address of the proxy is none"),
+        ("http://me:can4ry@127.0.0.1:port", "the address of the proxy is none"),
+        ("nosuch://me:can4ry@127.0.0.1:9", "the address of the proxy is none"),
+    ],
+)
+def test_a_proxy_that_is_none_is_named_and_its_password_is_not(
+    quick: TransferSettings, scheme: str, proxy: str, cause: str
+) -> None:
+    with pytest.raises(NetworkError) as caught:
+        get_bytes(f"{scheme}://127.0.0.1:8/x", settings=replace(quick, proxy=proxy))
+    assert cause in caught.value.causes[0]
+    assert "can4ry" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_proxy_of_the_settings_comes_first(
