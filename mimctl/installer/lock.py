@@ -141,6 +141,7 @@ def _resolve(
             pre=wish.pre,
             torch=torch,
             leaves_torch_out=wish.torch == "none",
+            follows_kept=True,
             constraints=tuple(wishes.constraints),
             typed=wish.typed,
         ),

@@ -137,6 +137,8 @@ class ResolveOptions:
     """Where no torch is installed: the build that wheels are chosen for, and that joins; None: nobody says which."""
     leaves_torch_out: bool = False
     """Whether that torch is brought by somebody else: it does not join."""
+    follows_kept: bool = False
+    """What stays is followed all the way down, as what comes is: for an answer that has to be whole by itself."""
     constraints: tuple[Wanted, ...] = ()
     """Requirements on what is needed anyway; they bring nothing by themselves."""
     hashes: Mapping[str, frozenset[str]] = field(default_factory=dict)

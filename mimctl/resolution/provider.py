@@ -270,7 +270,8 @@ class Provider(_Base):
 
     def _kept_requirements(self, name: str, extra: str) -> list[Wanted]:
         """Return all that counts of what stays: of ours and of what was asked for everything, else what holds now."""
-        if is_own(name) or (name in self._requested and name not in TORCH_FAMILY):
+        is_followed = name in self._requested or self.candidates.options.follows_kept
+        if is_own(name) or (is_followed and name not in TORCH_FAMILY):
             declared = self.candidates.installed.requires_dist(name)
             return readable_requirements(declared, extra, self._markers, by=name)
         return self._guard.holding(name, extra) if self._is_careful else []

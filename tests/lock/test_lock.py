@@ -113,6 +113,13 @@ def test_locking_twice_changes_no_byte_though_newer_versions_came(tmp_path: Path
     assert again.text == first.text
 
 
+def test_what_locked_packages_need_of_each_other_stays_too(tmp_path: Path) -> None:
+    chain = [wheel("a 1.0", "b"), wheel("b 1.0", "c>=1"), wheel("c 1.0", "d; python_version >= '3'"), wheel("d 1.0")]
+    first = saved(lock("a", cells=[CPU], files=chain), tmp_path)
+    newer = [*chain, *(wheel(f"{name} 2.0") for name in "abcd")]
+    assert saved(lock("a", cells=[CPU], files=newer, previous=first), tmp_path).text == first.text
+
+
 def test_upgrade_takes_what_is_new(tmp_path: Path) -> None:
     first = saved(lock(cells=[CPU]), tmp_path)
     everything = words(lock(cells=[CPU], previous=first, files=NEWER, upgrade=True))[CPU]
