@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from mim_package import write_package
+from static_server import serving
 from tiny_projects import BUILD_BACKEND, write_project
 from tiny_wheels import write_wheel
 
@@ -91,6 +92,23 @@ def test_find_links_and_no_index_of_the_command_line(install, target, tmp_path):
     assert install("extra-one").code == 1
     assert install("extra-one", "--no-index", "-f", str(tmp_path / "more wheels")).code == 0
     assert there(target) == {"extra-one": "1.0"}
+
+
+def test_package_indexes_of_the_command_line_and_of_a_file(install, target, environment, tmp_path):
+    del environment["PIP_NO_INDEX"], environment["PIP_FIND_LINKS"]
+    for folder, version in (("main", "1.0"), ("extra", "1.1")):
+        wheel = write_wheel(tmp_path / "www" / folder / "solo", f"solo-{version}-py3-none-any.whl")
+        page = f'<!DOCTYPE html><a href="{wheel.name}">{wheel.name}</a>'
+        (wheel.parent / "index.html").write_text(page, encoding="utf-8")
+    with serving(tmp_path / "www") as server:
+        assert install("-i", f"{server.address}/main", "solo").code == 0
+        assert there(target) == {"solo": "1.0"}
+        (tmp_path / "reqs.txt").write_text(
+            f"-i {server.address}/main\n--extra-index-url {server.address}/extra\nsolo>1\n", encoding="utf-8"
+        )
+        said = install("-r", str(tmp_path / "reqs.txt"))
+        assert said.code == 0, said.err
+        assert there(target) == {"solo": "1.1"}
 
 
 def test_a_wheel_a_folder_and_an_editable_project_at_once(install, target, wheels, tmp_path):

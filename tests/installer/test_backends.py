@@ -24,7 +24,7 @@ from tiny_projects import BUILD_BACKEND, write_project
 from mimctl.environment.detect import detect
 from mimctl.environment.distributions import archive_sha256, is_from_source
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.installer.backend import OLDEST_PIP, OLDEST_UV, Backend, PipBackend, UvBackend, choose_backend
+from mimctl.installer.backend import OLDEST_PIP, OLDEST_UV, Backend, Choice, PipBackend, UvBackend, choose_backend
 from mimctl.installer.staged import Staged
 
 OWN_OF_PIP = {"INSTALLER", "RECORD", "direct_url.json"}
@@ -95,6 +95,10 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("pip oldest", "pip newest", "uv oldest", "uv newest")]
+
+
+QUICK = pytest.mark.parametrize("backend", ["uv", pytest.param("pip", marks=pytest.mark.slow), *SLOW], indirect=True)
+"""Of what differs little between the two, pip's half is left to the slow tests: it takes a second to start."""
 
 
 @pytest.fixture(params=["pip", "uv", *SLOW])
@@ -184,6 +188,7 @@ def test_what_is_there_is_replaced_by_another_version_and_by_another_build(
     assert kept.stat().st_mtime_ns == before
 
 
+@QUICK
 def test_a_label_is_told_from_the_version_without_it(backend: Backend, stage: Callable[..., Staged]) -> None:
     backend.install([stage("torch", "2.13.0+cpu")])
     backend.install([stage("torch", "2.13.0")])
@@ -192,11 +197,13 @@ def test_a_label_is_told_from_the_version_without_it(backend: Backend, stage: Ca
     assert freeze(backend) == ["torch==2.13.0+cu130"]
 
 
+@QUICK
 def test_a_prerelease_is_placed_like_any_version(backend: Backend, stage: Callable[..., Staged]) -> None:
     backend.install([stage("numpy", "2.2.0rc1"), stage("later", "1.0.dev3")])
     assert freeze(backend) == ["later==1.0.dev3", "numpy==2.2.0rc1"]
 
 
+@QUICK
 def test_what_a_wheel_requires_is_not_looked_for(backend: Backend, stage: Callable[..., Staged]) -> None:
     backend.install([stage("needy", "1.0", requires=["absent>=7"])])
     assert freeze(backend) == ["needy==1.0"]
@@ -248,10 +255,41 @@ def test_no_single_variable_bends_what_is_placed(venv: Path, stage: Callable[...
         backend.uninstall(["numpy"])
 
 
+@QUICK
 def test_a_hundred_wheels_are_placed_in_one_run(backend: Backend, stage: Callable[..., Staged]) -> None:
     wheels = [stage(f"part-{number}", "1.0", is_named=number % 2 == 0) for number in range(100)]
     backend.install(wheels)
     assert len(freeze(backend)) == 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", ["pip", "uv"])
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_other_pythons_are_served_alike(
+    version: str, choice: Choice, tmp_path: Path, stage: Callable[..., Staged], public: object, build_backend: None
+) -> None:
+    python = next((path for path in _pythons(version) if _works(path)), None)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    subprocess.run([python, "-m", "venv", tmp_path / NASTY / "venv"], check=True)
+    backend = choose_backend(detect(tmp_path / NASTY / "venv"), choice)
+    backend.install([stage("numpy", "2.1.0"), stage("mimctl-ops", "0.1.0", is_named=False)])
+    backend.install_editable([write_project(tmp_path / "source")])
+    assert set(detect(backend.python).distributions) - {"pip", "setuptools"} == {"numpy", "mimctl-ops", "mine"}
+    backend.uninstall(["numpy", "mimctl-ops", "mine"])
+    assert not set(detect(backend.python).distributions) - {"pip", "setuptools"}
+
+
+def _pythons(version: str) -> list[str]:
+    found = shutil.which(f"python{version}")
+    return [
+        *(str(path) for path in Path.home().glob(f".pyenv/versions/{version}.*/bin/python")),
+        *([found] if found else []),
+    ]
+
+
+def _works(python: str) -> bool:
+    return subprocess.run([python, "-c", "import ensurepip"], capture_output=True).returncode == 0
 
 
 def test_both_leave_the_same_files(venv: Path, tmp_path: Path, stage: Callable[..., Staged]) -> None:
@@ -309,6 +347,7 @@ def _path_of(backend: Backend) -> dict[str, str]:
     return {"PYTHONPATH": path} if path else {}
 
 
+@QUICK
 def test_a_folder_is_built_with_what_the_configured_index_serves(
     backend: Backend, build_backend: None, tmp_path: Path
 ) -> None:
@@ -355,6 +394,7 @@ def replace_text(wheel: Staged, text: str, stage: Callable[..., Staged]) -> Stag
     return stage(wheel.name, wheel.version, text=text)
 
 
+@QUICK
 def test_a_build_whose_requirements_are_nowhere_says_so(backend: Backend, public: object, tmp_path: Path) -> None:
     with pytest.raises(MimctlError) as caught:
         with_shelf(backend).build_wheel(write_project(tmp_path / "source"), tmp_path / "out")
@@ -362,6 +402,7 @@ def test_a_build_whose_requirements_are_nowhere_says_so(backend: Backend, public
     assert caught.value.causes[0] == "what its build requires is not where packages are configured to come from"
 
 
+@QUICK
 def test_harmful_variables_do_not_bend_a_build(backend: Backend, build_backend: None, tmp_path: Path) -> None:
     places = {"PIP_INDEX_URL", "PIP_CONSTRAINT", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_PROXY"}
     places |= {"UV_INDEX_URL", "UV_INDEX", "UV_FIND_LINKS"}
