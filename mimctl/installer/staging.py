@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mimctl.environment.model import Environment
@@ -50,10 +51,19 @@ def stage(
         )
         for file in plan.wheels
     ]
-    published.remember(plan.wheels)
+    arrived = [_with_hash(file, paths[file.filename]) for file in plan.wheels]
+    published.check(file for file in arrived if file.project not in accepted)
     staged += [_provided(each) for each in plan.provided if each.wheel is not None]
     _inspect(plan, staged)
+    published.remember(arrived)
     return staged
+
+
+def _with_hash(file: IndexFile, arrived: Path) -> IndexFile:
+    """Return a file with the hash of what arrived, where a server told none; who builds wheels into a folder of his own
+    may do so again.
+    """
+    return replace(file, sha256=arrived.parent.name) if file.sha256 is None and is_remote(file.url) else file
 
 
 def written_by(staged: Iterable[Staged], env: Environment) -> frozenset[str]:

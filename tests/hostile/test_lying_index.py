@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable
@@ -119,6 +120,25 @@ def test_the_same_version_with_another_hash_is_refused(liar: Liar, refused: Refu
     liar.serve_wheel(write_wheel(tmp_path / "new", NAME, extra={"tool/other.py": b""}).read_bytes())
     error = refused()
     assert error.code == "hash-changed"
+
+
+def test_a_version_without_a_hash_is_what_came_first(
+    liar: Liar,
+    refused: Refused,
+    settings: Callable[..., Settings],
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    liar.server.routes["/simple/tool/"] = links(f'<a href="../../files/{NAME}">{NAME}</a>')
+    liar.document["files"] = []
+    monkeypatch.setenv("PIP_INDEX_URL", f"{liar.address}/simple/")
+    liar.publish()
+    shutil.copytree(template, tmp_path / "first", symlinks=True)
+    api.install(("tool",), settings=settings(liar.address, python=str(tmp_path / "first" / "bin" / "python")))
+    other = write_wheel(tmp_path / "new", NAME, extra={"tool/other.py": b""})
+    liar.serve_wheel(other.read_bytes(), is_told=False)
+    assert refused().code == "hash-changed"
 
 
 # What index.json says.
