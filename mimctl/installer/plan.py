@@ -16,7 +16,8 @@ from mimctl.resolution.names import TORCH_FAMILY as TORCH_FAMILY
 from mimctl.resolution.names import is_own
 from mimctl.resolution.provider import CV2_REASON
 from mimctl.resolution.requirements import is_same_version, parse_version
-from mimctl.selection import Accepted, public_version
+from mimctl.selection.choose import Accepted
+from mimctl.selection.order import public_version
 from mimctl.selection.torch_build import TorchBuild
 
 if TYPE_CHECKING:

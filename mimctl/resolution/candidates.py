@@ -15,7 +15,8 @@ from mimctl.resolution.names import CV2_NAMES, PREFIX, TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import is_same_version, parse_version, satisfies
 from mimctl.resolution.torch import torch_project
 from mimctl.resolution.unchanged import is_another_build, is_installed_from, is_sibling, other_hash
-from mimctl.selection import Accepted, Selection, choose, has_compiled_here, public_version
+from mimctl.selection.choose import Accepted, Selection, choose, has_compiled_here
+from mimctl.selection.order import public_version
 from mimctl.selection.torch_build import TorchBuild, is_plain
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from mimctl.resolution.named_hashes import with_named_hash
 from mimctl.resolution.names import TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import parse_version, satisfies
 from mimctl.resolution.torch import torch_unavailable
-from mimctl.selection import Selection, choose, refusal
+from mimctl.selection.choose import Selection, choose
+from mimctl.selection.refusal import refusal
 from mimctl.selection.torch_build import MIN_TORCH
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
 from mimctl.resolution.model import Present
-from mimctl.selection import public_version
+from mimctl.selection.order import public_version
 
 
 def is_sibling(there: Present, file: IndexFile) -> bool:

@@ -1,10 +1,11 @@
 """`mimctl install det` against the installers' own time for the same set, from a local HTTP index with warm caches.
 
-python tests/bench/install.py WHEELS [RUNS]
+python tests/bench/install.py WHEELS [RUNS [uv,pip]]
 
-WHEELS is a folder of real wheels: mimctl, mimctl-det, mimctl-ops (CPU) and all that they need but torch. The torch of
-the interpreter that runs this is linked into each environment, as a person has one already. Wall time, median of RUNS
-(5), each in a fresh environment; the import of torch and the operators that verifies an installation is told apart.
+WHEELS is a folder of real wheels: mimctl, mimctl-det, mimctl-ops (CPU), all that they need but torch, and setuptools.
+The torch of the interpreter that runs this is linked into each environment, as a person has one already. Wall time,
+median of RUNS (5), each in a fresh environment; the import of torch and the operators that verifies an installation is
+told apart.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main() -> None:
         place = Path(scratch)
         with served(place / "www") as address:
             template = make_index(place, wheels, address)
-            for installer in ("uv", "pip"):
+            for installer in (sys.argv[3] if len(sys.argv) > 3 else "uv,pip").split(","):
                 compare(installer, place, template, address, runs)
             no_op(place, template, address, max(runs, 11))
 
@@ -60,21 +61,24 @@ def make_index(place: Path, wheels: Path, address: str) -> Path:
     subprocess.run(index, cwd=ROOT, check=True)
     template = place / "template"
     subprocess.run([sys.executable, "-m", "venv", template], check=True)
-    link_torch(template, place / "torch")
+    # A new environment's own setuptools may be too old for torch.
+    newer = [template / "bin" / "python", "-m", "pip", "install", "-q", "--no-index", "--find-links", wheels]
+    subprocess.run([*newer, "--upgrade", "setuptools"], check=True)
+    link_torch(next(template.glob("lib/python*/site-packages")))
     return template
 
 
-def link_torch(template: Path, folder: Path) -> None:
-    """Make this interpreter's torch importable in an environment, and nothing else of it."""
-    folder.mkdir()
+def link_torch(folder: Path) -> None:
+    """Link this interpreter's torch and what it requires into a folder of installed packages."""
     for name in TORCH:
         for file in importlib.metadata.distribution(name).files or ():
             top = file.parts[0]
             source = Path(str(file.locate())).parents[len(file.parts) - 1] / top
             if top not in ("..", "bin", "__pycache__") and not (folder / top).exists():
-                (folder / top).symlink_to(source)
-    site = next(template.glob("lib/python*/site-packages"))
-    (site / "torch.pth").write_text(f"{folder}\n")
+                # Installers do not follow links to what says that something is installed.
+                shutil.copytree(source, folder / top) if top.endswith(".dist-info") else (folder / top).symlink_to(
+                    source
+                )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from packaging.utils import parse_wheel_filename
 from mimctl.environment.model import Environment
 from mimctl.index.model import Build, IndexFile
 from mimctl.index.pages import parse_page
-from mimctl.selection import choose
+from mimctl.selection.choose import choose
 
 TAGS = [f"py3-none-manylinux_2_{glibc}_{machine}" for glibc in (17, 28, 34) for machine in ("x86_64", "aarch64")]
 BACKENDS = {"cpu": None, "cu12": "525.60.13", "cu13": "580"}

@@ -18,7 +18,7 @@ from mimctl.errors import IntegrityError, MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import PackageSources
 from mimctl.resolution.catalog import IndexCatalog
-from mimctl.selection import choose
+from mimctl.selection.choose import choose
 from mimctl.selection.torch_build import TorchBuild
 from mimctl.transfer import TransferSettings
 

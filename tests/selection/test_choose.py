@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mimctl.errors import render
-from mimctl.selection import Accepted, choose, refusal
+from mimctl.selection.choose import Accepted, choose
+from mimctl.selection.refusal import refusal
 
 LINUX = ("0.1.0 cpu x86", "0.1.0 python any")
 CUDA = ("0.1.0 cpu x86", "0.1.0 cu12 x86", "0.1.0 cu13 x86", "0.1.0 python any")

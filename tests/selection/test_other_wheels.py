@@ -11,8 +11,8 @@ from packaging.utils import parse_wheel_filename
 
 from mimctl.index.filenames import NameReader
 from mimctl.index.model import IndexFile
-from mimctl.selection import choose, refusal
-from mimctl.selection.choose import has_compiled_here
+from mimctl.selection.choose import choose, has_compiled_here
+from mimctl.selection.refusal import refusal
 from mimctl.selection.tags import supported_tags
 
 

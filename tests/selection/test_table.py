@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from made_environment import make_env, make_file
 
-from mimctl.selection import choose
+from mimctl.selection.choose import choose
 
 X86 = ("0.3.0+cpu cpu x86", "0.3.0+cu12 CU12 x86", "0.3.0+cu13 CU13 x86")
 ARM = ("0.3.0+cpu cpu arm", "0.3.0+cu13 CU13 arm")

@@ -6,8 +6,7 @@ import sys
 
 from made_environment import make_env, make_file
 
-from mimctl.selection import Accepted, Rejected, choose
-from mimctl.selection.choose import RULES
+from mimctl.selection.choose import RULES, Accepted, Rejected, choose
 
 FILES = [make_file(f"0.{minor}.0 cpu {tag}") for minor in range(200) for tag in ("x86", "arm")]
 
