@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from resolvelib.providers import AbstractProvider
+from resolvelib.reporters import BaseReporter
 
 from mimctl.environment.distributions import normalise
 from mimctl.resolution.candidates import NEVER, PYTHON, Candidate, Candidates
@@ -42,7 +43,9 @@ _Key: TypeAlias = tuple[str, object]
 Information: TypeAlias = Mapping[str, Iterator[Any]]
 if TYPE_CHECKING:
     _Base = AbstractProvider[Need, Candidate, str]
+    _Reporter = BaseReporter[Need, Candidate, str]
 else:
+    _Reporter = BaseReporter
     _Base = AbstractProvider  # no generic class in resolvelib 1.0
 
 
@@ -282,3 +285,35 @@ def _by_name(constraints: Sequence[Wanted]) -> dict[str, list[Wanted]]:
     for each in constraints:
         found.setdefault(normalise(each.requirement.name), []).append(each)
     return found
+
+
+class StepByStep(Provider):
+    """Has the search take back one pin after the other.
+
+    resolvelib leaps over pins whose requirements have nothing to do with the names in conflict, and so over answers as
+    well, now and then. It asks for the requirements of a pin once more to see that: it is told a name in conflict.
+    """
+
+    conflict: Need | None = None
+    """One of the needs in conflict, while pins are taken back."""
+
+    def get_dependencies(self, candidate: Candidate) -> Iterator[Need]:
+        """Yield what a candidate needs; of one that is about to be taken back, that it has to do with the conflict."""
+        if self.conflict is not None:
+            return iter([self.conflict])
+        return super().get_dependencies(candidate)
+
+
+class Watching(_Reporter):
+    """Tells a provider when pins are taken back."""
+
+    def __init__(self, provider: StepByStep) -> None:
+        self._provider = provider
+
+    def starting_round(self, index: int) -> None:
+        """Take note that pins are made again."""
+        self._provider.conflict = None
+
+    def resolving_conflicts(self, causes: Collection[Any]) -> None:
+        """Take note that pins are about to be taken back."""
+        self._provider.conflict = next(iter(causes)).requirement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,12 +22,14 @@ from mimctl.resolution.guard import Guard
 from mimctl.resolution.model import Catalog, Installed, Provided, Resolution, ResolveOptions, Wanted
 from mimctl.resolution.names import CV2_NAMES, OPENCV, OPENCV_CONTRIB, is_own
 from mimctl.resolution.needs import DeadEnd, Need
-from mimctl.resolution.provider import AgainError, HopelessError, Provider
+from mimctl.resolution.provider import AgainError, HopelessError, Provider, StepByStep, Watching
 from mimctl.resolution.refusals import explain
 from mimctl.resolution.requirements import holds, is_same_version, marker_environment, parse_version
 
 MAX_ROUNDS = 20_000
 """A round pins one name or takes one back; real requests need as many as they bring distributions."""
+MAX_PATIENT_ROUNDS = 1000
+"""For the second look at what seems to have no answer."""
 
 
 def resolve(
@@ -111,7 +114,8 @@ class _Search:
 
     def _attempt(self, *, is_frozen: bool, is_careful: bool, opencv: str | None = None) -> Found:
         flavour = opencv or self._opencv()
-        provider = Provider(
+        open_provider = functools.partial(
+            Provider,
             self._candidates,
             markers=self._markers,
             requested=self._requested,
@@ -120,6 +124,7 @@ class _Search:
             is_careful=is_careful,
             guard=self._guard,
         )
+        provider = open_provider()
         needs = [need for wanted in self.requests for need in provider.needs(wanted)]
         try:
             provider.ask(needs)
@@ -127,7 +132,10 @@ class _Search:
         except HopelessError as err:
             raise _NoAnswerError(DeadEnd(identifier=needs[0].identifier, needs=tuple(needs))) from err
         except ResolutionImpossible as err:
-            raise _NoAnswerError(_telling(provider.dead_ends, err.causes)) from err
+            thorough = StepByStep(*open_provider.args, **open_provider.keywords)
+            state = _state_step_by_step(thorough, needs)
+            if state is None:
+                raise _NoAnswerError(_telling(provider.dead_ends, err.causes)) from err
         except ResolutionTooDeep as err:
             raise _too_long(self.requests) from err
         found = reached(state.mapping, state.criteria)
@@ -185,6 +193,17 @@ def _state(provider: Provider, needs: Sequence[Need]) -> Any:
     while True:
         with contextlib.suppress(AgainError):
             return Attempt(provider, reporter).resolve(needs, max_rounds=MAX_ROUNDS)
+
+
+def _state_step_by_step(provider: StepByStep, needs: Sequence[Need]) -> Any:
+    """Return where a search ends that leaps over nothing; None where it finds nothing in so many steps."""
+    try:
+        provider.ask(needs)
+        while True:
+            with contextlib.suppress(AgainError):
+                return Attempt(provider, Watching(provider)).resolve(needs, max_rounds=MAX_PATIENT_ROUNDS)
+    except (HopelessError, ResolutionImpossible, ResolutionTooDeep):
+        return None
 
 
 def _with_names(options: ResolveOptions) -> ResolveOptions:

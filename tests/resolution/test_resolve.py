@@ -440,3 +440,11 @@ def test_what_cannot_go_with_what_is_installed_is_not_tried_beside_every_version
 def test_an_older_version_is_taken_where_only_that_goes_with_what_is_installed():
     files = (*NUMPY, make_wheel("a 1", "mid"), make_wheel("mid 2", "numpy>=2"), make_wheel("mid 1", "numpy"))
     assert words(answer("a", files=files, there=make_installed(numpy="1.26"))) == ["a 1", "mid 1", "numpy 1.26 stays"]
+
+
+def test_no_answer_is_leapt_over():
+    files = (
+        *(make_wheel("a 1", "b"), make_wheel("b 1", "d>3"), make_wheel("c 1", "d")),
+        *(make_wheel("d 1"), make_wheel("d 2", "a")),
+    )
+    assert words(answer("c", files=files)) == ["c 1", "d 1"]
