@@ -147,6 +147,14 @@ def test_a_wheel_that_is_not_the_locked_one_changes_nothing(settings: Settings, 
     assert there(venv) == {}
 
 
+def test_a_lock_does_not_lead_to_the_machines_own_metadata(settings: Settings, site: Any, venv: Path) -> None:
+    api.lock(["det"], settings=settings)
+    path = Path("pylock.toml")
+    path.write_text(path.read_text(encoding="utf-8").replace(site.url, "http://169.254.169.254/latest"), "utf-8")
+    assert refused(api.sync, frozen=True, settings=settings).code == "unsafe-address"
+    assert there(venv) == {}
+
+
 def test_no_password_of_an_index_gets_into_a_lock(settings: Settings, site: Any, venv: Path, tmp_path: Path) -> None:
     secret = load(venv, site.url.replace("http://", "http://me:hunter2@"), tmp_path)
     text = api.lock(["det"], settings=secret).text

@@ -330,3 +330,16 @@ def test_a_detected_environment_keeps_its_facts_in_words() -> None:
     assert cell.words == "linux-x86_64-cu13-glibc2.36-driver590.44.01-sm8.6-sm9.0"
     assert cell.python == "3.11"
     assert isinstance(cell, Cell)
+
+
+def test_a_packaging_that_knows_no_lock_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = write_lock(contents(cpu=["a-1.0-py3-none-any"]), ASKED, folder=tmp_path)
+    monkeypatch.setitem(sys.modules, "packaging.pylock", None)
+    for what in (
+        lambda: saved(text, tmp_path),
+        lambda: write_lock(contents(cpu=["a-1.0-py3-none-any"]), ASKED, folder=tmp_path),
+    ):
+        with pytest.raises(MimctlError) as caught:
+            what()
+        assert caught.value.code == "packaging-too-old"
+        assert "packaging>=26" in caught.value.hints[0]

@@ -76,7 +76,10 @@ def bundle(
     settings, versions = split_pythons(context.settings, pythons)
     for folder in datasets:
         if not folder.is_dir():
-            raise UsageError(f"`--dataset {folder}` is no folder")
+            raise UsageError(
+                f"`--dataset {folder}` is no folder",
+                hints=["fetch it first where it has a name: `mimctl download PACKAGE --dataset NAME --dest DIR`"],
+            )
     options = LockOptions(environments=places, pythons=versions, torch=torch, variant=variant)
     extras = api.Extras(configs=configs, weights=weights, datasets=datasets)
     with context.output.transfer_view() as watch:
