@@ -87,7 +87,7 @@ def _unknown(name: str, site: Path, names: list[str]) -> UsageError:
     return UsageError(
         f"the index has no wheel `{name}`",
         code="unknown-wheel",
-        causes=[f"{len(names)} wheels in `{site}`"],
+        causes=[f"{len(names)} {'wheel' if len(names) == 1 else 'wheels'} in `{site}`"],
         hints=[f"did you mean `{near[0]}`?"] if near else [],
         details={"nearest": near},
     )

@@ -79,7 +79,7 @@ def test_index_build_says_what_it_holds_and_how_to_use_it(mimctl: Mimctl, tmp_pa
     site = tmp_path / "index of mine"
     said = mimctl("index", "build", "--wheels", tmp_path / "wheels", "--out", site)
     assert said.code == 0
-    assert said.out == f"1 wheels, 0 toolboxes, 0 models in {site}\n"
+    assert said.out == f"1 wheel, 0 toolboxes, 0 models in {site}\n"
     assert said.err == f"use it: `mimctl settings set index '{site}'`\n"
     assert (site / "index.json").is_file()
     said = mimctl("index", "build", "--wheels", tmp_path / "wheels", "--out", site, "--json")
@@ -148,7 +148,7 @@ def test_index_yank_withdraws_and_brings_back(mimctl: Mimctl, tmp_path: Path) ->
     assert (said.code, said.out) == (2, "")
     assert said.err == (
         f"error[unknown-wheel]: the index has no wheel `{PURE.removesuffix('.whl')}`\n"
-        f"  cause: 1 wheels in `{site}`\n"
+        f"  cause: 1 wheel in `{site}`\n"
         "\n"
         f"hint: did you mean `{PURE}`?\n"
         "hint: read more: `mimctl explain unknown-wheel`\n"

@@ -9,7 +9,7 @@ import click
 
 from mimctl import api
 from mimctl.cli.options import PATH, Context, verb
-from mimctl.cli.result import Line, Result
+from mimctl.cli.result import Line, Result, counted
 from mimctl.errors import UsageError
 
 _ZOO = Path("index/zoo")
@@ -64,6 +64,11 @@ def build(
             settings=context.settings,
         )
     models = sum(report.models.values())
+    holds = (
+        counted(len(report.files), "wheel"),
+        counted(len(report.toolboxes), "toolbox", "toolboxes"),
+        counted(models, "model"),
+    )
     notes: list[Line] = [
         *(f"left out {path.name}: an index holds wheels, no source distributions" for path in report.left_out),
         *(f"warning: pip and uv do not see {name}: its label is no backend" for name in report.unlisted),
@@ -80,7 +85,7 @@ def build(
             "models": dict(report.models),
             "torch_verified": report.torch_verified,
         },
-        lines=[f"{len(report.files)} wheels, {len(report.toolboxes)} toolboxes, {models} models in {report.out}"],
+        lines=[f"{', '.join(holds)} in {report.out}"],
         quiet=[str(report.out)],
         notes=notes,
     )
