@@ -14,8 +14,8 @@ from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from mimctl.errors import MimctlError
-from mimctl.index.filenames import NameReader, is_safe, normalise
 from mimctl.index.collector import Page
+from mimctl.index.filenames import NameReader, is_safe, normalise
 from mimctl.index.pages import parse_links, parse_names, parse_page
 
 SHA = "a1" * 32
