@@ -22,9 +22,7 @@ def dir_(context: Context) -> Result:
     """Print the folder of the cache."""
     path = str(api.cache_dir(settings=context.settings))
     shared = context.settings.shared_cache
-    return Result(
-        data={"dir": path, "shared": None if shared is None else str(shared)}, lines=[path], quiet=[path]
-    )
+    return Result(data={"dir": path, "shared": None if shared is None else str(shared)}, lines=[path], quiet=[path])
 
 
 @verb("size", examples=["mimctl cache size", "mimctl cache size --json"], uses=_USES)
