@@ -92,6 +92,10 @@ def _suit(env: Environment, variant: str | None) -> bool:
     ops = env.ops.value
     if ops is None:
         return variant is None
+    torch = env.torch.value
+    if variant in (None, "cpu") and ops.backend == "cpu" and torch is not None and torch.backend == "cpu":
+        # Neither driver nor GPU counts: the files tell, and the rules need not be imported.
+        return env.ops_tier.value == "compiled"
     from mimctl.selection.installed import why_unfit
 
     if ops.backend is None or why_unfit(env) is not None:

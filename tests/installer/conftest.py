@@ -147,6 +147,8 @@ class Site:
         answer = f"print('{json.dumps({'tier': tier})}')\n"
         files = {"mimctl_ops/__init__.py": "", "mimctl_ops/__main__.py": answer}
         files["mimctl_ops/build.json"] = json.dumps(build)
+        if backend != "python":
+            files["mimctl_ops/_mimctl_ops.so"] = "a library"
         wheel = write_wheel(self.wheels, "mimctl-ops", version, files, tag=tag)
         self.add(wheel, build=build)
 

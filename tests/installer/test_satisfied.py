@@ -9,6 +9,7 @@ from made_environment import make_env
 
 from mimctl.environment.distributions import scan
 from mimctl.environment.model import Fact, Ops
+from mimctl.environment.ops import judge_tier
 from mimctl.installer.model import InstallOptions
 from mimctl.installer.satisfied import find_satisfied, plan_nothing
 
@@ -46,8 +47,10 @@ def env(tmp_path):
                 )
         if torch is not None:
             (site / f"torch-{torch}.dist-info").mkdir()
-        built = Ops(version="0.1.0", path=site / "mimctl_ops", backend=ops, min_torch="2.10")
+        library = site / "mimctl_ops" / "_mimctl_ops.so"
+        built = Ops(version="0.1.0", path=library.parent, backend=ops, min_torch="2.10", library=library)
         made = make_env(torch=torch, cv2=cv2, ops=built)
+        made = replace(made, ops_tier=judge_tier(built, made.torch.value))
         paths = replace(made.paths, purelib=site, platlib=site, search=(site,))
         return replace(made, distributions=scan([site]), paths=paths)
 
