@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
-from mimctl.api.looking import env
 from mimctl.api.place import find_target, index_client, package_places, with_contents
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
@@ -29,7 +28,7 @@ def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> R
     from mimctl.installer.prepare import check_writable
     from mimctl.installer.recovery import repair as bring_back
 
-    facts = env(settings=settings)
+    facts = _facts(settings)
     check_writable(facts)
     return bring_back(facts, watch.note if watch else (lambda _line: None))
 
@@ -46,13 +45,12 @@ def prepare_install(
     What is named by its place (a folder, a repository) is built, to know what it needs. Raises NoCompatibleBuildError
     where no build fits, UsageError where no index is named, and what detection raises.
     """
-    from mimctl.environment.detect import describe
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.satisfied import plan_nothing
 
     settings = settings or settings_module.load()
     options = options or InstallOptions()
-    facts = describe(find_target(settings), environ=os.environ)
+    facts = _facts(settings)
     plan = plan_nothing(names, env=facts, options=options)
     return plan or _prepare(names, options, facts, watch, settings)
 
@@ -135,7 +133,7 @@ def prepare_upgrade(
     from mimctl.installer.upgrade import find_upgrade
 
     settings = settings or settings_module.load()
-    facts = env(settings=settings)
+    facts = _facts(settings)
     request = find_upgrade(names, env=facts, installed=read_installed(facts))
     notes = tuple(f"{name} is installed from a folder or repository and stays" for name in request.from_source)
     if not request.names:
@@ -166,7 +164,7 @@ def find_own_upgrade(*, settings: Settings | None = None) -> str | None:
     """Return what to type to bring the command line to the target's version; None where there is nothing to do."""
     from mimctl.installer.upgrade import own_upgrade
 
-    facts = env(settings=settings)
+    facts = _facts(settings)
     there = facts.distributions.get("mimctl")
     return own_upgrade(facts, there.version if there else None)
 
@@ -182,7 +180,7 @@ def prepare_uninstall(names: Sequence[str], *, settings: Settings | None = None)
 
         with contextlib.suppress(MimctlError):  # names of installed distributions are known without any index
             toolboxes = index_client(settings).toolboxes()
-    return plan_uninstall(names, env=env(settings=settings), toolboxes=toolboxes)
+    return plan_uninstall(names, env=_facts(settings), toolboxes=toolboxes)
 
 
 def uninstall(
@@ -204,3 +202,10 @@ def uninstall(
     if not plan.nothing_to_do:
         note_installation(plan.environment)
     return result
+
+
+def _facts(settings: Settings | None) -> Environment:
+    """Return the facts about the target; where packages come from is not among them."""
+    from mimctl.environment.detect import describe
+
+    return describe(find_target(settings or settings_module.load()), environ=os.environ)
