@@ -18,7 +18,6 @@ INDEXES = ("model-index.yml", "model-index.yaml", "model_zoo.yml")
 
 DATASETS = "dataset-index.yml"
 _PARTS = ("configs", "tools", "demo", DATASETS, *INDEXES)
-_SKIPPED = (".dist-info", ".egg-info", ".libs", ".data", "__pycache__")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +92,8 @@ def normalise(name: str) -> str:
 
 def _with_folder(folder: Path, entries: Sequence[str], infos: Sequence[str]) -> Iterator[MimPackage | BrokenMimPackage]:
     for module in entries:
-        place = os.path.join(folder, module, FOLDER)  # noqa: PTH118 - a Path for each of hundreds of names is slow
-        if module.endswith(_SKIPPED) or not os.path.lexists(place):
+        # Most names are no package's, and a Path for each of hundreds is slow.
+        if not module.isidentifier() or not os.path.lexists(place := f"{folder}{os.sep}{module}{os.sep}{FOLDER}"):
             continue
         root = Path(place)
         info = _owner(folder, module, infos)
