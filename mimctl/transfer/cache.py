@@ -71,9 +71,14 @@ def open_cache(folder: Path, note: Note | None = None) -> None:
 
 
 def mark_used(path: Path) -> None:
-    """Note that a file of the cache is used now, in its time of access; the time of its contents stays."""
+    """Note that a file of the cache is used now, in its time of access; the time of its contents stays.
+
+    Once a day is enough: it changes the file's ctime, by which uv tells whether it has unpacked a wheel already.
+    """
     with contextlib.suppress(OSError):
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+        facts = path.stat()
+        if time.time() - facts.st_atime > _DAY_S:
+            os.utime(path, ns=(time.time_ns(), facts.st_mtime_ns))
 
 
 def contents(folder: Path) -> Iterator[Kept]:

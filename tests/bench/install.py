@@ -11,6 +11,7 @@ told apart.
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
 import importlib.metadata
 import os
@@ -55,7 +56,7 @@ def make_index(place: Path, wheels: Path, address: str) -> Path:
         if wheel.name.startswith("mimctl"):
             shutil.copy(wheel, own)
     for project in simple.iterdir():
-        links = "".join(f'<a href="{each.name}">{each.name}</a><br>\n' for each in sorted(project.glob("*.whl")))
+        links = "".join(link(each) for each in sorted(project.glob("*.whl")))
         (project / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
     index = [sys.executable, "-m", "mimctl", "index", "build", "--wheels", own, "--out", place / "www" / "index", "-q"]
     subprocess.run(index, cwd=ROOT, check=True)
@@ -66,6 +67,12 @@ def make_index(place: Path, wheels: Path, address: str) -> Path:
     subprocess.run([*newer, "--upgrade", "setuptools"], check=True)
     link_torch(next(template.glob("lib/python*/site-packages")))
     return template
+
+
+def link(wheel: Path) -> str:
+    """Return the line of a project's page for a wheel, with its hash as indexes have it."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a><br>\n'
 
 
 def link_torch(folder: Path) -> None:
