@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from mimctl.installer.backend import Backend
 from mimctl.installer.exclusive import only_one
 from mimctl.installer.in_use import check_unused
 from mimctl.installer.model import Change, InstallPlan, InstallResult
-from mimctl.installer.operators import OPS_PROJECT, check_operators
+from mimctl.installer.operators import OPS_PROJECT, asking_ops, check_operators
 from mimctl.installer.origins import record_origins
 from mimctl.installer.process import Note
 from mimctl.installer.readable import make_readable
@@ -75,13 +76,25 @@ def apply(
         if removed:
             backend.uninstall(removed, note=note)
         make_readable(env, names)
+        after = _verified(plan, names, say)
+    return InstallResult(plan=plan, changes=_found(plan, after), installer=backend.label)
+
+
+def _verified(plan: InstallPlan, names: frozenset[str], say: Step) -> Environment:
+    """Return what is there now; raise where it is not what was planned, or operators do not load.
+
+    torch is imported for that in a process of the target's own, while the rest is looked at.
+    """
+    env = plan.environment
+    with contextlib.ExitStack() as stack:
+        ask = stack.enter_context(asking_ops(env, os.environ)) if OPS_PROJECT in names else None
         say("checking what is there now")
         after = look_again(env, environ=os.environ)
         _check(plan, after)
-        if OPS_PROJECT in names:
+        if ask is not None:
             say("checking that the operators load")
-            check_operators(after)
-    return InstallResult(plan=plan, changes=_found(plan, after), installer=backend.label)
+            check_operators(after, ask)
+    return after
 
 
 def _count(number: int, word: str) -> str:

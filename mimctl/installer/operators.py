@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mimctl.environment.detect import child_environ
@@ -28,46 +29,69 @@ class OpsAnswer:
 
 def ask_ops(env: Environment, environ: Mapping[str, str], *, timeout_s: float = _IMPORT_TIMEOUT_S) -> OpsAnswer:
     """Return what `python -m mimctl_ops` of the target says; it imports torch and loads the compiled library."""
+    with asking_ops(env, environ, timeout_s=timeout_s) as answer:
+        return answer()
+
+
+@contextlib.contextmanager
+def asking_ops(
+    env: Environment, environ: Mapping[str, str], *, timeout_s: float = _IMPORT_TIMEOUT_S
+) -> Iterator[Callable[[], OpsAnswer]]:
+    """Start `python -m mimctl_ops` of the target and give what waits for its answer; who leaves earlier ends it."""
     python = env.target.python
     try:
-        answer = subprocess.run(
+        child = subprocess.Popen(
             [str(python), "-P", "-m", "mimctl_ops"],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             errors="replace",
-            timeout=timeout_s,
-            check=False,
             cwd=python.parent,
             env=child_environ(environ),
         )
-    except subprocess.TimeoutExpired:
-        return OpsAnswer(problem=f"`{python} -m mimctl_ops` gave no answer within {timeout_s:g} s")
     except OSError as err:
-        return OpsAnswer(problem=f"`{python}` cannot be started: {err}")
-    if answer.returncode != 0:
-        return OpsAnswer(problem=_last_words(answer))
+        problem = f"`{python}` cannot be started: {err}"
+        yield lambda: OpsAnswer(problem=problem)
+        return
+    with child:
+        try:
+            yield lambda: _answer(child, f"`{python} -m mimctl_ops`", timeout_s)
+        finally:
+            child.kill()
+
+
+def _answer(child: subprocess.Popen[str], called: str, timeout_s: float) -> OpsAnswer:
     try:
-        status = json.loads(answer.stdout[answer.stdout.index("{") :])
+        out, errors = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return OpsAnswer(problem=f"{called} gave no answer within {timeout_s:g} s")
+    if child.returncode != 0:
+        return OpsAnswer(problem=_last_words(child.returncode, errors))
+    try:
+        status = json.loads(out[out.index("{") :])
     except ValueError:
         return OpsAnswer(problem="`python -m mimctl_ops` printed no JSON")
     return OpsAnswer(status=status)
 
 
-def _last_words(answer: subprocess.CompletedProcess[str]) -> str:
-    if answer.returncode < 0:
+def _last_words(code: int, errors: str) -> str:
+    if code < 0:
         names = {each.value: each.name for each in signal.Signals}
-        return f"loading it ended the process with {names.get(-answer.returncode, f'signal {-answer.returncode}')}"
-    last = answer.stderr.strip().splitlines()[-1:] or [f"it exited {answer.returncode} and said nothing"]
+        return f"loading it ended the process with {names.get(-code, f'signal {-code}')}"
+    last = errors.strip().splitlines()[-1:] or [f"it exited {code} and said nothing"]
     return last[0]
 
 
-def check_operators(env: Environment) -> None:
-    """Raise MimctlError[ops-cannot-load] where the operators that are there do not load into the target's torch."""
+def check_operators(env: Environment, ask: Callable[[], OpsAnswer] | None = None) -> None:
+    """Raise MimctlError[ops-cannot-load] where the operators that are there do not load into the target's torch.
+
+    `ask` waits for the answer of a question that has been put already.
+    """
     if env.ops.value is None or env.torch.value is None:
         return
-    answer = ask_ops(env, os.environ)
+    answer = ask() if ask is not None else ask_ops(env, os.environ)
     status = answer.status or {}
     if answer.problem is None and status.get("tier") != "failed":
         return

@@ -15,6 +15,7 @@ import hashlib
 import http.server
 import importlib.metadata
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -149,6 +150,8 @@ def compare(installer: str, place: Path, template: Path, address: str, runs: int
         for name, line, variables_of in (("theirs", theirs, bare), ("ours", ours, variables)):
             python = fresh(template, place / "venv")
             taken[name] = seconds(line(python), variables_of, place)
+        for compiled in (place / "venv").glob("lib/python*/site-packages/mimctl_ops/**/__pycache__"):
+            shutil.rmtree(compiled)  # as it is right after an installation
         taken["verify"] = seconds(verify(place / "venv" / "bin" / "python"), bare, place)
         if number:  # the first run fills the caches
             for name, value in taken.items():
@@ -204,7 +207,7 @@ def seconds(line: list[str], variables: dict[str, str], folder: Path) -> float:
 
 def cpu_seconds(line: list[str], variables: dict[str, str], folder: Path) -> float:
     """Return user and system time of a process and of all that it has started."""
-    return _timed(line, variables, folder, lambda: sum(os.times()[2:4]))
+    return _timed(line, variables, folder, lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]))
 
 
 def _timed(line: list[str], variables: dict[str, str], folder: Path, clock: Callable[[], float]) -> float:
