@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         upgrade,
         yank_wheels,
     )
-    from mimctl.installer.lock_requests import LockOptions
+    from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallOptions
     from mimctl.launch.model import ConfigOptions, LaunchOptions
     from mimctl.launch.verbs import InferOptions, TrainOptions
@@ -42,7 +42,7 @@ _OPTIONS = {
     "InferOptions": "mimctl.launch.verbs",
     "InstallOptions": "mimctl.installer.model",
     "LaunchOptions": "mimctl.launch.model",
-    "LockOptions": "mimctl.installer.lock_requests",
+    "LockOptions": "mimctl.installer.locking.requests",
     "TrainOptions": "mimctl.launch.verbs",
 }
 """What the verbs take, and where it stands."""

@@ -15,11 +15,11 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
+    from mimctl.bundling.install import Bundle
     from mimctl.bundling.make import BundleReport
     from mimctl.bundling.weights import Weights
-    from mimctl.installer.bundle import Bundle
-    from mimctl.installer.lock_requests import LockOptions
-    from mimctl.installer.lockfile import Asked, Contents
+    from mimctl.installer.locking.lockfile import Asked, Contents
+    from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallPlan, InstallResult
 
 
@@ -78,7 +78,7 @@ def open_bundle(folder: Path) -> Bundle:
 
     Raises UsageError[not-a-bundle], IntegrityError[damaged-bundle].
     """
-    from mimctl.installer.bundle import open_bundle as check
+    from mimctl.bundling.install import open_bundle as check
 
     return check(folder)
 
@@ -117,10 +117,10 @@ def _contents(
     settings: Settings,
 ) -> tuple[Contents, Asked]:
     from mimctl.bundling.make import with_necessities
-    from mimctl.installer.lock import locked_files
-    from mimctl.installer.lock_reading import read_lock
-    from mimctl.installer.lock_requests import index_folders
-    from mimctl.installer.lockfile import Asked
+    from mimctl.installer.locking.lock import locked_files
+    from mimctl.installer.locking.lockfile import Asked
+    from mimctl.installer.locking.reading import read_lock
+    from mimctl.installer.locking.requests import index_folders
 
     if lock_file is not None:
         read = read_lock(lock_file, folders=index_folders(open_places(settings, None)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.environment.model import Environment
     from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
-    from mimctl.installer.recovery import Repair
+    from mimctl.installer.transaction.recovery import Repair
 
 
 def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> Repair | None:
@@ -26,7 +26,7 @@ def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> R
     [environment-locked] where it may still go on elsewhere.
     """
     from mimctl.installer.prepare import check_writable
-    from mimctl.installer.recovery import repair as bring_back
+    from mimctl.installer.transaction.recovery import repair as bring_back
 
     facts = _facts(settings)
     check_writable(facts)
@@ -58,10 +58,10 @@ def prepare_install(
 def _prepare(
     names: Sequence[str], options: InstallOptions, facts: Environment, watch: Watch | None, settings: Settings
 ) -> InstallPlan:
-    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.asking.requests import gather
+    from mimctl.installer.asking.requirements_file import FileContents
+    from mimctl.installer.backends.backend import choose_backend
     from mimctl.installer.prepare import prepare_install as prepare
-    from mimctl.installer.requests import gather
-    from mimctl.installer.requirements_file import FileContents
 
     contents = gather(
         names,
@@ -98,7 +98,7 @@ def install(
     `plan` is what `prepare_install` returned, made anew where not given. On any failure the environment is as before.
     """
     from mimctl.installer.apply import apply
-    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.backends.backend import choose_backend
     from mimctl.installer.record import note_installation
 
     settings = settings or settings_module.load()
@@ -191,7 +191,7 @@ def uninstall(
     settings: Settings | None = None,
 ) -> UninstallResult:
     """Remove toolboxes from the target environment; torch is never removed."""
-    from mimctl.installer.backend import choose_backend
+    from mimctl.installer.backends.backend import choose_backend
     from mimctl.installer.record import note_installation
     from mimctl.installer.uninstall import apply_uninstall
 

@@ -14,11 +14,11 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.environment.model import Environment
-    from mimctl.installer.lock_requests import LockOptions
-    from mimctl.installer.locking import Locked
+    from mimctl.installer.asking.requirements_file import FileContents
+    from mimctl.installer.locking.make import Locked
+    from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallPlan, InstallResult
     from mimctl.installer.prepare import Places
-    from mimctl.installer.requirements_file import FileContents
 
 LOCK_FILE = Path("pylock.toml")
 
@@ -38,8 +38,8 @@ def lock(
     changes, the file is not touched. Raises UsageError for what cannot be locked, NoCompatibleBuildError for an
     environment that no build fits, MimctlError[packaging-too-old], and what resolving raises.
     """
-    from mimctl.installer.lock_requests import LockOptions
-    from mimctl.installer.locking import make_lock, save_lock
+    from mimctl.installer.locking.make import make_lock, save_lock
+    from mimctl.installer.locking.requests import LockOptions
 
     settings = settings or settings_module.load()
     wanted = [names] if isinstance(names, str) else names
@@ -73,13 +73,13 @@ def prepare_sync(
     `frozen` does not look at what it was made for; without either, the plan says so. Raises UsageError[no-lock],
     MimctlError[stale-lock | not-locked | torch-locked | bad-lock], IntegrityError[hash-changed].
     """
-    from mimctl.installer.lock_reading import read_lock
-    from mimctl.installer.lock_requests import index_folders
-    from mimctl.installer.locking import check_fresh, with_staleness
+    from mimctl.installer.locking.make import check_fresh, with_staleness
+    from mimctl.installer.locking.reading import read_lock
+    from mimctl.installer.locking.requests import index_folders
+    from mimctl.installer.locking.sync import plan_sync
     from mimctl.installer.prepare import check_writable
     from mimctl.installer.state import InstalledIn
-    from mimctl.installer.sync import plan_sync
-    from mimctl.installer.transaction import check_finished
+    from mimctl.installer.transaction.change import check_finished
 
     settings = settings or settings_module.load()
     facts = env(settings=settings)

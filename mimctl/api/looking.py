@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mimctl.checkup.glance import Finding
     from mimctl.checkup.model import Report
     from mimctl.environment.model import Distribution, Environment, Fact, PackageSetting, Target
-    from mimctl.installer.transaction import Unfinished
+    from mimctl.installer.transaction.change import Unfinished
     from mimctl.plugin.discover import BrokenPlugin, Plugin
     from mimctl.plugin.mim import BrokenMimPackage, MimPackage
 
@@ -93,7 +93,7 @@ def find_unfinished(*, settings: Settings | None = None) -> Unfinished | None:
     folders = site_folders(find_target(settings or settings_module.load()))
     if not any((folder.parent / ".mimctl-transaction").is_dir() for folder in folders):
         return None
-    from mimctl.installer.transaction import find_unfinished as find
+    from mimctl.installer.transaction.change import find_unfinished as find
 
     found = find(folders)
     return None if found is None or found.is_alive else found

@@ -12,9 +12,9 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.environment.model import Environment, Target
     from mimctl.index.client import IndexClient
+    from mimctl.installer.asking.requirements_file import FileContents
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import Places
-    from mimctl.installer.requirements_file import FileContents
     from mimctl.launch.model import LaunchOptions, Workplace
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mimctl
+from mimctl.bundling import check as bundle_check
+from mimctl.bundling.check import MANIFEST
+from mimctl.bundling.install import is_bundle
 from mimctl.bundling.script import SCRIPT
 from mimctl.bundling.weights import Weights
 from mimctl.errors import MimctlError, UsageError
 from mimctl.index.filenames import normalise
 from mimctl.index.model import IndexFile, TorchVersions
-from mimctl.installer import bundle_check
-from mimctl.installer.bundle import is_bundle
-from mimctl.installer.bundle_check import MANIFEST
-from mimctl.installer.lockfile import LOCK_NAME, Asked, Contents, write_lock
+from mimctl.installer.locking.lockfile import LOCK_NAME, Asked, Contents, write_lock
 from mimctl.resolution.names import PREFIX, is_own
 from mimctl.site.build import SiteSources, build_site
 from mimctl.site.swap import replacing

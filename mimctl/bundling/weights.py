@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import ConfigError, UsageError
-from mimctl.installer.wheel_archive import open_archive
+from mimctl.installer.inspection.wheel_archive import open_archive
 from mimctl.launch.experiment import load_config, remote_weights
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, discover

@@ -10,7 +10,7 @@ from mimctl.checkup.model import Check, Facts, Fix
 from mimctl.environment.model import Environment, Fact, Torch, release_of
 from mimctl.errors import MimctlError
 from mimctl.installer.plan import CV2_NAMES, OPENCV
-from mimctl.installer.transaction import repair_command
+from mimctl.installer.transaction.change import repair_command
 from mimctl.plugin.discover import BrokenPlugin
 from mimctl.selection.choose import newer_than_verified, public_version
 from mimctl.selection.cuda import MIN_DRIVERS

@@ -18,7 +18,7 @@ from mimctl.index.client import IndexClient
 from mimctl.index.model import Index
 from mimctl.installer.operators import ask_ops
 from mimctl.installer.record import read_record
-from mimctl.installer.transaction import Unfinished, find_unfinished
+from mimctl.installer.transaction.change import Unfinished, find_unfinished
 from mimctl.installer.verify import missing_requirements
 from mimctl.plugin.discover import discover, find_package
 from mimctl.resolution.names import CV2_NAMES, is_own

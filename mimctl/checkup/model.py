@@ -10,7 +10,7 @@ from mimctl.environment.model import Environment, Target
 from mimctl.errors import MimctlError
 from mimctl.index.model import Index
 from mimctl.installer.operators import OpsAnswer
-from mimctl.installer.transaction import Unfinished
+from mimctl.installer.transaction.change import Unfinished
 from mimctl.plugin.discover import BrokenPlugin, Plugin
 
 Status = Literal["ok", "warn", "fail"]

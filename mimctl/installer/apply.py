@@ -11,16 +11,16 @@ from pathlib import Path
 from mimctl.environment.detect import look_again
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.backend import Backend
-from mimctl.installer.exclusive import only_one
-from mimctl.installer.in_use import check_unused
+from mimctl.installer.asking.origins import record_origins
+from mimctl.installer.backends.backend import Backend
+from mimctl.installer.backends.process import Note
 from mimctl.installer.model import Change, InstallPlan, InstallResult
 from mimctl.installer.operators import OPS_PROJECT, asking_ops, check_operators
-from mimctl.installer.origins import record_origins
-from mimctl.installer.process import Note
-from mimctl.installer.readable import make_readable
 from mimctl.installer.staging import stage, written_by
-from mimctl.installer.transaction import check_finished, undone_on_failure
+from mimctl.installer.transaction.change import check_finished, undone_on_failure
+from mimctl.installer.transaction.exclusive import only_one
+from mimctl.installer.transaction.in_use import check_unused
+from mimctl.installer.transaction.readable import make_readable
 from mimctl.installer.verify import check_complete, check_unbroken
 from mimctl.resolution.names import is_own
 from mimctl.transfer import TransferSettings

@@ -13,17 +13,17 @@ from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.model import InstallOptions, InstallPlan
 from mimctl.installer.satisfied import plan_nothing
-from mimctl.installer.transaction import check_finished
+from mimctl.installer.transaction.change import check_finished
 from mimctl.resolution.model import Catalog
 
 if TYPE_CHECKING:
     from mimctl.index.client import IndexClient
     from mimctl.index.model import Index
     from mimctl.index.sources import PackageSources
-    from mimctl.installer.backend import Backend
-    from mimctl.installer.process import Note
-    from mimctl.installer.requests import Requests
-    from mimctl.installer.requirements_file import FileContents
+    from mimctl.installer.asking.requests import Requests
+    from mimctl.installer.asking.requirements_file import FileContents
+    from mimctl.installer.backends.backend import Backend
+    from mimctl.installer.backends.process import Note
     from mimctl.resolution.catalog import IndexCatalog, Strategy
     from mimctl.resolution.model import Installed, Project, ResolveOptions
     from mimctl.selection.torch_build import TorchBuild
@@ -73,11 +73,11 @@ def prepare_install(
     if plan is not None:
         return plan
     check_finished(env)
-    from mimctl.installer.backend import choose_backend
-    from mimctl.installer.provide import Workshop
-    from mimctl.installer.requests import read_requests
-    from mimctl.installer.requirements_file import FileContents, Line
-    from mimctl.installer.source_files import choose_source
+    from mimctl.installer.asking.provide import Workshop
+    from mimctl.installer.asking.requests import read_requests
+    from mimctl.installer.asking.requirements_file import FileContents, Line
+    from mimctl.installer.asking.source_files import choose_source
+    from mimctl.installer.backends.backend import choose_backend
     from mimctl.installer.state import InstalledIn
 
     index = load_index(places)
@@ -123,8 +123,8 @@ def plan_requests(
     Where there is no answer with what caches say of pages, it is looked for once more with what their servers say now.
     Raises as `prepare_install` does.
     """
+    from mimctl.installer.asking.requests import check_hashed
     from mimctl.installer.plan import make_plan
-    from mimctl.installer.requests import check_hashed
     from mimctl.resolution.resolve import resolve
 
     torch = torch_to_join(env, index, _with_pinned_torch(options, requests, env))

@@ -13,10 +13,10 @@ from pathlib import Path
 from mimctl.environment.model import Environment
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
+from mimctl.installer.backends.staged import Staged
+from mimctl.installer.inspection.protected import protected_names
+from mimctl.installer.inspection.wheel_check import check_wheel
 from mimctl.installer.model import InstallPlan
-from mimctl.installer.protected import protected_names
-from mimctl.installer.staged import Staged
-from mimctl.installer.wheel_check import check_wheel
 from mimctl.resolution.model import Provided
 from mimctl.resolution.names import is_own
 from mimctl.resolution.store import WheelStore

@@ -10,14 +10,14 @@ from mimctl.environment.distributions import normalise, read_metadata
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.model import Toolbox
-from mimctl.installer.backend import Backend
-from mimctl.installer.exclusive import only_one
-from mimctl.installer.in_use import check_unused
+from mimctl.installer.asking.toolbox_names import find_toolbox
+from mimctl.installer.backends.backend import Backend
+from mimctl.installer.backends.process import Note
 from mimctl.installer.model import Change, UninstallPlan, UninstallResult
 from mimctl.installer.prepare import check_writable
-from mimctl.installer.process import Note
-from mimctl.installer.toolbox_names import find_toolbox
-from mimctl.installer.transaction import check_finished, undone_on_failure
+from mimctl.installer.transaction.change import check_finished, undone_on_failure
+from mimctl.installer.transaction.exclusive import only_one
+from mimctl.installer.transaction.in_use import check_unused
 from mimctl.resolution.names import TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import marker_environment, requirements_of
 

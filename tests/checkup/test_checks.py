@@ -16,7 +16,7 @@ from mimctl.checkup.operators import operators
 from mimctl.environment.model import Fact, Ops
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.model import Index
-from mimctl.installer.transaction import Unfinished
+from mimctl.installer.transaction.change import Unfinished
 from mimctl.plugin.discover import BrokenPlugin
 from mimctl.transfer.owner import Owner
 

@@ -262,8 +262,8 @@ def kill_in_the_middle(target: Target) -> None:
     """Begin a change of an environment in another process, and kill that."""
     script = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from mimctl.environment.detect import detect\nfrom mimctl.installer.exclusive import only_one\n"
-        "from mimctl.installer.transaction import undone_on_failure\n"
+        "from mimctl.environment.detect import detect\nfrom mimctl.installer.transaction.exclusive import only_one\n"
+        "from mimctl.installer.transaction.change import undone_on_failure\n"
         "env = detect(Path(sys.argv[1]))\n"
         "with only_one(env, print), undone_on_failure(env, what='install det'):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

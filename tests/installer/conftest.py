@@ -26,10 +26,10 @@ from mimctl.environment.model import Environment
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply
-from mimctl.installer.backend import Backend, Choice, choose_backend
+from mimctl.installer.backends.backend import Backend, Choice, choose_backend
+from mimctl.installer.backends.staged import Staged
 from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult
 from mimctl.installer.prepare import Places, prepare_install
-from mimctl.installer.staged import Staged
 from mimctl.resolution.names import is_own
 from mimctl.transfer import TransferSettings
 

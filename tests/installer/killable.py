@@ -13,10 +13,10 @@ from mimctl.environment.detect import detect
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply
-from mimctl.installer.backend import choose_backend
+from mimctl.installer.backends.backend import choose_backend
 from mimctl.installer.model import InstallOptions
 from mimctl.installer.prepare import Places, prepare_install
-from mimctl.installer.recovery import repair
+from mimctl.installer.transaction.recovery import repair
 from mimctl.transfer import TransferSettings
 
 

@@ -24,8 +24,16 @@ from tiny_projects import BUILD_BACKEND, write_project
 from mimctl.environment.detect import detect
 from mimctl.environment.distributions import archive_sha256, is_from_source
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.installer.backend import OLDEST_PIP, OLDEST_UV, Backend, Choice, PipBackend, UvBackend, choose_backend
-from mimctl.installer.staged import Staged
+from mimctl.installer.backends.backend import (
+    OLDEST_PIP,
+    OLDEST_UV,
+    Backend,
+    Choice,
+    PipBackend,
+    UvBackend,
+    choose_backend,
+)
+from mimctl.installer.backends.staged import Staged
 
 OWN_OF_PIP = {"INSTALLER", "RECORD", "direct_url.json"}
 """Files of a `.dist-info` that differ between installers; each is looked at by a test of its own."""

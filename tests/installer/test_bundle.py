@@ -17,9 +17,9 @@ from tiny_wheels import OPS_BUILD, write_ops_wheel
 
 from mimctl import api
 from mimctl import settings as settings_module
+from mimctl.bundling.check import main as check_bundle
 from mimctl.environment.detect import detect
 from mimctl.errors import MimctlError, UsageError
-from mimctl.installer.bundle_check import main as check_bundle
 from mimctl.installer.model import InstallOptions
 from mimctl.settings import Settings
 from mimctl.transfer import sha256_of

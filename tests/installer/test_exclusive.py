@@ -16,7 +16,7 @@ import pytest
 from made_environment import make_env
 
 from mimctl.errors import MimctlError
-from mimctl.installer.exclusive import is_being_changed, locked
+from mimctl.installer.transaction.exclusive import is_being_changed, locked
 from mimctl.transfer import exclusive, owner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,7 +205,7 @@ def test_takers_of_takers_that_die_never_meet(env):
     script = (
         "import os, random, signal, sys\nfrom dataclasses import replace\nfrom pathlib import Path\n"
         "sys.path[:0] = sys.argv[2:]\n"
-        "from made_environment import make_env\nfrom mimctl.installer.exclusive import locked\n"
+        "from made_environment import make_env\nfrom mimctl.installer.transaction.exclusive import locked\n"
         "from mimctl.transfer import exclusive\n"
         "exclusive._POLL_S = 0.001\n"
         "env, place = make_env(), Path(sys.argv[1])\n"

@@ -20,10 +20,10 @@ from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibl
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply
-from mimctl.installer.backend import UvBackend, choose_backend
-from mimctl.installer.exclusive import is_being_changed, only_one
+from mimctl.installer.backends.backend import UvBackend, choose_backend
 from mimctl.installer.prepare import prepare_install
-from mimctl.installer.transaction import find_unfinished, undone_on_failure
+from mimctl.installer.transaction.change import find_unfinished, undone_on_failure
+from mimctl.installer.transaction.exclusive import is_being_changed, only_one
 from mimctl.installer.uninstall import apply_uninstall, plan_uninstall
 from mimctl.site.build import SiteSources, build_site
 from mimctl.transfer import TransferSettings
@@ -250,7 +250,7 @@ def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip
         "import os, sys\nfrom pathlib import Path\n"
         "from mimctl.environment.detect import detect\nfrom mimctl.index.client import IndexClient\n"
         "from mimctl.index.sources import read_sources\nfrom mimctl.installer.apply import apply\n"
-        "from mimctl.installer.backend import choose_backend\n"
+        "from mimctl.installer.backends.backend import choose_backend\n"
         "from mimctl.installer.prepare import Places, prepare_install\nfrom mimctl.transfer import TransferSettings\n"
         "env, cache = detect(Path(sys.argv[1])), Path(sys.argv[3])\n"
         "client, transfer = IndexClient([sys.argv[2]], None, cache), TransferSettings()\n"

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.installer.journal import leftovers
-from mimctl.installer.recovery import repair
-from mimctl.installer.transaction import find_unfinished
+from mimctl.installer.transaction.change import find_unfinished
+from mimctl.installer.transaction.journal import leftovers
+from mimctl.installer.transaction.recovery import repair
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("killable.py")

@@ -15,7 +15,7 @@ from mimctl import api
 from mimctl import settings as settings_module
 from mimctl.environment.detect import detect
 from mimctl.errors import MimctlError
-from mimctl.installer.lock_requests import LockOptions
+from mimctl.installer.locking.requests import LockOptions
 from mimctl.settings import Settings
 
 EVERYTHING = {

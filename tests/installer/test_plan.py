@@ -12,10 +12,10 @@ from mimctl.environment.detect import detect
 from mimctl.environment.model import Accelerator, Distribution, Fact, Torch
 from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError
 from mimctl.index.model import Build, Index, IndexFile, Toolbox
+from mimctl.installer.asking.requests import read_requests
+from mimctl.installer.asking.requirements_file import FileContents, Line
 from mimctl.installer.model import InstallOptions
 from mimctl.installer.prepare import plan_requests
-from mimctl.installer.requests import read_requests
-from mimctl.installer.requirements_file import FileContents, Line
 from mimctl.resolution.model import Metadata, Present, Project
 
 ADDRESS = "https://index.example"

@@ -14,23 +14,23 @@ import pytest
 
 from mimctl.environment.detect import detect
 from mimctl.errors import MimctlError
-from mimctl.installer import recovery
-from mimctl.installer.exclusive import only_one
-from mimctl.installer.in_use import check_unused
-from mimctl.installer.journal import clear, find_journal, leftovers
 from mimctl.installer.model import Change
 from mimctl.installer.operators import check_operators
 from mimctl.installer.prepare import check_writable
-from mimctl.installer.recovery import repair
-from mimctl.installer.transaction import check_finished, undone_on_failure
+from mimctl.installer.transaction import recovery
+from mimctl.installer.transaction.change import check_finished, undone_on_failure
+from mimctl.installer.transaction.exclusive import only_one
+from mimctl.installer.transaction.in_use import check_unused
+from mimctl.installer.transaction.journal import clear, find_journal, leftovers
+from mimctl.installer.transaction.recovery import repair
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = """
 import os, signal, subprocess, sys
 from pathlib import Path
 from mimctl.environment.detect import detect
-from mimctl.installer.exclusive import only_one
-from mimctl.installer.transaction import undone_on_failure
+from mimctl.installer.transaction.exclusive import only_one
+from mimctl.installer.transaction.change import undone_on_failure
 env = detect(Path(sys.argv[1]))
 installer, asked = sys.argv[2], sys.argv[3].split(",")
 names = frozenset(asked)
@@ -275,7 +275,7 @@ def test_a_journal_that_was_never_opened_or_is_done_is_cleared_away(place):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system cannot tie a process to its parent")
 def test_an_installer_does_not_outlive_the_mimctl_that_was_killed(tmp_path):
     script = (
-        "import os, sys\nfrom mimctl.installer.process import run_installer\n"
+        "import os, sys\nfrom mimctl.installer.backends.process import run_installer\n"
         "run_installer(['sh', '-c', 'echo $$ > ' + sys.argv[1] + '; sleep 60'], environ=os.environ, what='wait')\n"
     )
     said = tmp_path / "pid"

@@ -21,10 +21,10 @@ from tiny_projects import BUILD_BACKEND, write_project
 from mimctl.environment.detect import detect
 from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError, UnsafeFileError, UsageError, render
 from mimctl.index.model import Index, IndexFile, Toolbox
-from mimctl.installer.backend import choose_backend
-from mimctl.installer.provide import Workshop
-from mimctl.installer.requests import Requests, check_hashed, gather, read_requests
-from mimctl.installer.words import Named, Placed, parse_word
+from mimctl.installer.asking.provide import Workshop
+from mimctl.installer.asking.requests import Requests, check_hashed, gather, read_requests
+from mimctl.installer.asking.words import Named, Placed, parse_word
+from mimctl.installer.backends.backend import choose_backend
 from mimctl.resolution.model import Metadata, Pick, Provided, Resolution
 from mimctl.transfer import TransferSettings
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimctl.errors import UsageError
-from mimctl.installer.requests import gather
-from mimctl.installer.requirements_file import FileContents, read_requirements
+from mimctl.installer.asking.requests import gather
+from mimctl.installer.asking.requirements_file import FileContents, read_requirements
 from mimctl.transfer import TransferSettings
 
 HASH = "0" * 63 + "a"

@@ -7,7 +7,7 @@ from packaging.specifiers import SpecifierSet
 
 from mimctl.errors import MimctlError
 from mimctl.index.model import SourceFile
-from mimctl.installer.source_files import choose_source
+from mimctl.installer.asking.source_files import choose_source
 from mimctl.resolution.model import Project
 
 PROJECT = Project(

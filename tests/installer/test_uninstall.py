@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimctl.errors import MimctlError
-from mimctl.installer.transaction import undone_on_failure
+from mimctl.installer.transaction.change import undone_on_failure
 from mimctl.installer.uninstall import apply_uninstall, plan_uninstall
 
 

@@ -14,8 +14,8 @@ from tiny_wheels import write_ops_wheel, write_wheel
 
 from mimctl.errors import MimctlError, render
 from mimctl.index.model import IndexFile
-from mimctl.installer.protected import protected_names
-from mimctl.installer.wheel_check import check_wheel
+from mimctl.installer.inspection.protected import protected_names
+from mimctl.installer.inspection.wheel_check import check_wheel
 from mimctl.resolution.model import Metadata
 
 NAME = "tool-1.0-py3-none-any.whl"

@@ -12,10 +12,10 @@ from resolution.made_catalog import MadeCatalog, make_wheel, wants
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.index.model import Build, IndexFile
-from mimctl.installer.cells import cell_for
-from mimctl.installer.lock import LockWish, Wishes, resolve_cells
-from mimctl.installer.lock_reading import Lock, read_lock
-from mimctl.installer.lockfile import Asked, Contents, write_lock
+from mimctl.installer.locking.cells import cell_for
+from mimctl.installer.locking.lock import LockWish, Wishes, resolve_cells
+from mimctl.installer.locking.lockfile import Asked, Contents, write_lock
+from mimctl.installer.locking.reading import Lock, read_lock
 from mimctl.resolution.model import Metadata, Provided
 
 X86, ARM = "manylinux_2_28_x86_64", "manylinux_2_28_aarch64"

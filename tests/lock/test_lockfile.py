@@ -19,11 +19,11 @@ from tiny_wheels import write_wheel
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.index.model import Build, IndexFile
-from mimctl.installer.cells import Cell, cell_for, cell_of
-from mimctl.installer.lock_markers import active_groups, marker_for
-from mimctl.installer.lock_reading import Lock, read_lock
-from mimctl.installer.lockfile import Asked, Contents, write_lock
-from mimctl.installer.toml_text import to_toml
+from mimctl.installer.locking.cells import Cell, cell_for, cell_of
+from mimctl.installer.locking.lockfile import Asked, Contents, write_lock
+from mimctl.installer.locking.markers import active_groups, marker_for
+from mimctl.installer.locking.reading import Lock, read_lock
+from mimctl.installer.locking.toml_text import to_toml
 from mimctl.resolution.requirements import marker_environment
 
 CU13, CPU, ARM = "linux-x86_64-cu13", "linux-x86_64-cpu", "linux-aarch64-cpu"
@@ -206,8 +206,9 @@ def _would_install(installer: str, group: str | None, folder: Path) -> str:
         what = ["--group", f"pylock.toml:{group}"] if group else ["-r", "pylock.toml"]
         argv = [*pip, "install", "--dry-run", "--ignore-installed", "--target", "there", *what]
     else:
-        subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, "there"], cwd=folder, check=False)
-        argv = ["uv", "pip", "sync", "--dry-run", "--offline", "--python", "there/bin/python"]
+        uv = str(Path(sys.executable).parent / "uv")
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, "there"], cwd=folder, check=False)
+        argv = [uv, "pip", "sync", "--dry-run", "--offline", "--python", "there/bin/python"]
         argv += [*(["--group", group] if group else []), "pylock.toml"]
     answer = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr

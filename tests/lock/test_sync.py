@@ -14,12 +14,12 @@ from resolution.made_catalog import MadeInstalled, make_installed
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, UsageError
 from mimctl.index.model import Build, IndexFile
-from mimctl.installer.cells import cell_for
-from mimctl.installer.lock_reading import Lock, read_lock
-from mimctl.installer.lockfile import Asked, write_lock
+from mimctl.installer.locking.cells import cell_for
+from mimctl.installer.locking.lockfile import Asked, write_lock
+from mimctl.installer.locking.reading import Lock, read_lock
+from mimctl.installer.locking.sync import plan_sync
+from mimctl.installer.locking.sync_place import choose_cell
 from mimctl.installer.model import InstallPlan
-from mimctl.installer.sync import plan_sync
-from mimctl.installer.sync_place import choose_cell
 from mimctl.resolution.model import Present
 
 CU13, CU12, CPU = "linux-x86_64-cu13", "linux-x86_64-cu12", "linux-x86_64-cpu"

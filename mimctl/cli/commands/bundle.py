@@ -60,7 +60,7 @@ def bundle(
     variant: str | None,
 ) -> Result:
     """Write a folder from which NAMEs (det) install where there is no network: mimctl, torch, wheels, weights, data."""
-    from mimctl.installer.lock_requests import LockOptions
+    from mimctl.installer.locking.requests import LockOptions
 
     names, places, pythons = split_words(names, places, pythons)
     if lock_file is not None and (names or places or pythons):

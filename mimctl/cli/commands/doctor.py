@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mimctl.api.mending import Mended
     from mimctl.checkup.model import Check, Report
     from mimctl.installer.model import Change
-    from mimctl.installer.recovery import Repair
+    from mimctl.installer.transaction.recovery import Repair
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _INDENT = " " * 6

@@ -17,7 +17,7 @@ from mimctl.errors import Origin, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mimctl.installer.locking import Locked
+    from mimctl.installer.locking.make import Locked
     from mimctl.settings import Settings
 
 _VERSION = re.compile(r"\d+(\.\d+)+")
@@ -77,7 +77,7 @@ def lock(
     Without NAMEs, what the lock that is there was made for. Without `--for` and `--python`, for the environments that
     it covers, else for this machine. What is locked stays where it still serves.
     """
-    from mimctl.installer.lock_requests import LockOptions
+    from mimctl.installer.locking.requests import LockOptions
 
     names, places, pythons = split_words(names, places, pythons)
     settings, versions = split_pythons(context.settings, pythons)
@@ -122,7 +122,7 @@ def split_pythons(settings: Settings, words: Sequence[str]) -> tuple[Settings, t
 
 
 def _result(found: Locked, *, dry_run: bool) -> Result:
-    from mimctl.installer.locking import changes_of, plain_changes
+    from mimctl.installer.locking.make import changes_of, plain_changes
 
     changes = changes_of(found)
     data = {

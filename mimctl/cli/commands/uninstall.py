@@ -28,7 +28,7 @@ def uninstall(
     """Remove toolboxes and packages from the target environment; torch is never removed."""
     output = context.output
     if requirement:
-        from mimctl.installer.requests import names_in
+        from mimctl.installer.asking.requests import names_in
 
         names = (*names, *names_in(requirement))
     if not names:

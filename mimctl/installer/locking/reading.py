@@ -14,9 +14,9 @@ from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, UsageError
 from mimctl.index.model import Build, IndexFile
-from mimctl.installer.cells import Cell, cell_for
-from mimctl.installer.lock_markers import active_groups
-from mimctl.installer.lockfile import TOOL, Asked, bad_lock, check_document
+from mimctl.installer.locking.cells import Cell, cell_for
+from mimctl.installer.locking.lockfile import TOOL, Asked, bad_lock, check_document
+from mimctl.installer.locking.markers import active_groups
 from mimctl.resolution.requirements import marker_environment
 from mimctl.transfer import is_remote
 

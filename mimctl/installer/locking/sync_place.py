@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from mimctl.environment.model import Environment, release_of
 from mimctl.errors import MimctlError, UsageError
-from mimctl.installer.cells import Cell
-from mimctl.installer.lock_reading import Entry, Lock, not_locked
+from mimctl.installer.locking.cells import Cell
+from mimctl.installer.locking.reading import Entry, Lock, not_locked
 from mimctl.resolution.requirements import is_same_version
 from mimctl.selection.cuda import MIN_DRIVERS, is_at_least
 from mimctl.selection.torch_build import PLAIN_TAG, is_plain

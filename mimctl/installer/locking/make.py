@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, UsageError
-from mimctl.installer.cells import Cell
-from mimctl.installer.lock import LockWish, Shelf, resolve_cells
-from mimctl.installer.lock_cells import cells_of
-from mimctl.installer.lock_reading import Lock, read_lock
-from mimctl.installer.lock_requests import LockOptions, asked_of, gather_asked, index_folders, wishes_of
-from mimctl.installer.lockfile import Asked, Contents, write_lock
+from mimctl.installer.locking.cells import Cell
+from mimctl.installer.locking.environments import cells_of
+from mimctl.installer.locking.lock import LockWish, Shelf, resolve_cells
+from mimctl.installer.locking.lockfile import Asked, Contents, write_lock
+from mimctl.installer.locking.reading import Lock, read_lock
+from mimctl.installer.locking.requests import LockOptions, asked_of, gather_asked, index_folders, wishes_of
 from mimctl.transfer import Note, is_remote, write_file
 
 if TYPE_CHECKING:
+    from mimctl.installer.asking.requirements_file import FileContents
     from mimctl.installer.model import InstallPlan
     from mimctl.installer.prepare import Places
-    from mimctl.installer.requirements_file import FileContents
     from mimctl.selection.torch_build import TorchBuild
 
 

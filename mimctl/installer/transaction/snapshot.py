@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mimctl.environment.distributions import scan_all
 from mimctl.environment.model import Distribution, Environment
-from mimctl.installer.journal import OURS, Kept, Snapshot
+from mimctl.installer.transaction.journal import OURS, Kept, Snapshot
 
 _INSTALLED_FOLDERS = ("bin", "Scripts", "lib", "lib64", "Lib", "include", "Include", "share", "etc", "man")
 """Folders of a virtual environment that wheels write to; others may hold a project and its data."""

@@ -10,10 +10,10 @@ from typing import Protocol
 from mimctl.environment.model import Environment
 from mimctl.errors import IntegrityError, UsageError
 from mimctl.index.model import IndexFile
-from mimctl.installer.cells import Cell
-from mimctl.installer.lock_reading import Lock
-from mimctl.installer.lock_torch import torch_for, with_torch
-from mimctl.installer.lockfile import Contents
+from mimctl.installer.locking.cells import Cell
+from mimctl.installer.locking.lockfile import Contents
+from mimctl.installer.locking.reading import Lock
+from mimctl.installer.locking.torch_choice import torch_for, with_torch
 from mimctl.resolution.model import Catalog, Pick, Present, Provided, ResolveOptions, Wanted
 from mimctl.resolution.names import TORCH_FAMILY
 from mimctl.resolution.resolve import resolve

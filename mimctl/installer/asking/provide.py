@@ -15,13 +15,13 @@ from mimctl.environment.model import Environment
 from mimctl.errors import IntegrityError, NoCompatibleBuildError, UsageError
 from mimctl.index.filenames import NameReader, normalise
 from mimctl.index.model import IndexFile
-from mimctl.installer.archive import unpack
-from mimctl.installer.backend import Backend
-from mimctl.installer.origins import origin_of
-from mimctl.installer.process import Note
-from mimctl.installer.project_file import read_static_metadata
-from mimctl.installer.repository import checked_out, commit_of
-from mimctl.installer.words import Placed
+from mimctl.installer.asking.archive import unpack
+from mimctl.installer.asking.origins import origin_of
+from mimctl.installer.asking.project_file import read_static_metadata
+from mimctl.installer.asking.repository import checked_out, commit_of
+from mimctl.installer.asking.words import Placed
+from mimctl.installer.backends.backend import Backend
+from mimctl.installer.backends.process import Note
 from mimctl.resolution.metadata import parse_metadata, read_wheel_metadata
 from mimctl.resolution.model import Provided
 from mimctl.resolution.store import WheelStore

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 from mimctl.environment.model import Environment, Torch
-from mimctl.installer.cells import Cell, cell_for, cell_of
-from mimctl.installer.lock_reading import Lock
-from mimctl.installer.lock_requests import LockOptions
+from mimctl.installer.locking.cells import Cell, cell_for, cell_of
+from mimctl.installer.locking.reading import Lock
+from mimctl.installer.locking.requests import LockOptions
 
 
 def cells_of(

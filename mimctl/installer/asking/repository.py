@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from mimctl.errors import MimctlError, NetworkError
-from mimctl.installer.process import Note
-from mimctl.installer.words import Placed
+from mimctl.installer.asking.words import Placed
+from mimctl.installer.backends.process import Note
 
 _SILENT = ("could not resolve host", "failed to connect", "connection refused", "timed out", "unable to access")
 _LAST_LINES = 4

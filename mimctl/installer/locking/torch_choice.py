@@ -8,7 +8,7 @@ from dataclasses import replace
 from mimctl.environment.model import Environment, Fact, Torch
 from mimctl.errors import UsageError
 from mimctl.index.model import IndexFile
-from mimctl.installer.cells import Cell
+from mimctl.installer.locking.cells import Cell
 from mimctl.selection.torch_build import PLAIN_TAG, TorchBuild, choose_torch, is_plain
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.model import Change
-from mimctl.installer.snapshot import claimed_by
+from mimctl.installer.transaction.snapshot import claimed_by
 from mimctl.resolution.names import is_own
 
 _LIBRARIES = (".so", ".pyd", ".dylib")

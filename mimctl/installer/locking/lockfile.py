@@ -15,9 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mimctl.errors import MimctlError
 from mimctl.index.model import Build, IndexFile
-from mimctl.installer.cells import Cell
-from mimctl.installer.lock_markers import DEFAULT_GROUP, environment_markers, groups_of, marker_for
-from mimctl.installer.toml_text import to_toml
+from mimctl.installer.locking.cells import Cell
+from mimctl.installer.locking.markers import DEFAULT_GROUP, environment_markers, groups_of, marker_for
+from mimctl.installer.locking.toml_text import to_toml
 from mimctl.selection.tags import tag_ranks
 from mimctl.transfer import is_remote, local_path, redact
 

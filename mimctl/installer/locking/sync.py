@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mimctl.environment.model import Environment
 from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError
 from mimctl.index.model import IndexFile
-from mimctl.installer.lock_reading import Entry, Lock
-from mimctl.installer.lock_torch import with_torch
+from mimctl.installer.locking.reading import Entry, Lock
+from mimctl.installer.locking.sync_place import check_torch, choose_cell
+from mimctl.installer.locking.torch_choice import with_torch
 from mimctl.installer.model import Change, InstallPlan
 from mimctl.installer.plan import make_plan
-from mimctl.installer.sync_place import check_torch, choose_cell
 from mimctl.resolution.model import Installed, Pick, Present, Resolution, Wanted
 from mimctl.resolution.names import CV2_NAMES, PREFIX, TORCH_FAMILY
 from mimctl.resolution.requirements import is_same_version, marker_environment, readable_requirements

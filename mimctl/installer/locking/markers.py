@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mimctl.installer.cells import Cell
+from mimctl.installer.locking.cells import Cell
 
 DEFAULT_GROUP = "default"
 

@@ -13,16 +13,16 @@ from types import FrameType
 
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.exclusive import lock_place, pulse
-from mimctl.installer.journal import (
+from mimctl.installer.transaction.exclusive import lock_place, pulse
+from mimctl.installer.transaction.journal import (
     begin,
     close_journal,
     find_journal,
     open_journal,
     read_journal,
 )
-from mimctl.installer.recovery import undo
-from mimctl.installer.snapshot import take_snapshot
+from mimctl.installer.transaction.recovery import undo
+from mimctl.installer.transaction.snapshot import take_snapshot
 from mimctl.transfer.owner import Owner, is_alive
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mimctl.errors import UnsafeFileError
-from mimctl.installer.protected import normal_name, top_name
-from mimctl.installer.wheel_archive import bad_wheel, open_archive, printable, read_member, unsafe_wheel
+from mimctl.installer.inspection.protected import normal_name, top_name
+from mimctl.installer.inspection.wheel_archive import bad_wheel, open_archive, printable, read_member, unsafe_wheel
 
 if TYPE_CHECKING:
     from packaging.version import Version

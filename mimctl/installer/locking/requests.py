@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import mimctl
 from mimctl.errors import UsageError
-from mimctl.installer.lock import Shelf, Wishes
-from mimctl.installer.lock_reading import Lock
-from mimctl.installer.lockfile import Asked, plain_index, relative_path
+from mimctl.installer.locking.lock import Shelf, Wishes
+from mimctl.installer.locking.lockfile import Asked, plain_index, relative_path
+from mimctl.installer.locking.reading import Lock
 from mimctl.transfer import is_remote, local_path, redact, sha256_of
 from mimctl.transfer.address import has_secret
 
 if TYPE_CHECKING:
     from mimctl.index.model import Index
+    from mimctl.installer.asking.requirements_file import FileContents
+    from mimctl.installer.asking.words import Placed
     from mimctl.installer.prepare import Places
-    from mimctl.installer.requirements_file import FileContents
-    from mimctl.installer.words import Placed
     from mimctl.resolution.model import Provided
 
 
@@ -77,7 +77,7 @@ def asked_of(names: Sequence[str], options: LockOptions, previous: Lock | None, 
 
 def gather_asked(asked: Asked, folder: Path, places: Places) -> FileContents:
     """Return what is asked for line by line, with the indexes that files name; raises as `requests.gather`."""
-    from mimctl.installer.requests import gather
+    from mimctl.installer.asking.requests import gather
 
     files = [each if is_remote(each) else str(folder / each) for each in asked.requirement_files]
     contents = gather(asked.requests, files=files, environ=os.environ, transfer=places.transfer)
@@ -86,7 +86,7 @@ def gather_asked(asked: Asked, folder: Path, places: Places) -> FileContents:
 
 def wishes_of(contents: FileContents, *, places: Places, index: Index, shelf: Shelf) -> Wishes:
     """Return what is asked for as requirements and wheels; errors as `requests.read_requests`."""
-    from mimctl.installer.requests import read_requests
+    from mimctl.installer.asking.requests import read_requests
 
     requests = read_requests(
         contents,
@@ -108,7 +108,7 @@ class _Wheels:
         """Return what a wheel is. Raises UsageError for anything else."""
         from mimctl.index.filenames import NameReader, normalise
         from mimctl.index.model import IndexFile
-        from mimctl.installer.lock import not_lockable
+        from mimctl.installer.locking.lock import not_lockable
         from mimctl.resolution.metadata import parse_metadata, read_wheel_metadata
         from mimctl.resolution.model import Provided
         from mimctl.resolution.store import WheelStore
@@ -148,7 +148,7 @@ def index_folders(places: Places) -> tuple[Path, ...]:
 
 def _from_folder(word: str, folder: Path) -> str:
     """Return a word as it is to be read from another folder: paths of this machine count from there."""
-    from mimctl.installer.words import looks_like_place
+    from mimctl.installer.asking.words import looks_like_place
 
     if "://" in word or not looks_like_place(word):
         return word

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mimctl.bundling.check import MANIFEST, problems_of, read_manifest
 from mimctl.errors import IntegrityError, UsageError
-from mimctl.installer.bundle_check import MANIFEST, problems_of, read_manifest
-from mimctl.installer.lockfile import LOCK_NAME
+from mimctl.installer.locking.lockfile import LOCK_NAME
 
 _SHOWN = 10
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from mimctl.installer.staged import Staged
-from mimctl.installer.words import Placed
+from mimctl.installer.asking.words import Placed
+from mimctl.installer.backends.staged import Staged
 
 
 def origin_of(place: Placed, *, commit: str | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mimctl.errors import MimctlError
 from mimctl.index.filenames import SDIST_ENDINGS, normalise
 from mimctl.index.model import SourceFile
-from mimctl.installer.words import Placed
+from mimctl.installer.asking.words import Placed
 from mimctl.resolution.model import Project
 from mimctl.transfer import is_remote, local_path
 

@@ -10,10 +10,10 @@ from typing import Literal, Protocol
 from mimctl.environment.model import Environment, release_of
 from mimctl.errors import MimctlError
 from mimctl.index.sources import PackageSources
-from mimctl.installer.pip_backend import PipBackend
-from mimctl.installer.process import Note
-from mimctl.installer.staged import Staged
-from mimctl.installer.uv_backend import UvBackend
+from mimctl.installer.backends.pip_backend import PipBackend
+from mimctl.installer.backends.process import Note
+from mimctl.installer.backends.staged import Staged
+from mimctl.installer.backends.uv_backend import UvBackend
 
 __all__ = ["Backend", "Choice", "PipBackend", "Staged", "UvBackend", "choose_backend"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.index.sources import PackageSources, read_sources
-from mimctl.installer.environ import building_environ, has_no_index, placing_environ, uv_variables
-from mimctl.installer.process import Note, run_installer
-from mimctl.installer.staged import Staged, named, staged_lines
+from mimctl.installer.backends.environ import building_environ, has_no_index, placing_environ, uv_variables
+from mimctl.installer.backends.process import Note, run_installer
+from mimctl.installer.backends.staged import Staged, named, staged_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 from mimctl.environment.distributions import normalise, read_metadata
 from mimctl.environment.model import Distribution, Environment
 from mimctl.errors import MimctlError
-from mimctl.installer.exclusive import is_being_changed, lock_place, locked
-from mimctl.installer.journal import (
+from mimctl.installer.transaction.exclusive import is_being_changed, lock_place, locked
+from mimctl.installer.transaction.journal import (
     Journal,
     Kept,
     Snapshot,
@@ -33,7 +33,7 @@ from mimctl.installer.journal import (
     read_snapshot,
     use_reserve,
 )
-from mimctl.installer.snapshot import claimed_by, distributions_inside, keep, walk
+from mimctl.installer.transaction.snapshot import claimed_by, distributions_inside, keep, walk
 from mimctl.resolution.requirements import marker_environment, requirements_of
 
 _GRACE_S = 2.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mimctl.environment.model import Environment
-from mimctl.installer.snapshot import claimed_by, distributions_inside
+from mimctl.installer.transaction.snapshot import claimed_by, distributions_inside
 
 _READ = stat.S_IRGRP | stat.S_IROTH
 _WRITE = stat.S_IWGRP | stat.S_IWOTH

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from mimctl.errors import IntegrityError, MimctlError, NetworkError
-from mimctl.installer.build_failure import build_failure
+from mimctl.installer.backends.build_failure import build_failure
 
 Note = Callable[[str], None]
 """Called with each line of the installer that tells a person how far it is."""

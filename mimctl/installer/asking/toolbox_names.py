@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from mimctl.errors import MimctlError, nearest
 from mimctl.index.filenames import is_own, normalise
 from mimctl.index.model import Index, Toolbox
-from mimctl.installer.instead import OPENMMLAB, note_of, refusal_of
-from mimctl.installer.requirements_file import Line
-from mimctl.installer.words import Named
+from mimctl.installer.asking.instead import OPENMMLAB, note_of, refusal_of
+from mimctl.installer.asking.requirements_file import Line
+from mimctl.installer.asking.words import Named
 from mimctl.plugin.discover import OPENMMLAB_NAMES
 
 if TYPE_CHECKING:

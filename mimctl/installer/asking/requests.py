@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from mimctl.errors import MimctlError, UsageError
 from mimctl.index.filenames import is_own, normalise
 from mimctl.index.model import Index
-from mimctl.installer.requirements_file import FileContents, Line, located, read_requirements
-from mimctl.installer.toolbox_names import Names
-from mimctl.installer.words import Named, Placed, parse_word
+from mimctl.installer.asking.requirements_file import FileContents, Line, located, read_requirements
+from mimctl.installer.asking.toolbox_names import Names
+from mimctl.installer.asking.words import Named, Placed, parse_word
 from mimctl.resolution.model import Provided, Wanted
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
-    from mimctl.installer.provide import Provider
+    from mimctl.installer.asking.provide import Provider
     from mimctl.resolution.model import Resolution
     from mimctl.transfer import TransferSettings
 

@@ -1,0 +1,1 @@
+"""Wheels looked into before any installer sees them."""

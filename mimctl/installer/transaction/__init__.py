@@ -1,0 +1,1 @@
+"""One change of an environment, whole or not at all: lock, journal, snapshot, repair."""
