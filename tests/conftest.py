@@ -2,7 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from outside_data import test_data, test_reference
 
@@ -16,3 +22,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("judge", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("judge")
+
+
+@pytest.fixture(scope="session")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that fetches a tool's wheel from the package index and unpacks it."""
+    folder = tmp_path_factory.mktemp("tools")
+    done: dict[str, Path] = {}
+
+    def fetch(requirement: str) -> Path:
+        if requirement not in done:
+            place = folder / requirement
+            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            found = subprocess.run([*argv, "--dest", place, requirement], capture_output=True, text=True)
+            if found.returncode != 0:
+                pytest.skip(f"the package index gives no {requirement}: {found.stderr.strip()[-200:]}")
+            with zipfile.ZipFile(next(place.glob("*.whl"))) as archive:
+                archive.extractall(place / "unpacked")
+            done[requirement] = place / "unpacked"
+        return done[requirement]
+
+    return fetch

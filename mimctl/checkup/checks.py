@@ -9,9 +9,9 @@ from mimctl.checkup.glance import OPS, other_versions
 from mimctl.checkup.model import Check, Facts, Fix
 from mimctl.environment.model import Environment, Fact, Torch, release_of
 from mimctl.errors import MimctlError
-from mimctl.installer.plan import CV2_NAMES, OPENCV
 from mimctl.installer.transaction.change import repair_command
 from mimctl.plugin.discover import BrokenPlugin
+from mimctl.resolution.names import CV2_NAMES, OPENCV
 from mimctl.selection.choose import newer_than_verified, public_version
 from mimctl.selection.cuda import MIN_DRIVERS
 from mimctl.selection.torch_build import TorchBuild, choose_torch

@@ -10,10 +10,7 @@ from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
 from mimctl.installer.model import Action, Change, InstallOptions, InstallPlan, ProjectDecision, TorchChange
 from mimctl.resolution.model import Installed, Pick, Resolution, Wanted
-from mimctl.resolution.names import CV2_NAMES as CV2_NAMES
-from mimctl.resolution.names import OPENCV as OPENCV
-from mimctl.resolution.names import TORCH_FAMILY as TORCH_FAMILY
-from mimctl.resolution.names import is_own
+from mimctl.resolution.names import CV2_NAMES, is_own
 from mimctl.resolution.provider import CV2_REASON
 from mimctl.resolution.requirements import is_same_version, parse_version
 from mimctl.selection.choose import Accepted

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,27 +78,6 @@ HARMFUL = {
     "PYTHONWARNINGS": "error",
 }
 """Variables of which each one alone ends or bends an installation by hand."""
-
-
-@pytest.fixture(scope="module")
-def fetched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that fetches a tool's wheel from the package index and unpacks it."""
-    folder = tmp_path_factory.mktemp("tools")
-    done: dict[str, Path] = {}
-
-    def fetch(requirement: str) -> Path:
-        if requirement not in done:
-            place = folder / requirement
-            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            found = subprocess.run([*argv, "--dest", place, requirement], capture_output=True, text=True)
-            if found.returncode != 0:
-                pytest.skip(f"the package index gives no {requirement}")
-            with zipfile.ZipFile(next(place.glob("*.whl"))) as archive:
-                archive.extractall(place / "unpacked")
-            done[requirement] = place / "unpacked"
-        return done[requirement]
-
-    return fetch
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("pip oldest", "pip newest", "uv oldest", "uv newest")]

