@@ -20,9 +20,10 @@ from mimctl.installer.staging import stage, written_by
 from mimctl.installer.transaction.change import check_finished, undone_on_failure
 from mimctl.installer.transaction.exclusive import only_one
 from mimctl.installer.transaction.in_use import check_unused
+from mimctl.installer.transaction.own_code import hold_own_code
 from mimctl.installer.transaction.readable import make_readable
 from mimctl.installer.verify import check_complete, check_unbroken
-from mimctl.resolution.names import is_own
+from mimctl.resolution.names import PREFIX, is_own
 from mimctl.transfer import TransferSettings
 from mimctl.transfer.model import FileProgress
 
@@ -68,6 +69,8 @@ def apply(
     )
     with only_one(env, say), change:
         say(f"changing {_count(len(names), 'distribution')}")
+        if PREFIX in names and env.target.is_own:
+            hold_own_code()
         if wheels:
             backend.install(wheels, note=note)
             record_origins(wheels, (env.paths.purelib, env.paths.platlib))
