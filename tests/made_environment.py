@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mimctl.environment.model import (
-    Accelerator,
-    Distribution,
-    Environment,
-    Fact,
-    Gpu,
-    Libc,
-    Ops,
-    Paths,
-    Platform,
-    Target,
-    Torch,
-)
+from mimctl.environment.installed import Distribution, Fact, Ops, Target, Torch
+from mimctl.environment.model import Accelerator, Environment, Gpu, Libc, Paths, Platform
 from mimctl.index.model import Build, IndexFile
 
 _PLATFORMS = {

@@ -16,7 +16,8 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.checkup.glance import Finding
     from mimctl.checkup.model import Report
-    from mimctl.environment.model import Distribution, Environment, Fact, PackageSetting, Target
+    from mimctl.environment.installed import Distribution, Fact, Target
+    from mimctl.environment.model import Environment, PackageSetting
     from mimctl.installer.transaction.change import Unfinished
     from mimctl.plugin.discover import BrokenPlugin, Plugin
     from mimctl.plugin.mim import BrokenMimPackage, MimPackage
@@ -53,7 +54,8 @@ def env(*, settings: Settings | None = None) -> Environment:
 
 
 def _configured_indexes(settings: Settings, prefix: Path) -> Fact[tuple[PackageSetting, ...]]:
-    from mimctl.environment.model import Fact, PackageSetting
+    from mimctl.environment.installed import Fact
+    from mimctl.environment.model import PackageSetting
     from mimctl.index.pip_files import read_pip
     from mimctl.index.uv_files import read_uv
     from mimctl.transfer import redact

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
-    from mimctl.environment.model import Environment, Target
+    from mimctl.environment.installed import Target
+    from mimctl.environment.model import Environment
     from mimctl.index.client import IndexClient
     from mimctl.installer.asking.requirements_file import FileContents
     from mimctl.installer.model import InstallOptions

@@ -7,7 +7,8 @@ from dataclasses import replace
 import mimctl
 from mimctl.checkup.glance import OPS, other_versions
 from mimctl.checkup.model import Check, Facts, Fix
-from mimctl.environment.model import Environment, Fact, Torch, release_of
+from mimctl.environment.installed import Fact, Torch, release_of
+from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.transaction.change import repair_command
 from mimctl.plugin.discover import BrokenPlugin

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.environment.distributions import scan
-from mimctl.environment.model import Distribution, Ops, Torch
+from mimctl.environment.installed import Distribution, Ops, Torch
 from mimctl.environment.ops import find_ops, judge_tier
 from mimctl.environment.torch import find_torch
 from mimctl.installer.record import Record, read_record

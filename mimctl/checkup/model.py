@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mimctl.environment.model import Environment, Target
+from mimctl.environment.installed import Target
+from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.model import Index
 from mimctl.installer.operators import OpsAnswer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mimctl.checkup.checks import installer_call
 from mimctl.checkup.model import Check, Facts, Fix
-from mimctl.environment.model import Environment, Ops
+from mimctl.environment.installed import Ops
+from mimctl.environment.model import Environment
 from mimctl.index.model import IndexFile
 from mimctl.installer.operators import OPS_PROJECT, OpsAnswer
 from mimctl.selection.choose import choose

@@ -10,7 +10,8 @@ from pathlib import Path
 from mimctl.environment import nvidia
 from mimctl.environment.amd import amd_gpus, find_rocm, is_worth_rocm
 from mimctl.environment.ask import read_text
-from mimctl.environment.model import Accelerator, AcceleratorKind, Fact, Gpu
+from mimctl.environment.installed import Fact
+from mimctl.environment.model import Accelerator, AcceleratorKind, Gpu
 from mimctl.errors import UsageError
 
 DRIVER_VARIABLE = "MIMCTL_DRIVER"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mimctl.environment.ask import read_text
-from mimctl.environment.model import Fact, Gpu, Rocm
+from mimctl.environment.installed import Fact
+from mimctl.environment.model import Gpu, Rocm
 
 _TOPOLOGY = "sys/class/kfd/kfd/topology/nodes"
 # Graphics inside processors that torch's builds have no code for.

@@ -17,8 +17,9 @@ from mimctl.environment.accelerator import detect_accelerator, visible_gpus
 from mimctl.environment.amd import find_rocm
 from mimctl.environment.ask import ask
 from mimctl.environment.distributions import scan
+from mimctl.environment.installed import Distribution, Fact, Target, release_of
 from mimctl.environment.machine import find_container, find_slurm, find_toolkit, find_wsl
-from mimctl.environment.model import Distribution, Environment, Fact, Libc, Paths, Platform, Target, release_of
+from mimctl.environment.model import Environment, Libc, Paths, Platform
 from mimctl.environment.ops import find_ops, judge_tier
 from mimctl.environment.origin import find_origin
 from mimctl.environment.target import find_target

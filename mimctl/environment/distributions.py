@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mimctl.environment.model import Distribution
+from mimctl.environment.installed import Distribution
 
 
 def normalise(name: str) -> str:

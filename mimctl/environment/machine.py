@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mimctl.environment.ask import ask, read_text
-from mimctl.environment.model import Distribution, Fact, Toolkit
+from mimctl.environment.installed import Distribution, Fact
+from mimctl.environment.model import Toolkit
 
 _CGROUP_WORDS = ("kubepods", "docker", "containerd", "libpod", "lxc")
 _NVCC_TIMEOUT_S = 10.0

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mimctl.environment.ask import ask, read_text
-from mimctl.environment.model import Fact, Gpu
+from mimctl.environment.installed import Fact
+from mimctl.environment.model import Gpu
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 TIMEOUT_S = 15.0

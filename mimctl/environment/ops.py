@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.environment.model import Distribution, Fact, Ops, OpsTier, Torch, release_of
+from mimctl.environment.installed import Distribution, Fact, Ops, OpsTier, Torch, release_of
 
 OPS_VARIABLE = "MIMCTL_OPS"
 """`python` asks for pure PyTorch though a compiled library is installed."""

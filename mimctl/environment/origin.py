@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mimctl.environment.ask import read_text
 from mimctl.environment.distributions import read_direct_url
-from mimctl.environment.model import Distribution, Fact, Torch
+from mimctl.environment.installed import Distribution, Fact, Torch
 
 _INSTALLERS = {"pip": "pip", "uv": "uv", "conda": "conda", "poetry": "poetry", "debian": "the system's packages"}
 

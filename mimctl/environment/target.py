@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from mimctl.environment.model import Target
+from mimctl.environment.installed import Target
 from mimctl.errors import MimctlError
 
 _ORDER = "`--python`, `MIMCTL_PYTHON`, an active virtual environment, `./.venv`, mimctl's own environment, conda's"

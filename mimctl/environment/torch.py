@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mimctl.environment.ask import read_text
-from mimctl.environment.model import Distribution, Fact, Torch, release_of
+from mimctl.environment.installed import Distribution, Fact, Torch, release_of
 
 _ASSIGNMENT = re.compile(
     r"^(__version__|cuda|hip|xpu)\s*(?::[^=\n]*)?=\s*(?:'([^'\n]*)'|\"([^\"\n]*)\"|None)", re.MULTILINE

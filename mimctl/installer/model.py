@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mimctl.environment.model import Environment, Target
+    from mimctl.environment.installed import Target
+    from mimctl.environment.model import Environment
     from mimctl.index.model import IndexFile
     from mimctl.resolution.model import Metadata, Provided
     from mimctl.selection.choose import Selection

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl.environment.distributions import archive_sha256, is_from_source
-from mimctl.environment.model import Distribution, Environment
+from mimctl.environment.installed import Distribution
+from mimctl.environment.model import Environment
 from mimctl.resolution.names import is_own
 
 if TYPE_CHECKING:

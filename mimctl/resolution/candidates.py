@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mimctl.environment.model import Environment, Fact, Torch
+from mimctl.environment.installed import Fact, Torch
+from mimctl.environment.model import Environment
 from mimctl.index.model import IndexFile
 from mimctl.resolution.model import Catalog, Installed, Present, Project, Provided, ResolveOptions
 from mimctl.resolution.named_hashes import with_named_hash

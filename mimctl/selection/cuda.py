@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mimctl.environment.model import Environment, Gpu, release_of
+from mimctl.environment.installed import release_of
+from mimctl.environment.model import Environment, Gpu
 from mimctl.index.model import Build
 
 MIN_DRIVERS: Mapping[int, str] = {13: "580", 12: "525.60.13", 11: "450.80.02"}

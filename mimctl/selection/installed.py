@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mimctl.environment.model import Environment, Ops
+from mimctl.environment.installed import Ops
+from mimctl.environment.model import Environment
 from mimctl.index.model import Build, IndexFile
 from mimctl.selection.order import public_version
 from mimctl.selection.rules import Wish, fits_backend, fits_driver, fits_gpu, fits_torch

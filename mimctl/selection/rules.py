@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mimctl.environment.model import Environment, Torch, release_of
+from mimctl.environment.installed import Torch, release_of
+from mimctl.environment.model import Environment
 from mimctl.index.model import Build, IndexFile
 from mimctl.selection.cuda import (
     MIN_DRIVERS,

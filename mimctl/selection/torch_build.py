@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mimctl.environment.model import Environment, release_of
+from mimctl.environment.installed import release_of
+from mimctl.environment.model import Environment
 from mimctl.errors import NoCompatibleBuildError, UsageError
 from mimctl.selection.cuda import MIN_DRIVERS, TEGRA, is_at_least, relevant_gpus
 

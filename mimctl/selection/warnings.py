@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mimctl.environment.model import Environment, Torch, release_of
+from mimctl.environment.installed import Torch, release_of
+from mimctl.environment.model import Environment
 from mimctl.index.model import Build, IndexFile
 from mimctl.selection.order import parse_version, public_version
 

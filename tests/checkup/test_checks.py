@@ -13,7 +13,7 @@ from mimctl.checkup import checks
 from mimctl.checkup.checkup import CHECKS
 from mimctl.checkup.model import Check, Facts, Fix, OpsAnswer, Report
 from mimctl.checkup.operators import operators
-from mimctl.environment.model import Fact, Ops
+from mimctl.environment.installed import Fact, Ops
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.model import Index
 from mimctl.installer.transaction.change import Unfinished

@@ -11,7 +11,7 @@ import pytest
 
 from mimctl.environment.detect import detect
 from mimctl.environment.distributions import archive_sha256, normalise, scan
-from mimctl.environment.model import release_of
+from mimctl.environment.installed import release_of
 from mimctl.environment.target import find_target
 from mimctl.environment.torch import find_torch, parse_version_file
 from mimctl.errors import MimctlError

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from mimctl.environment.distributions import scan
+from mimctl.environment.installed import Torch
 from mimctl.environment.machine import find_container, find_slurm, find_toolkit, find_wsl
-from mimctl.environment.model import Torch
 from mimctl.environment.origin import find_origin
 
 CONTAINERS = {

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimctl.environment.amd import arch_of
-from mimctl.environment.model import Gpu, release_of
+from mimctl.environment.installed import release_of
+from mimctl.environment.model import Gpu
 from mimctl.environment.nvidia import mark_visible, parse_smi, split_mig
 from mimctl.environment.torch import parse_version_file
 

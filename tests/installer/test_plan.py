@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mimctl.environment.detect import detect
-from mimctl.environment.model import Accelerator, Distribution, Fact, Torch
+from mimctl.environment.installed import Distribution, Fact, Torch
+from mimctl.environment.model import Accelerator
 from mimctl.errors import IntegrityError, MimctlError, NoCompatibleBuildError
 from mimctl.index.model import Build, Index, IndexFile, Toolbox
 from mimctl.installer.asking.requests import read_requests

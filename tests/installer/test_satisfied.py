@@ -8,7 +8,7 @@ import pytest
 from made_environment import make_env
 
 from mimctl.environment.distributions import scan
-from mimctl.environment.model import Fact, Ops
+from mimctl.environment.installed import Fact, Ops
 from mimctl.environment.ops import judge_tier
 from mimctl.installer.model import InstallOptions
 from mimctl.installer.satisfied import find_satisfied, plan_nothing

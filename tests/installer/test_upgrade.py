@@ -11,7 +11,7 @@ from made_environment import make_env
 
 import mimctl
 from mimctl import api, settings
-from mimctl.environment.model import Target
+from mimctl.environment.installed import Target
 from mimctl.errors import MimctlError
 from mimctl.installer.upgrade import find_upgrade, own_upgrade
 from mimctl.resolution.model import Present

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made_environment import make_env, make_file
 
-from mimctl.environment.model import Ops
+from mimctl.environment.installed import Ops
 from mimctl.selection.installed import builds_to_choose_from, is_installed, why_second_best, why_unfit
 
 GPU = {"torch": "2.13.0+cu130", "driver": "580.65", "gpus": ("9.0",)}

@@ -12,7 +12,8 @@ from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
 
 if TYPE_CHECKING:
-    from mimctl.environment.model import Accelerator, Environment, Fact, Gpu, Ops, Rocm, Toolkit, Torch
+    from mimctl.environment.installed import Fact, Ops, Torch
+    from mimctl.environment.model import Accelerator, Environment, Gpu, Rocm, Toolkit
 
 _FACTS = (
     "python",
@@ -65,7 +66,7 @@ def env(context: Context) -> Result:
 
 
 def _facts(found: Environment) -> Mapping[str, Fact[Any]]:
-    from mimctl.environment.model import Fact
+    from mimctl.environment.installed import Fact
     from mimctl.environment.platforms import platform_tags
 
     platforms = tuple(platform_tags(found.platform.value, found.libc.value))

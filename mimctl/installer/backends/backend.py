@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mimctl.environment.model import Environment, release_of
+from mimctl.environment.installed import release_of
+from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.sources import PackageSources
 from mimctl.installer.backends.pip_backend import PipBackend

@@ -7,17 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from mimctl.environment.model import (
-    Accelerator,
-    Environment,
-    Fact,
-    Gpu,
-    Libc,
-    Paths,
-    Platform,
-    Target,
-    release_of,
-)
+from mimctl.environment.installed import Fact, Target, release_of
+from mimctl.environment.model import Accelerator, Environment, Gpu, Libc, Paths, Platform
 from mimctl.errors import UsageError
 from mimctl.selection.cuda import MIN_DRIVERS
 

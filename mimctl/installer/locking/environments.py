@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from mimctl.environment.model import Environment, Torch
+from mimctl.environment.installed import Torch
+from mimctl.environment.model import Environment
 from mimctl.installer.locking.cells import Cell, cell_for, cell_of
 from mimctl.installer.locking.reading import Lock
 from mimctl.installer.locking.requests import LockOptions

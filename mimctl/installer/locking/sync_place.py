@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mimctl.environment.model import Environment, release_of
+from mimctl.environment.installed import release_of
+from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, UsageError
 from mimctl.installer.locking.cells import Cell
 from mimctl.installer.locking.reading import Entry, Lock, not_locked

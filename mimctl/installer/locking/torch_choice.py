@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from mimctl.environment.model import Environment, Fact, Torch
+from mimctl.environment.installed import Fact, Torch
+from mimctl.environment.model import Environment
 from mimctl.errors import UsageError
 from mimctl.index.model import IndexFile
 from mimctl.installer.locking.cells import Cell

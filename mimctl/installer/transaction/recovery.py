@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.environment.distributions import normalise, read_metadata
-from mimctl.environment.model import Distribution, Environment
+from mimctl.environment.installed import Distribution
+from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.installer.transaction.exclusive import is_being_changed, lock_place, locked
 from mimctl.installer.transaction.journal import (

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mimctl.environment.distributions import scan_all
-from mimctl.environment.model import Distribution, Environment
+from mimctl.environment.installed import Distribution
+from mimctl.environment.model import Environment
 from mimctl.installer.transaction.journal import OURS, Kept, Snapshot
 
 _INSTALLED_FOLDERS = ("bin", "Scripts", "lib", "lib64", "Lib", "include", "Include", "share", "etc", "man")
