@@ -11,11 +11,14 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimctl.environment.distributions import scan
-from mimctl.environment.model import Environment
 from mimctl.environment.torch import find_torch
 from mimctl.resolution.names import is_own
+
+if TYPE_CHECKING:
+    from mimctl.environment.model import Environment
 
 NAME = ".mimctl-installed.json"
 _SCHEMA_VERSION = 1
