@@ -25,7 +25,8 @@ from mimctl.errors import MimctlError, render
 from mimctl.settings import Settings, load
 
 MOST_SECONDS = 25.0
-MOST_MEMORY_MIB = 700
+MOST_MEMORY_MIB = 640
+"""What a lie may make this process grow by: an index of 256 MiB is read, the ten gigabytes of a header are far beyond."""
 NAME = "tool-1.0-py3-none-any.whl"
 
 
@@ -58,6 +59,17 @@ def tree(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+def memory_mib(*, starts_anew: bool = False) -> float:
+    """Return the most memory that this process has held since the count started anew (Linux), or ever."""
+    try:
+        if starts_anew:
+            Path("/proc/self/clear_refs").write_text("5")
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 @dataclass
@@ -151,10 +163,11 @@ def refused(liar: Liar, settings: Callable[..., Settings], target: Path) -> Refu
     def install(*names: str, addresses: tuple[str, ...] | None = None, **flags: object) -> MimctlError:
         liar.publish()
         before, began = tree(target), time.monotonic()
+        memory = memory_mib(starts_anew=True)
         with pytest.raises(MimctlError) as caught:
             api.install(names or ("tool",), settings=settings(*(addresses or (liar.address,)), **flags))
         assert time.monotonic() - began < MOST_SECONDS
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 < MOST_MEMORY_MIB
+        assert memory_mib() - memory < MOST_MEMORY_MIB
         assert tree(target) == before, "something was installed"
         shown = render(caught.value)
         assert all(letter.isprintable() or letter == "\n" for letter in shown)
