@@ -26,7 +26,7 @@ from mimctl.settings import Settings, load
 
 MOST_SECONDS = 25.0
 MOST_MEMORY_MIB = 640
-"""What a lie may make this process grow by: an index of 256 MiB is read, the ten gigabytes of a header are far beyond."""
+"""How far a lie may make this process grow: an index of 256 MiB is read, ten gigabytes of a header are not."""
 NAME = "tool-1.0-py3-none-any.whl"
 
 
