@@ -17,6 +17,8 @@ __all__ = ["test_data", "test_reference"]
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every process that they start; tests of
 # Ctrl-C need what a terminal gives.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # the same with `nohup`
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Where a change is judged, the same examples are tried each time; at a desk new ones are.
 settings.register_profile("judge", derandomize=True)
