@@ -1,8 +1,8 @@
 """Packages that follow mim's convention: found by looking alone, and why they cannot work."""
 
-from __future__ import importlib.util
-import annotations
+from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
