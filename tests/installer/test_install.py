@@ -242,8 +242,8 @@ def test_opencv_is_added_only_where_no_cv2_is(uv_bench):
     ("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip_bench, tmp_path, number, code):
-    pip_bench.public.add("slow", "1.0", {f"slow/part{number}.py": "" for number in range(4000)})
-    pip_bench.site.add_det("0.1.1", requires=["mimctl[engine]==0.1.0", "mimctl-ops==0.1.0", "slow"])
+    pip_bench.public.add("large", "1.0", {f"large/part{number}.py": "" for number in range(4000)})
+    pip_bench.site.add_det("0.1.1", requires=["mimctl[engine]==0.1.0", "mimctl-ops==0.1.0", "large"])
     before = pip_bench.files()
     script = tmp_path / "install.py"
     script.write_text(
