@@ -74,7 +74,7 @@ class Line:
     def hang_up(self) -> None:
         """End all that goes on, and let nothing begin."""
         self._cut.set()
-        self._shut()
+        self.shut()
 
     def wait(self, seconds: float) -> None:
         """Wait, or no longer than until the line is cut."""
@@ -102,9 +102,10 @@ class Line:
         with self._lock:
             self._sockets.append(opened.dup())
         if self.is_cut:
-            self._shut()
+            self.shut()
 
-    def _shut(self) -> None:
+    def shut(self) -> None:
+        """End the connections that are open; the next request opens one anew."""
         with self._lock:
             for each in self._sockets:
                 with contextlib.suppress(OSError):
@@ -122,7 +123,7 @@ class Line:
 
         def end() -> None:
             is_over.set()
-            self._shut()
+            self.shut()
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True

@@ -92,7 +92,7 @@ def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: st
         check_not_nearer(url, than=named_by)
     target = url
     for _ in range(opened.settings.max_redirects + 1):
-        with _get(opened, target, headers, is_redirected=target is not url) as response:
+        with _closing(opened, _get(opened, target, headers, is_redirected=target is not url)) as response:
             location = response.headers.get("Location")
             if response.status_code in _REDIRECTS and location:
                 target = _follow(url, target, location)
@@ -123,8 +123,26 @@ def _get(opened: Line, target: str, headers: Mapping[str, str], *, is_redirected
         found = logins.after_refusal(target)
         if found is None or found == login:
             return response
-        response.close()
+        with _closing(opened, response):
+            pass
         return opened.get(bare, headers=dict(headers), login=found)
+
+
+@contextmanager
+def _closing(opened: Line, response: requests.Response) -> Iterator[requests.Response]:
+    """Close an answer, and its connection where that serves no further request: the line's own hold would keep it open,
+    and a server would wait to send the rest.
+    """
+    try:
+        yield response
+    finally:
+        raw = response.raw
+        body = getattr(raw, "_original_response", None)
+        is_whole = body is not None and body.isclosed()
+        is_last = getattr(raw, "version", 11) == 10 or response.headers.get("Connection", "").lower() == "close"
+        response.close()
+        if is_last or not is_whole:
+            opened.shut()
 
 
 def _read_some(raw: Any, num_bytes: int) -> bytes:

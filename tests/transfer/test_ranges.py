@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.transfer import TransferSettings, read_range
+from mimctl.transfer.connection import line
 
 BODY = random.Random(3).randbytes(10_000)
 
@@ -92,3 +94,24 @@ def test_what_is_not_there_is_an_error(server: Any, tmp_path: Path, quick: Trans
 def test_pieces_without_bounds_are_mistakes(start: int, end: int | None) -> None:
     with pytest.raises(ValueError, match="no piece"):
         read_range("http://127.0.0.1:9/x", start, end)
+
+
+def test_a_server_that_sends_more_than_was_asked_for_is_let_go(server, quick):
+    released = threading.Event()
+
+    def pour(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(1 << 30))
+        handler.end_headers()
+        try:
+            for _ in range(1 << 14):
+                handler.wfile.write(bytes(1 << 16))
+        except OSError:
+            released.set()
+        handler.close_connection = True
+        return True
+
+    server.faults.append(pour)
+    with line(quick) as opened:
+        assert read_range(f"{server.address}/file", -100, settings=quick, opened=opened) is None
+        assert released.wait(10), "the server still waits to send the rest"
