@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mimctl.checkup import checks
+from mimctl.checkup import checks, torch_checks
 from mimctl.checkup.gather import gather
 from mimctl.checkup.model import Check, Facts, Report
 from mimctl.checkup.operators import operators
@@ -18,10 +18,10 @@ CHECKS: Sequence[Callable[[Facts], Check | None]] = (
     checks.target,
     checks.own_version,
     checks.versions,
-    checks.torch_there,
-    checks.torch_replaced,
-    checks.accelerator,
-    checks.torch_verified,
+    torch_checks.torch_there,
+    torch_checks.torch_replaced,
+    torch_checks.accelerator,
+    torch_checks.torch_verified,
     operators,
     checks.toolboxes,
     checks.requirements,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mimctl.checkup.checks import installer_call
+from mimctl.checkup.commands import installer_call
 from mimctl.checkup.model import Check, Facts, Fix
 from mimctl.environment.installed import Ops
 from mimctl.environment.model import Environment

@@ -9,8 +9,9 @@ import pytest
 from made_environment import make_env, make_file
 
 import mimctl
-from mimctl.checkup import checks
+from mimctl.checkup import checks, torch_checks
 from mimctl.checkup.checkup import CHECKS
+from mimctl.checkup.commands import installer_call
 from mimctl.checkup.model import Check, Facts, Fix, OpsAnswer, Report
 from mimctl.checkup.operators import operators
 from mimctl.environment.installed import Fact, Ops
@@ -113,24 +114,24 @@ DRIVERS = {
 @pytest.mark.parametrize("name", DRIVERS)
 def test_torch_and_driver(name):
     env, status, summary = DRIVERS[name]
-    check = checks.accelerator(make_facts(make_env(**env)))
+    check = torch_checks.accelerator(make_facts(make_env(**env)))
     assert check.status == status
     assert summary in (None, check.summary)
 
 
 def test_without_torch_nothing_is_compared_with_it():
     facts = make_facts(make_env(torch=None), index=make_index(*LINUX))
-    assert checks.accelerator(facts) is None
-    assert checks.torch_verified(facts) is None
+    assert torch_checks.accelerator(facts) is None
+    assert torch_checks.torch_verified(facts) is None
 
 
 def test_the_command_for_another_torch_can_be_typed():
-    check = checks.accelerator(make_facts(make_env(torch="2.12.0+cpu", driver="560.1")))
+    check = torch_checks.accelerator(make_facts(make_env(torch="2.12.0+cpu", driver="560.1")))
     assert check.hints[0].endswith(
         "`/venv/bin/python -m pip install --force-reinstall --index-url https://torch.example/whl/cu126"
         " torch==2.12.0+cu126`"
     )
-    check = checks.accelerator(make_facts(make_env(torch="2.12.0+cu130", driver="560.1")))
+    check = torch_checks.accelerator(make_facts(make_env(torch="2.12.0+cu130", driver="560.1")))
     assert check.hints[0] == "update the driver"
     assert "torch==2.12.0+cu126" in check.hints[1]
 
@@ -150,7 +151,7 @@ def test_the_command_for_another_torch_can_be_typed():
     ],
 )
 def test_torch(env, status, code):
-    check = checks.torch_there(make_facts(make_env(**env)))
+    check = torch_checks.torch_there(make_facts(make_env(**env)))
     assert (check.status, check.code) == (status, code)
 
 
@@ -164,14 +165,14 @@ def test_torch(env, status, code):
     ],
 )
 def test_a_torch_newer_than_the_verified_one(torch, verified, status):
-    check = checks.torch_verified(make_facts(make_env(torch=torch), index=make_index(verified=verified)))
+    check = torch_checks.torch_verified(make_facts(make_env(torch=torch), index=make_index(verified=verified)))
     assert (check.status if check else None) == status
     if status == "warn":
         assert check.summary == f"torch {torch} is newer than {verified}, the newest that the index was verified with"
 
 
 def test_without_an_index_nothing_is_newer():
-    assert checks.torch_verified(make_facts(make_env(torch="9.0"))) is None
+    assert torch_checks.torch_verified(make_facts(make_env(torch="9.0"))) is None
 
 
 @pytest.mark.parametrize(
@@ -352,9 +353,9 @@ def test_toolboxes_of_another_version_than_the_engine():
 
 
 def test_a_torch_replaced_behind_our_back():
-    assert checks.torch_replaced(make_facts()) is None
+    assert torch_checks.torch_replaced(make_facts()) is None
     env = make_env(distributions=("mimctl-ops==0.1.0",))
-    check = checks.torch_replaced(make_facts(env, torch_since="torch is 2.14.0 now, it was 2.13.0 when …"))
+    check = torch_checks.torch_replaced(make_facts(env, torch_since="torch is 2.14.0 now, it was 2.13.0 when …"))
     assert said(check) == ("warn", "torch was replaced since mimctl's last installation")
     assert check.fix == Fix(install=("mimctl-ops",))
 
@@ -369,7 +370,7 @@ def test_operators_for_another_machine_are_replaced():
 
 def test_without_pip_the_commands_are_uvs():
     env = replace(make_env(), pip=Fact(value=None, source="a test"), uv=Fact(value="0.5", source="a test"))
-    assert checks.installer_call(env, "install") == "uv pip install --python /venv/bin/python"
+    assert installer_call(env, "install") == "uv pip install --python /venv/bin/python"
 
 
 def test_toolboxes_and_requirements():
@@ -408,7 +409,7 @@ def test_a_secret_in_the_address_of_an_index_is_not_told():
     index = replace(make_index(), addresses=("https://me:canary@index.example",))
     assert "canary" not in checks.index(make_facts(index=index)).summary
     facts = make_facts(make_env(driver="580.65"), torch_index="https://me:canary@torch.example/whl")
-    assert "canary" not in str(checks.accelerator(facts))
+    assert "canary" not in str(torch_checks.accelerator(facts))
 
 
 def test_warnings_alone_are_no_failure():
