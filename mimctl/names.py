@@ -1,0 +1,120 @@
+"""Where the names that people know are: what `mimctl.engine` and `mimctl.vision` offer, and what old names became.
+
+Plain data for both halves: the torch side's packages import from these tables at the first use of a name, the control
+plane rewrites imports by them. Nothing is imported here.
+"""
+
+from __future__ import annotations
+
+_ENGINE = {
+    "mimctl.config": "Config ConfigDict LazyReference",
+    "mimctl.engine.registry": (
+        "Registry use_scope RUNNERS LOOPS HOOKS STRATEGIES DATASETS DATA_SAMPLERS TRANSFORMS FUNCTIONS MODELS "
+        "MODEL_WRAPPERS WEIGHT_INITIALIZERS OPTIMIZERS OPTIM_WRAPPERS OPTIM_WRAPPER_CONSTRUCTORS PARAM_SCHEDULERS "
+        "METRICS EVALUATORS TASK_UTILS VISUALIZERS VISBACKENDS LOG_PROCESSORS INFERENCERS"
+    ),
+    "mimctl.engine.runner": "Runner",
+    "mimctl.engine.loops": "BaseLoop TrainLoop EpochBasedTrainLoop IterBasedTrainLoop EvaluationLoop ValLoop TestLoop",
+    "mimctl.engine.log_processor": "LogProcessor",
+    "mimctl.engine.model": (
+        "AveragedModel BaseAveragedModel BaseDataPreprocessor BaseModel BaseModule Caffe2XavierInit ConstantInit "
+        "ExponentialMovingAverage ImgDataPreprocessor KaimingInit ModuleDict ModuleList MomentumAnnealingEMA "
+        "NormalInit PretrainedInit Sequential StochasticWeightAverage TruncNormalInit UniformInit XavierInit "
+        "bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init stack_batch "
+        "trunc_normal_init uniform_init xavier_init"
+    ),
+    "mimctl.engine.parallel": "revert_sync_batchnorm",
+    "mimctl.engine.data": (
+        "AspectRatioBatchSampler BaseDataset BaseTransform ClassBalancedDataset Compose ConcatDataset DefaultSampler "
+        "InfiniteSampler KeyMapper RandomApply RandomChoice RepeatDataset TransformBroadcaster build_dataloader "
+        "default_collate pseudo_collate worker_init_fn"
+    ),
+    "mimctl.engine.structures": "BaseDataElement InstanceData LabelData PixelData",
+    "mimctl.engine.hooks": (
+        "CheckpointHook DistSamplerSeedHook EMAHook EarlyStoppingHook EmptyCacheHook Hook IterTimerHook LoggerHook "
+        "ParamSchedulerHook PipelineSwitchHook RuntimeInfoHook SyncBuffersHook get_priority"
+    ),
+    "mimctl.engine.optim": (
+        "AmpOptimWrapper DefaultOptimWrapperConstructor OptimWrapper OptimWrapperDict build_optim_wrapper"
+    ),
+    "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator",
+    "mimctl.engine.visualization": "BaseVisBackend LocalVisBackend TensorboardVisBackend Visualizer",
+    "mimctl.engine.messages": "MessageHub",
+    "mimctl.engine.fileio": "dump exists get get_text load put put_text",
+    "mimctl.engine.distributed": (
+        "all_reduce barrier collect_results gather get_device get_local_rank get_rank get_world_size is_distributed "
+        "is_main_process"
+    ),
+    "mimctl.engine.checkpoint": "load_checkpoint load_state_dict save_checkpoint",
+    "mimctl.engine.schedule": "ParamScheduler build_param_schedulers",
+    "mimctl.engine.schedule.policies": (
+        "ConstantLR ConstantMomentum ConstantParamScheduler CosineAnnealingLR CosineAnnealingMomentum "
+        "CosineAnnealingParamScheduler CosineRestartLR CosineRestartMomentum CosineRestartParamScheduler ExponentialLR "
+        "ExponentialMomentum ExponentialParamScheduler LinearLR LinearMomentum LinearParamScheduler MultiStepLR "
+        "MultiStepMomentum MultiStepParamScheduler PolyLR PolyMomentum PolyParamScheduler QuadraticWarmupLR "
+        "QuadraticWarmupMomentum QuadraticWarmupParamScheduler StepLR StepMomentum StepParamScheduler"
+    ),
+    "mimctl.engine.schedule.one_cycle": "OneCycleLR OneCycleParamScheduler",
+    "mimctl.engine.schedule.plateau": "ReduceOnPlateauLR ReduceOnPlateauMomentum ReduceOnPlateauParamScheduler",
+}
+
+_VISION = {
+    "mimctl.engine.registry": "TRANSFORMS",
+    "mimctl.engine.data": "BaseTransform Compose KeyMapper RandomApply RandomChoice TransformBroadcaster",
+    "mimctl.vision.transforms": (
+        "CachedMixUp CachedMosaic CenterCrop Expand FilterAnnotations LoadAnnotations LoadImageFromFile "
+        "LoadImageFromNDArray MinIoURandomCrop MixUp Mosaic Normalize Pad PhotoMetricDistortion RandomAffine "
+        "RandomChoiceResize RandomCrop RandomFlip RandomResize Resize TestTimeAug YOLOXHSVRandomAug"
+    ),
+    "mimctl.vision.structures": (
+        "DetDataSample bbox2distance bbox_cxcywh_to_xyxy bbox_overlaps bbox_xyxy_to_cxcywh distance2bbox scale_boxes"
+    ),
+    "mimctl.vision.structures.masks": "BitmapMasks PolygonMasks",
+    "mimctl.vision.layers": (
+        "CSPLayer CSPNeXtBlock ChannelAttention ConvModule DarknetBottleneck DepthwiseSeparableConvModule DropPath "
+        "LayerScale SPPBottleneck Scale build_activation_layer build_conv_layer build_dropout build_norm_layer "
+        "build_padding_layer drop_path is_norm"
+    ),
+    "mimctl.vision.losses": (
+        "CIoULoss DIoULoss GIoULoss IoULoss QualityFocalLoss ciou_loss diou_loss giou_loss iou_loss "
+        "quality_focal_loss weight_reduce_loss"
+    ),
+    "mimctl.vision.backbones": "CSPNeXt",
+    "mimctl.vision.necks": "CSPNeXtPAFPN",
+    "mimctl.vision.ops": "batched_nms nms",
+}
+
+
+def _by_name(modules: dict[str, str]) -> dict[str, str]:
+    return {name: module for module, names in modules.items() for name in names.split()}
+
+
+ENGINE: dict[str, str] = _by_name(_ENGINE)
+"""Name in `mimctl.engine` → the module that defines it."""
+
+VISION: dict[str, str] = _by_name(_VISION)
+"""Name in `mimctl.vision` → the module that defines it."""
+
+EXPORTS: dict[str, dict[str, str]] = {"mimctl.engine": ENGINE, "mimctl.vision": VISION}
+"""Package → its names → the module that defines each."""
+
+RENAMED: dict[str, str] = {}
+"""Old dotted name → ours, where the last part is another one."""
+
+TOOLBOXES = ("mmaction", "mmagic", "mmcls", "mmdet", "mmdet3d", "mmocr", "mmpose", "mmpretrain", "mmrotate", "mmseg")
+"""Packages whose `registry` modules hold children of the engine's registries, and whose shared parts are vision's."""
+
+
+def counterpart(old: str) -> str | None:
+    """Return our dotted name of an old one (`mmengine.model.BaseModel` → `mimctl.engine.BaseModel`), or None.
+
+    The old name is found by its package and its last part: it moves between modules from release to release.
+    """
+    if old in RENAMED:
+        return RENAMED[old]
+    top, name = old.partition(".")[0], old.rpartition(".")[2]
+    packages = {"mmengine": ("mimctl.engine",), "mmcv": ("mimctl.vision", "mimctl.engine")}.get(top, ())
+    if top in TOOLBOXES:
+        is_registry = old.split(".")[1:2] == ["registry"]
+        packages = ("mimctl.engine",) if is_registry else ("mimctl.vision",)
+    return next((f"{package}.{name}" for package in packages if name in EXPORTS[package]), None)

@@ -1,0 +1,60 @@
+"""The names that people know: each can be imported, cheaply, and the stubs say so."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from mimctl.names import EXPORTS, counterpart
+from tests.contracts.name_stubs import path_of, stub_of
+
+
+@pytest.mark.parametrize("package", EXPORTS)
+def test_every_name_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(EXPORTS[package]) <= set(dir(module))
+    for name, home in EXPORTS[package].items():
+        assert getattr(module, name) is getattr(importlib.import_module(home), name)
+
+
+@pytest.mark.parametrize("package", EXPORTS)
+def test_no_name_hides_a_submodule(package: str) -> None:
+    folder = path_of(package).parent
+    submodules = {each.stem for each in folder.glob("*.py")} | {each.name for each in folder.iterdir() if each.is_dir()}
+    assert not submodules & set(EXPORTS[package])
+
+
+@pytest.mark.parametrize("package", EXPORTS)
+def test_stub_says_what_the_table_says(package: str) -> None:
+    assert path_of(package).read_text(encoding="utf-8") == stub_of(package), "run tests/contracts/name_stubs.py"
+
+
+def test_packages_import_nothing_until_a_name_is_used() -> None:
+    code = "import sys, mimctl.engine, mimctl.vision; print(sorted({'torch', 'numpy', 'yaml'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(ImportError, match="BaseModul"):
+        exec("from mimctl.engine import BaseModul")
+
+
+@pytest.mark.parametrize(
+    ("old", "ours"),
+    [
+        ("mmengine.model.BaseModel", "mimctl.engine.BaseModel"),
+        ("mmengine.Config", "mimctl.engine.Config"),
+        ("mmcv.transforms.TRANSFORMS", "mimctl.vision.TRANSFORMS"),
+        ("mmcv.ops.nms", "mimctl.vision.nms"),
+        ("mmdet.registry.MODELS", "mimctl.engine.MODELS"),
+        ("mmdet.structures.DetDataSample", "mimctl.vision.DetDataSample"),
+        ("mmengine.model.NoSuchThing", None),
+        ("numpy.load", None),
+    ],
+)
+def test_old_names_have_counterparts(old: str, ours: str | None) -> None:
+    assert counterpart(old) == ours
