@@ -37,6 +37,7 @@ class Settings:
     color: ColorChoice = "auto"
     installer: InstallerChoice = "auto"
     index_strategy: IndexStrategy = "first"
+    compile_bytecode: bool = False
     http_timeout_s: float = 30.0
     http_retries: int = 3
     origins: Mapping[str, Origin] = field(default_factory=dict)
@@ -152,6 +153,12 @@ KEYS: Mapping[str, Key] = {
         read=_choice("first", "best"),
         variable="MIMCTL_INDEX_STRATEGY",
         meaning="`first`: a project comes from the first of pip's and uv's indexes that has it; `best`: from all",
+    ),
+    "compile_bytecode": Key(
+        read=_flag,
+        variable="MIMCTL_COMPILE_BYTECODE",
+        meaning="compile modules while they are installed, for environments that their users cannot write to",
+        is_harmless=True,
     ),
     "http_timeout_s": Key(
         read=_number(float, 0.1), meaning="seconds without a byte before a transfer is retried", is_harmless=True

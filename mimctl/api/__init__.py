@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     )
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
-    from mimctl.api.looking import Listing, doctor, env, find_unfinished, list_package, show_settings
+    from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
     from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
@@ -34,7 +34,7 @@ _ROOMS = {
     "keeping": "Share cache_clean cache_dir cache_prune cache_size",
     "bundling": "Extras bundle install_bundled open_bundle prepare_bundled",
     "locking": "LOCK_FILE lock prepare_sync sync",
-    "looking": "Listing doctor env find_unfinished list_package show_settings",
+    "looking": "Listing doctor env find_unfinished find_useless list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
@@ -72,6 +72,7 @@ __all__ = [
     "find_steps",
     "find_target",
     "find_unfinished",
+    "find_useless",
     "get_model_info",
     "infer",
     "install",

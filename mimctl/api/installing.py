@@ -15,8 +15,9 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.environment.model import Environment
-    from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult, UninstallPlan, UninstallResult
+    from mimctl.installer.model import InstallOptions, InstallPlan, InstallResult
     from mimctl.installer.transaction.recovery import Repair
+    from mimctl.installer.uninstall import UninstallPlan, UninstallResult
 
 
 def repair(*, watch: Watch | None = None, settings: Settings | None = None) -> Repair | None:
@@ -112,6 +113,7 @@ def install(
         transfer=places.transfer,
         cache_dir=places.cache_dir,
         backend=backend,
+        compiles=settings.compile_bytecode,
         step=note,
         note=note,
         progress=watch.progress if watch else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +121,12 @@ def list_package(everything: bool = False, *, settings: Settings | None = None) 
         distributions=_distributions(paths) if everything else (),
         findings=findings,
     )
+
+
+def find_useless(env: Environment, names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return those of the packages of `env` that bear one of `names` and cannot work there → what they lack."""
+    listed = [each for each in _packages(env.paths.search) if each.package.name in names]
+    return {each.package.name: each.reasons for each in listed if each.reasons}
 
 
 def _packages(paths: Sequence[Path]) -> tuple[ListedPackage, ...]:

@@ -20,7 +20,8 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.checkup.model import Report
-    from mimctl.installer.model import Change, InstallPlan, UninstallPlan
+    from mimctl.installer.model import Change, InstallPlan
+    from mimctl.installer.uninstall import UninstallPlan
 
 Kind = Literal["remove", "reinstall", "install", "upgrade"]
 
@@ -96,7 +97,7 @@ def _prepare(step: Step, watch: Watch | None, settings: Settings) -> InstallPlan
 
 
 def _take(step: Step, watch: Watch | None, settings: Settings) -> Mended:
-    from mimctl.installer.model import UninstallPlan
+    from mimctl.installer.uninstall import UninstallPlan
 
     try:
         plan = _prepare(step, watch, settings)

@@ -89,8 +89,8 @@ def download(
     `dest` is a folder (None: the cache).
     """
     from mimctl.launch.toolbox import find_installed, find_working_plugin, say_which
-    from mimctl.plugin.discover import OPENMMLAB_NAMES
     from mimctl.plugin.mim import MimPackage, find_packages
+    from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
     from mimctl.zoo.download import download_models
     from mimctl.zoo.package import PackageZoo
 
@@ -145,7 +145,7 @@ def download_dataset(
 def _rows(name: str, place: Workplace, settings: Settings, where: str, note: Callable[[str], None]) -> list[Row]:
     """Return the models of one name as rows."""
     from mimctl.launch.toolbox import find_installed, find_working_plugin, not_installed, say_which
-    from mimctl.plugin.discover import OPENMMLAB_NAMES
+    from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 
     word, _, version = name.partition("==")
     plugin = find_working_plugin(word, place) if not version and where != "local" else None

@@ -11,6 +11,7 @@ from mimctl.cli.result import Line, Result, Styled, table
 if TYPE_CHECKING:
     from mimctl.api import Watch
     from mimctl.installer.model import Change, InstallPlan, InstallResult, ProjectDecision
+    from mimctl.selection.choose import Decision
 
 
 def carry_out(
@@ -23,6 +24,7 @@ def carry_out(
     yes: bool,
 ) -> Result:
     """Tell what a plan changes, ask, and let `apply` do it; a dry run only tells."""
+    from mimctl import api
     from mimctl.resolution.names import is_own
 
     output = context.output
@@ -49,8 +51,10 @@ def carry_out(
     with output.transfer_view() as watch:
         result = apply(watch)
     lines = [Styled(line, "green") for line in change_words(result.changes)]
-    useless = packages_that_cannot_work(context, result.changes)
-    data = {**plain_plan(plan, result.changes), "installer": result.installer, "cannot_work": useless}
+    brought = {each.name for each in result.changes if each.action != "remove"}
+    useless = api.find_useless(plan.environment, brought)
+    cannot_work = {name: list(reasons) for name, reasons in useless.items()}
+    data = {**plain_plan(plan, result.changes), "installer": result.installer, "cannot_work": cannot_work}
     notes = [
         Styled(f"warning: `{name}` cannot work here: {reason}", "yellow")
         for name, reasons in useless.items()
@@ -59,15 +63,6 @@ def carry_out(
     if useless:
         notes.append(Styled("hint: what can be done: `mimctl explain package-cannot-work`", "yellow"))
     return Result(data=data, lines=lines, notes=notes)
-
-
-def packages_that_cannot_work(context: Context, changes: Sequence[Change]) -> dict[str, list[str]]:
-    """Return the packages of mim's convention that were installed and lack something → what they lack."""
-    from mimctl import api
-
-    names = {each.name for each in changes if each.action != "remove"}
-    listed = api.list_package(settings=context.settings).packages if names else ()
-    return {each.package.name: list(each.reasons) for each in listed if each.reasons and each.package.name in names}
 
 
 def target_lines(plan: InstallPlan) -> list[Line]:
@@ -84,8 +79,6 @@ def target_lines(plan: InstallPlan) -> list[Line]:
 
 def decision_lines(decisions: Sequence[ProjectDecision]) -> list[Line]:
     """Return every candidate of every op package with its decision."""
-    from mimctl.selection.choose import Rejected
-
     lines: list[Line] = []
     for project in decisions:
         if project.kept:
@@ -93,10 +86,9 @@ def decision_lines(decisions: Sequence[ProjectDecision]) -> list[Line]:
             continue
         rows = []
         for each in project.selection.decisions:
-            if isinstance(each, Rejected):
-                rows.append(("", each.file.label, f"rejected: {each.reason}"))
-            else:
-                rows.append(("", each.file.label, "chosen" if each.is_chosen else "fits"))
+            is_chosen, reason = _outcome(each)
+            word = f"rejected: {reason}" if reason is not None else "chosen" if is_chosen else "fits"
+            rows.append(("", each.file.label, word))
         lines += [f"{project.project}:", *table(rows)]
     return lines
 
@@ -130,10 +122,21 @@ def plain_change(change: Change) -> dict[str, object]:
     return asdict(change)
 
 
+def _outcome(decision: Decision) -> tuple[bool, str | None]:
+    """Return whether a candidate was chosen, and why it was rejected (None where it fits)."""
+    from mimctl.selection.choose import Rejected  # not before: most plans that change nothing hold no decision
+
+    return (False, decision.reason) if isinstance(decision, Rejected) else (decision.is_chosen, None)
+
+
+def _plain_decision(decision: Decision) -> dict[str, object]:
+    is_chosen, reason = _outcome(decision)
+    word = "accepted" if reason is None else "rejected"
+    return {"file": decision.file.filename, "decision": word, "chosen": is_chosen, "reason": reason}
+
+
 def plain_plan(plan: InstallPlan, changes: Sequence[Change]) -> dict[str, object]:
     """Return a plan as JSON data, with the changes that were made or would be."""
-    from mimctl.selection.choose import Rejected
-
     return {
         "target": {"python": str(plan.target.python), "source": plan.target.source},
         "requested": list(plan.requested),
@@ -142,15 +145,7 @@ def plain_plan(plan: InstallPlan, changes: Sequence[Change]) -> dict[str, object
             {
                 "project": project.project,
                 "kept": project.kept,
-                "candidates": [
-                    {
-                        "file": each.file.filename,
-                        "decision": "rejected" if isinstance(each, Rejected) else "accepted",
-                        "chosen": not isinstance(each, Rejected) and each.is_chosen,
-                        "reason": each.reason if isinstance(each, Rejected) else None,
-                    }
-                    for each in project.selection.decisions
-                ],
+                "candidates": [_plain_decision(each) for each in project.selection.decisions],
             }
             for project in plan.decisions
         ],

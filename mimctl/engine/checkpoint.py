@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from mimctl.engine.inert import inert_globals, numpy_globals
-from mimctl.errors import IntegrityError, MimctlError, UnsafeFileError, nearest
-from mimctl.spec import sync_folder
+from mimctl.config.weight_names import BACKBONE_OF
+from mimctl.errors import ConfigError, IntegrityError, MimctlError, UnsafeFileError, nearest
+from mimctl.files import sync_folder
 
 __all__ = [
     "LoadReport",
     "atomic_write",
+    "below_prefix",
     "export_weights",
     "find_latest",
     "load_checkpoint",
@@ -98,7 +100,7 @@ def resolve(path_or_url: str | os.PathLike[str]) -> Path:
 def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint as a dict that has at least `state_dict` and `meta`.
 
-    `.safetensors` files give tensors and metadata; other files are read with `weights_only=True` in every case.
+    Of a classifier named by `mmcls://` the backbone is read alone, as with MMEngine. `.safetensors` files give tensors and metadata; other files are read with `weights_only=True` in every case.
     Raises MimctlError[checkpoint-not-found], UnsafeFileError[unsafe-checkpoint] where the pickle names a global that
     could run code, IntegrityError[bad-checkpoint] where the file is cut off or of another kind.
     """
@@ -111,8 +113,30 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> 
         if not isinstance(inner, dict) or not any(isinstance(each, Tensor) for each in inner.values()):
             raise _bad(local, "it holds no `state_dict`")
         content = {"state_dict": dict(inner), "meta": {}}
+    if os.fspath(path).startswith(BACKBONE_OF):
+        content = {"state_dict": below_prefix(content["state_dict"], "backbone", os.fspath(path)), "meta": {}}
     content.setdefault("meta", {})
     return content
+
+
+def below_prefix(weights: Mapping[str, Any], prefix: str, source: str) -> dict[str, Any]:
+    """Return the weights whose keys begin with `prefix.`, without it; raise ConfigError[bad-init-cfg] where none do.
+
+    DDP's `module.` before the prefix does not count. `source` is what messages call the checkpoint.
+    """
+    stem = prefix.rstrip(".") + "."
+    plain = {key.removeprefix("module."): value for key, value in weights.items()}
+    found = {key.removeprefix(stem): value for key, value in plain.items() if key.startswith(stem)}
+    if found:
+        return found
+    begins = dict.fromkeys(key.partition(".")[0] for key in plain)
+    near = nearest(prefix, set(begins))
+    raise ConfigError(
+        f"no weight in {source} begins with `{stem}`",
+        code="bad-init-cfg",
+        causes=[f"its keys begin with {', '.join(f'`{each}`' for each in list(begins)[:6])}"],
+        hints=[f"did you mean `prefix='{near[0]}'`?"] if near else [],
+    )
 
 
 def save_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -258,6 +282,8 @@ def _reason(path: Path, err: Exception) -> str:
         return "it is empty"
     if head[:2] == b"PK":
         return "it is cut off or damaged: " + str(err).splitlines()[0].partition(". This is")[0][:160]
+    if "legacy .tar format" in str(err):
+        return "it is in the format of torch before 0.1.10, which cannot be read without running code"
     if head.lstrip()[:1] in (b"<", b"{"):
         return f"it is text, not a checkpoint: {head.decode(errors='replace').splitlines()[0][:60]!r}"
     return f"its first bytes are those of no checkpoint: {head[:8]!r}"

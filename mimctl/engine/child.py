@@ -20,7 +20,8 @@ from typing import Any, NoReturn
 
 from mimctl.engine.events import EventWriter, open_events, plain
 from mimctl.errors import ExitCode, MimctlError, render
-from mimctl.spec import RunSpec, write_text
+from mimctl.files import write_text
+from mimctl.spec import RunSpec
 
 SLURM_VARIABLES = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
 TERMINATED = 128 + signal.SIGTERM

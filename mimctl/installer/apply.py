@@ -17,6 +17,7 @@ from mimctl.installer.backends.process import Note
 from mimctl.installer.model import Change, InstallPlan, InstallResult
 from mimctl.installer.operators import OPS_PROJECT, asking_ops, check_operators
 from mimctl.installer.staging import stage, written_by
+from mimctl.installer.transaction.bytecode import compile_bytecode
 from mimctl.installer.transaction.change import check_finished, undone_on_failure
 from mimctl.installer.transaction.exclusive import only_one
 from mimctl.installer.transaction.in_use import check_unused
@@ -37,11 +38,12 @@ def apply(
     transfer: TransferSettings,
     cache_dir: Path,
     backend: Backend,
+    compiles: bool = False,
     step: Step | None = None,
     note: Note | None = None,
     progress: FileProgress | None = None,
 ) -> InstallResult:
-    """Make the changes of `plan` and return what was found afterwards.
+    """Make the changes of `plan` and return what was found afterwards; `compiles` has modules compiled at once.
 
     All wheels are in the cache, verified and inspected, before the first change. Raises what `stage` raises, and
     MimctlError[install-failed | build-failed | incomplete-install | torch-changed | ops-cannot-load |
@@ -78,6 +80,8 @@ def apply(
             backend.install_editable(folders, is_isolated=plan.options.is_isolated, note=note)
         if removed:
             backend.uninstall(removed, note=note)
+        if compiles:
+            compile_bytecode(env, names, environ=os.environ)
         make_readable(env, names)
         after = _verified(plan, names, say)
     return InstallResult(plan=plan, changes=_found(plan, after), installer=backend.label)

@@ -130,27 +130,3 @@ class InstallResult:
     changes: tuple[Change, ...]
     installer: str
     """`pip 26.3`, `uv 0.13.8`; empty where nothing was to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UninstallPlan:
-    """The distributions that will be removed."""
-
-    target: Target
-    environment: Environment
-    changes: tuple[Change, ...] = ()
-    not_installed: tuple[str, ...] = ()
-
-    @property
-    def nothing_to_do(self) -> bool:
-        """Return whether nothing of what was named is installed."""
-        return not self.changes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UninstallResult:
-    """What was removed."""
-
-    plan: UninstallPlan
-    changes: tuple[Change, ...]
-    installer: str

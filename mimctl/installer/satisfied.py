@@ -72,7 +72,7 @@ def _distribution(requirement: Requirement, env: Environment) -> str | None:
     name = normalise(requirement.name)
     if not is_own(name) and f"{PREFIX}-{name}" in env.distributions:
         return f"{PREFIX}-{name}"
-    from mimctl.plugin.discover import OPENMMLAB_NAMES
+    from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 
     alias = OPENMMLAB_NAMES.get(name)
     if alias is not None and not requirement.specifier:

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mimctl.environment.detect import describe
 from mimctl.environment.distributions import normalise, read_metadata
+from mimctl.environment.installed import Target
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.model import Toolbox
 from mimctl.installer.asking.toolbox_names import find_toolbox
 from mimctl.installer.backends.backend import Backend
 from mimctl.installer.backends.process import Note
-from mimctl.installer.model import Change, UninstallPlan, UninstallResult
+from mimctl.installer.model import Change
 from mimctl.installer.prepare import check_writable
 from mimctl.installer.transaction.change import check_finished, undone_on_failure
 from mimctl.installer.transaction.exclusive import only_one
 from mimctl.installer.transaction.in_use import check_unused
 from mimctl.resolution.names import TORCH_FAMILY, is_own
 from mimctl.resolution.requirements import marker_environment, requirements_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UninstallPlan:
+    """The distributions that will be removed."""
+
+    target: Target
+    environment: Environment
+    changes: tuple[Change, ...] = ()
+    not_installed: tuple[str, ...] = ()
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Return whether nothing of what was named is installed."""
+        return not self.changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UninstallResult:
+    """What was removed."""
+
+    plan: UninstallPlan
+    changes: tuple[Change, ...]
+    installer: str
 
 
 def plan_uninstall(names: Sequence[str], *, env: Environment, toolboxes: Mapping[str, Toolbox]) -> UninstallPlan:

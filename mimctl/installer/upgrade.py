@@ -12,7 +12,7 @@ from mimctl.environment.distributions import normalise
 from mimctl.environment.model import Environment
 from mimctl.environment.target import why_closed
 from mimctl.errors import MimctlError, UsageError, nearest
-from mimctl.plugin.discover import OPENMMLAB_NAMES
+from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 from mimctl.resolution.model import Present
 from mimctl.resolution.names import PREFIX, TORCH_FAMILY, is_own
 

@@ -26,9 +26,9 @@ from mimctl.launch.scripts import (
 )
 from mimctl.launch.toolbox import lacks_of, surroundings
 from mimctl.plugin.configs import SUFFIXES, find_config
-from mimctl.plugin.discover import OPENMMLAB_NAMES
 from mimctl.plugin.mim import MimPackage, normalise
 from mimctl.plugin.mim_needs import Lack, last_build
+from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 from mimctl.spec import LauncherFacts
 
 Verb = Literal["train", "test", "run"]

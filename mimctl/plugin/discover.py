@@ -12,20 +12,9 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError, nearest
 from mimctl.plugin.manifest import Manifest, read_manifest
+from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 
 GROUP = "mimctl.plugins"
-
-OPENMMLAB_NAMES = {
-    "mmdet": "det",
-    "mmdetection": "det",
-    "mmcls": "cls",
-    "mmpretrain": "cls",
-    "mmseg": "seg",
-    "mmsegmentation": "seg",
-    "mmpose": "pose",
-    "mmocr": "ocr",
-}
-"""OpenMMLab's toolboxes → ours, for messages about toolboxes that are not installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

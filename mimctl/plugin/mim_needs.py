@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl.plugin.mim import MimPackage, normalise
+from mimctl.plugin.openmmlab import MMCV_BUILDS, LastBuild
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -42,27 +43,6 @@ class Lack:
     """As a requirement is written: `mmcv<2.2.0,>=2.0.0rc4`."""
     name: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastBuild:
-    """The newest published wheels of a compiled library: a release, and what it was built for last."""
-
-    version: str
-    torch: str
-    python: str
-
-    def page(self, torch: str | None) -> str:
-        """Return where its wheels are linked, for the kind of torch (CPU or CUDA) that is there."""
-        tag = "cpu" if torch is not None and torch.endswith("+cpu") else "cu121"
-        return f"https://download.openmmlab.com/mmcv/dist/{tag}/torch{self.torch}/index.html"
-
-
-MMCV_BUILDS = (
-    LastBuild(version="2.1.0", torch="2.1", python="3.11"),
-    LastBuild(version="2.2.0", torch="2.4", python="3.11"),
-)
-"""OpenMMLab published no later builds of mmcv; there are none for Python 3.12, aarch64 or ROCm."""
 
 
 def read_requirements(package: MimPackage) -> list[str]:

@@ -28,11 +28,11 @@ from mimctl.installer.backends.backend import (
     OLDEST_UV,
     Backend,
     Choice,
-    PipBackend,
-    UvBackend,
     choose_backend,
 )
+from mimctl.installer.backends.pip_backend import PipBackend
 from mimctl.installer.backends.staged import Staged
+from mimctl.installer.backends.uv_backend import UvBackend
 
 OWN_OF_PIP = {"INSTALLER", "RECORD", "direct_url.json"}
 """Files of a `.dist-info` that differ between installers; each is looked at by a test of its own."""

@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ from mimctl.errors import IntegrityError, MimctlError, NetworkError, NoCompatibl
 from mimctl.index.client import IndexClient
 from mimctl.index.sources import read_sources
 from mimctl.installer.apply import apply
-from mimctl.installer.backends.backend import UvBackend, choose_backend
+from mimctl.installer.backends.backend import choose_backend
+from mimctl.installer.backends.uv_backend import UvBackend
 from mimctl.installer.prepare import prepare_install
 from mimctl.installer.transaction.change import find_unfinished, undone_on_failure
 from mimctl.installer.transaction.exclusive import is_being_changed, only_one
+from mimctl.installer.transaction.snapshot import claimed_by, distributions_inside
 from mimctl.installer.uninstall import apply_uninstall, plan_uninstall
 from mimctl.site.build import SiteSources, build_site
 from mimctl.transfer import TransferSettings
@@ -404,3 +407,24 @@ def test_offline_installs_from_caches_and_local_indexes(bench, monkeypatch):
     plan = prepare_install(["det"], env=bench.env, places=places)
     apply(plan, transfer=offline, cache_dir=bench.cache, backend=bench.backend())
     assert "mimctl-det" in bench.env.distributions
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_modules_are_compiled_while_they_are_installed_only_where_that_is_asked_for(bench, compiles):
+    bench.put_torch("2.13.0+cpu")
+    result = bench.apply(bench.plan("det"), compiles=compiles)
+    env = bench.env
+    brought = {change.name for change in result.changes} - {"mimctl-ops"}  # the check imports the operators
+    modules = [
+        Path(place)
+        for each in distributions_inside(env)
+        if each.name in brought
+        for place in claimed_by(each)
+        if place.endswith("/__init__.py")  # of modules outside packages, uv leaves behind what Python compiled
+    ]
+    assert len(modules) > 1
+    compiled = {path: Path(cache_from_source(str(path))).is_file() for path in modules}
+    assert set(compiled.values()) == {compiles}, compiled
+
+    apply_uninstall(plan_uninstall(sorted(brought), env=env, toolboxes={}), backend=bench.backend())
+    assert not [path for path in modules if Path(cache_from_source(str(path))).exists()]

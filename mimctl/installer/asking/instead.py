@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimctl.errors import MimctlError
-from mimctl.plugin.mim_needs import MMCV_BUILDS
+from mimctl.plugin.openmmlab import MMCV_BUILDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,17 +15,12 @@ from mimctl.environment.model import Environment
 from mimctl.errors import IntegrityError, NoCompatibleBuildError, UsageError
 from mimctl.index.filenames import NameReader, normalise
 from mimctl.index.model import IndexFile
-from mimctl.installer.asking.archive import unpack
 from mimctl.installer.asking.origins import origin_of
-from mimctl.installer.asking.project_file import read_static_metadata
-from mimctl.installer.asking.repository import checked_out, commit_of
 from mimctl.installer.asking.words import Placed
 from mimctl.installer.backends.backend import Backend
 from mimctl.installer.backends.process import Note
 from mimctl.resolution.metadata import parse_metadata, read_wheel_metadata
 from mimctl.resolution.model import Provided
-from mimctl.resolution.store import WheelStore
-from mimctl.selection.tags import supported_tags, why_tags_do_not_fit
 from mimctl.transfer import TransferSettings, download, sha256_of
 
 
@@ -69,6 +64,9 @@ class Workshop:
         return found
 
     def _wheel(self, place: Placed) -> Provided:
+        from mimctl.resolution.store import WheelStore
+        from mimctl.selection.tags import supported_tags, why_tags_do_not_fit
+
         filename = unquote(urlsplit(place.address).path if "://" in place.address else place.address).rpartition("/")[2]
         file = self._file(filename, place)
         if not set(file.tags) & set(supported_tags(self.env)):
@@ -113,11 +111,15 @@ class Workshop:
                 if place.kind == "repository"
                 else ["leave out `-e`"],
             )
+        from mimctl.installer.asking.project_file import read_static_metadata
+
         with self._folder(place) as folder:
             metadata = read_static_metadata(folder) or self._built(folder, place).metadata
             return Provided(metadata=metadata, origin=place.shown, editable=folder)
 
     def _built(self, folder: Path, place: Placed) -> Provided:
+        from mimctl.installer.asking.repository import commit_of
+
         if self.note is not None:
             self.note(f"Building {place.shown}")
         self.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -138,6 +140,9 @@ class Workshop:
         if place.kind == "folder":
             yield _inside(Path(place.address), place)
             return
+        from mimctl.installer.asking.archive import unpack
+        from mimctl.installer.asking.repository import checked_out
+
         with tempfile.TemporaryDirectory(prefix="mimctl-") as text:
             temporary = Path(text)
             if place.kind == "repository":

@@ -12,7 +12,7 @@ from mimctl.index.model import Index, Toolbox
 from mimctl.installer.asking.instead import OPENMMLAB, note_of, refusal_of
 from mimctl.installer.asking.requirements_file import Line
 from mimctl.installer.asking.words import Named
-from mimctl.plugin.discover import OPENMMLAB_NAMES
+from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,12 +11,10 @@ from mimctl.environment.installed import release_of
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError
 from mimctl.index.sources import PackageSources
-from mimctl.installer.backends.pip_backend import PipBackend
 from mimctl.installer.backends.process import Note
 from mimctl.installer.backends.staged import Staged
-from mimctl.installer.backends.uv_backend import UvBackend
 
-__all__ = ["Backend", "Choice", "PipBackend", "Staged", "UvBackend", "choose_backend"]
+__all__ = ["Backend", "Choice", "Staged", "choose_backend"]
 
 Choice = Literal["auto", "pip", "uv"]
 OLDEST_PIP, OLDEST_UV = "22.3", "0.5.0"
@@ -70,6 +68,8 @@ def choose_backend(
     environ = dict(os.environ if environ is None else environ)
     why_not_uv, why_not_pip = _why_not(env.uv.value, OLDEST_UV, "uv"), _why_not(env.pip.value, OLDEST_PIP, "pip")
     if choice != "pip" and why_not_uv is None and env.uv_path is not None and env.uv.value is not None:
+        from mimctl.installer.backends.uv_backend import UvBackend
+
         search = tuple(dict.fromkeys((env.paths.purelib, env.paths.platlib)))
         return UvBackend(
             python=env.target.python,
@@ -82,6 +82,8 @@ def choose_backend(
             offline=offline,
         )
     if choice != "uv" and why_not_pip is None and env.pip.value is not None:
+        from mimctl.installer.backends.pip_backend import PipBackend
+
         return PipBackend(
             python=env.target.python,
             version=env.pip.value,

@@ -17,6 +17,7 @@ _PLACING = (
     "--no-index",
     "--no-user",
     "--force-reinstall",
+    "--no-compile",
     "--only-binary=:all:",
     "--require-hashes",
     "--no-warn-script-location",

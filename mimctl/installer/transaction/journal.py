@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.spec import sync_folder
+from mimctl.files import sync_folder
 from mimctl.transfer.owner import Owner, this_process
 
 OPEN = ".mimctl-transaction"
