@@ -67,6 +67,10 @@ class IndexCatalog:
         """Read the pages of several projects at once; a fault of one is raised when that one is asked for."""
         in_parallel(self._read_quietly, [name for name in dict.fromkeys(names) if name not in self._projects])
 
+    def prefetch_metadata(self, files: Iterable[IndexFile]) -> list[IndexFile]:
+        """Read the metadata of several wheels at once where that takes no whole wheel; return those that are read."""
+        return self._store.prefetch(files)
+
     def project(self, name: str) -> Project:
         """Return what there is of a project (normalised), with no files where no place has it.
 

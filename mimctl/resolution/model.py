@@ -50,6 +50,12 @@ class Catalog(Protocol):
     def prefetch(self, names: Iterable[str]) -> None:
         """Read the pages of several projects at once: they will be asked for."""
 
+    def prefetch_metadata(self, files: Iterable[IndexFile]) -> Iterable[IndexFile]:
+        """Read the metadata of several wheels at once, where that takes no whole wheel; return those that are read.
+
+        They will most probably be asked for; a fault of one is raised when it is.
+        """
+
     def project(self, name: str) -> Project:
         """Return what there is of a project, with no files where no place has it.
 

@@ -12,6 +12,7 @@ from resolvelib.providers import AbstractProvider
 from resolvelib.reporters import BaseReporter
 
 from mimctl.environment.distributions import normalise
+from mimctl.resolution.ahead import ReadAhead
 from mimctl.resolution.candidates import NEVER, PYTHON, Candidate, Candidates
 from mimctl.resolution.guard import Guard
 from mimctl.resolution.model import Wanted
@@ -78,6 +79,7 @@ class Provider(_Base):
         self._doomed: set[_Key] = set()
         self._users: dict[str, dict[tuple[_Key | None, str], Need]] = {}
         self._constraints = _by_name(candidates.options.constraints)
+        self._ahead = ReadAhead(candidates, needs_of=self._needs_of, specifier=self.specifier, is_frozen=is_frozen)
 
     def identify(self, requirement_or_candidate: Need | Candidate) -> str:
         """Return the name, with the extra where one is meant."""
@@ -142,19 +144,17 @@ class Provider(_Base):
         if candidate.extra:
             wanted = Wanted(requirement=Requirement(candidate.name), by=candidate.identifier)
             yield Need(name=candidate.name, wanted=wanted, base=replace(candidate, extra=""))
-            if candidate.name == PREFIX and candidate.extra == ENGINE_EXTRA:
-                yield from self.needs(Wanted(requirement=Requirement(OPENCV), by=CV2_REASON))
+        yield from self._unsaid(candidate)
         if candidate.is_absent or candidate.name == PYTHON:
             return
         if not candidate.is_kept and not candidate.extra:
             yield from self._joining(candidate)
         try:
-            wanted_of = list(self._requirements(candidate))
+            needs = self._declared(candidate)
         except InvalidRequirement as err:
             yield never(f"a requirement of {candidate.name} {candidate.version} cannot be read: {err}", candidate)
             return
-        needs = [need for wanted in wanted_of for need in self.needs(wanted)]
-        self.prefetch(needs)
+        self._ahead.read(needs)
         if self._is_frozen and not self._note_needs((candidate.identifier, candidate.key), needs):
             yield never("what is installed is in the way", candidate)
             return
@@ -162,7 +162,7 @@ class Provider(_Base):
 
     def ask(self, needs: Sequence[Need]) -> None:
         """Take what is asked for; raise HopelessError where what is installed is in the way."""
-        self.prefetch(needs)
+        self._ahead.read(needs)
         if self._is_frozen and not self._note_needs(None, needs):
             raise HopelessError
 
@@ -212,12 +212,6 @@ class Provider(_Base):
         for extra in sorted(map(normalise, wanted.requirement.extras)):
             yield Need(name=name, wanted=wanted, extra=extra)
 
-    def prefetch(self, needs: Sequence[Need]) -> None:
-        """Have the pages of several projects read at once where they will be looked at."""
-        names = {need.name for need in needs if not need.name.startswith("<") and not self._is_settled(need)}
-        if len(names) > 1:
-            self.candidates.catalog.prefetch(sorted(names))
-
     def specifier(self, name: str, needs: Sequence[Need]) -> SpecifierSet:
         """Return the versions that are left by what is wanted and by constraints."""
         joined = SpecifierSet()
@@ -227,16 +221,6 @@ class Provider(_Base):
             joined &= wanted.requirement.specifier
         return joined
 
-    def _is_settled(self, need: Need) -> bool:
-        """Return whether nothing is asked of indexes for this need, most likely."""
-        name = need.name
-        if self.candidates.fixed(name) is not None or name in self.candidates.provided:
-            return True
-        there = self.candidates.version_there(name)
-        if there is None or is_own(name) or self.candidates.is_upgraded(name):
-            return False
-        return satisfies(there, need.specifier)
-
     def _joining(self, candidate: Candidate) -> Iterator[Need]:
         """Yield a need for everything installed that requires what is about to change."""
         there = self.candidates.version_there(candidate.name)
@@ -245,6 +229,17 @@ class Provider(_Base):
         for name in self._guard.dependents(candidate.name):
             wanted = Wanted(requirement=Requirement(name), by=candidate.name)
             yield Need(name=name, wanted=wanted, goes_with=candidate.name)
+
+    def _needs_of(self, candidate: Candidate) -> list[Need]:
+        return [*self._unsaid(candidate), *self._declared(candidate)]
+
+    def _unsaid(self, candidate: Candidate) -> Iterator[Need]:
+        """Yield what metadata cannot say: that any OpenCV serves the engine."""
+        if candidate.name == PREFIX and candidate.extra == ENGINE_EXTRA:
+            yield from self.needs(Wanted(requirement=Requirement(OPENCV), by=CV2_REASON))
+
+    def _declared(self, candidate: Candidate) -> list[Need]:
+        return [need for wanted in self._requirements(candidate) for need in self.needs(wanted)]
 
     def _requirements(self, candidate: Candidate) -> Iterator[Wanted]:
         name, extra = candidate.name, candidate.extra

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
-from mimctl.transfer import is_remote, read_range
+from mimctl.transfer import TransferSettings, is_remote, read_range
 from mimctl.transfer.connection import Line
 
 _TAIL = 1 << 17
@@ -17,14 +17,16 @@ _MOST = 24 << 20
 """Bytes that all pieces may have together."""
 
 
-def read_remote(file: IndexFile, opened: Line, read: Callable[[io.RawIOBase, IndexFile], bytes]) -> bytes | None:
+def read_remote(
+    file: IndexFile, opened: Line, read: Callable[[io.RawIOBase, IndexFile], bytes], settings: TransferSettings
+) -> bytes | None:
     """Return what `read` finds in a wheel on a server, None where the server gives no pieces or they do not fit
     together.
 
     Raises NetworkError and MimctlError as `transfer.read_range` does.
     """
     named_by = file.address if is_remote(file.address) else ""
-    stream = _Pieces(file.url, opened, named_by)
+    stream = _Pieces(file.url, opened, named_by, settings)
     if not stream.begin():
         return None
     try:
@@ -40,11 +42,12 @@ class _NoPieceError(OSError):
 class _Pieces(io.RawIOBase):
     """A remote file that can be read anywhere; every piece is kept."""
 
-    def __init__(self, url: str, opened: Line, named_by: str) -> None:
+    def __init__(self, url: str, opened: Line, named_by: str, settings: TransferSettings) -> None:
         super().__init__()
         self._url = url
         self._opened = opened
         self._named_by = named_by
+        self._settings = settings
         self._etag: str | None = None
         self._size = 0
         self._position = 0
@@ -53,9 +56,7 @@ class _Pieces(io.RawIOBase):
 
     def begin(self) -> bool:
         """Fetch the end of the file; return whether the server gives pieces."""
-        piece = read_range(
-            self._url, -_TAIL, settings=self._opened.settings, named_by=self._named_by, opened=self._opened
-        )
+        piece = read_range(self._url, -_TAIL, settings=self._settings, named_by=self._named_by, opened=self._opened)
         if piece is None:
             return False
         self._size, self._etag = piece.total, piece.etag
@@ -97,7 +98,7 @@ class _Pieces(io.RawIOBase):
             start,
             end,
             etag=self._etag,
-            settings=self._opened.settings,
+            settings=self._settings,
             named_by=self._named_by,
             opened=self._opened,
         )

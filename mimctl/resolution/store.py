@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from mimctl.errors import IntegrityError, MimctlError
@@ -12,6 +15,7 @@ from mimctl.index.lines import Lines
 from mimctl.index.model import Build, IndexFile
 from mimctl.resolution.metadata import MAX_SIZE, described, parse_metadata, read_wheel_build, read_wheel_metadata
 from mimctl.resolution.model import Metadata
+from mimctl.resolution.parallel import in_parallel
 from mimctl.resolution.remote_wheel import read_remote
 from mimctl.transfer import (
     Progress,
@@ -32,6 +36,7 @@ class WheelStore:
 
     def __init__(self, transfer: TransferSettings, cache_dir: Path, *, lines: Lines | None = None) -> None:
         self._transfer = transfer
+        self._guessing = replace(transfer, retries=0)
         self._lines = lines or Lines(transfer)
         self._wheels = cache_dir / "wheels"
         self._documents = cache_dir / "metadata"
@@ -43,10 +48,20 @@ class WheelStore:
 
         Raises IntegrityError[bad-wheel | hash-mismatch], and what the transfer does.
         """
-        key = (file.url, file.filename)
+        key = _key(file)
         if key not in self._known:
             self._known[key] = described(file) if file.is_described else parse_metadata(self._document(file), file)
         return self._known[key]
+
+    def prefetch(self, files: Iterable[IndexFile]) -> list[IndexFile]:
+        """Read the metadata of several wheels at once, with one try each, and return those of which it is known now.
+
+        A server that gives neither documents nor pieces is left alone: a whole wheel is too much for a guess.
+        """
+        files = list({_key(file): file for file in files}.values())
+        if not self._transfer.offline:
+            in_parallel(self._read_far, [file for file in files if not self._is_near(file)])
+        return [file for file in files if _key(file) in self._known]
 
     def build(self, file: IndexFile, *, may_fetch: bool = False) -> Build | None:
         """Return how one of our op wheels was built, from the `build.json` in it, None where it has none.
@@ -61,7 +76,7 @@ class WheelStore:
                 kept = read_wheel_build(path, file)
             elif not self._transfer.offline:
                 with self._lines.lend() as opened:
-                    kept = read_remote(file, opened, read_wheel_build)
+                    kept = read_remote(file, opened, read_wheel_build, self._transfer)
                 if kept is None and may_fetch:
                     kept = read_wheel_build(self.fetch(file), file)
             if kept is None:
@@ -103,13 +118,31 @@ class WheelStore:
         kept = self._kept(file)
         if kept is not None:
             return kept
-        found = self._beside(file) or self._at_hand(file) or self._remote(file)
+        found = self._beside(file, self._transfer) or self._at_hand(file) or self._remote(file, self._transfer)
         if found is None:
             found = read_wheel_metadata(self.fetch(file), file)
         self._keep(file, found)
         return found
 
-    def _beside(self, file: IndexFile) -> bytes | None:
+    def _is_near(self, file: IndexFile) -> bool:
+        """Return whether the metadata of a wheel is known without a server; where it is, read it."""
+        if _key(file) in self._known:
+            return True
+        kept = None if file.is_described else self._kept(file)
+        if kept is None and not file.is_described and is_remote(file.url):
+            return self._is_cached(file)
+        with contextlib.suppress(MimctlError):
+            self._known[_key(file)] = parse_metadata(kept, file) if kept is not None else self.metadata(file)
+        return True
+
+    def _read_far(self, file: IndexFile) -> None:
+        with contextlib.suppress(MimctlError):
+            found = self._beside(file, self._guessing) or self._remote(file, self._guessing)
+            if found is not None:
+                self._known[_key(file)] = parse_metadata(found, file)
+                self._keep(file, found)
+
+    def _beside(self, file: IndexFile, settings: TransferSettings) -> bytes | None:
         """Return the document that the index promises beside the wheel, None where there is none after all."""
         if not file.has_metadata:
             return None
@@ -117,7 +150,7 @@ class WheelStore:
         url = f"{path}.metadata{mark}{query}"
         with self._lines.lend() as opened:
             answer = get_bytes(
-                url, settings=self._transfer, max_size=MAX_SIZE, is_missing_ok=True, may_be_packed=True, opened=opened
+                url, settings=settings, max_size=MAX_SIZE, is_missing_ok=True, may_be_packed=True, opened=opened
             )
         if answer.status == 404:
             return None
@@ -140,15 +173,16 @@ class WheelStore:
         if not is_remote(file.url):
             path = local_path(file.url)
             return path if path.is_file() else None
-        if file.sha256 is None or not (self._wheels / file.sha256 / file.filename).is_file():
-            return None
-        return self.fetch(file)
+        return self.fetch(file) if self._is_cached(file) else None
 
-    def _remote(self, file: IndexFile) -> bytes | None:
-        if self._transfer.offline:
+    def _is_cached(self, file: IndexFile) -> bool:
+        return file.sha256 is not None and (self._wheels / file.sha256 / file.filename).is_file()
+
+    def _remote(self, file: IndexFile, settings: TransferSettings) -> bytes | None:
+        if settings.offline:
             return None
         with self._lines.lend() as opened:
-            return read_remote(file, opened, read_wheel_metadata)
+            return read_remote(file, opened, read_wheel_metadata, settings)
 
     def _kept(self, file: IndexFile, ending: str = "") -> bytes | None:
         """Return what is kept under the wheel's hash: of that content, or else nobody's but ours."""
@@ -172,3 +206,7 @@ class WheelStore:
             write_file(self._documents / f"{file.sha256}{ending}", body).chmod(0o644)
         except (MimctlError, OSError):
             return  # a cache that cannot be written is as good as none
+
+
+def _key(file: IndexFile) -> tuple[str, str]:
+    return (file.url, file.filename)

@@ -46,13 +46,20 @@ def read_range(
     if settings.offline:
         raise offline(url)
     if opened is not None:
-        return _ask(opened, url, start, wanted, etag, named_by, note)
+        return _ask(opened, url, start, wanted, etag, named_by, settings, note)
     with line(settings) as own:
-        return _ask(own, url, start, wanted, etag, named_by, note)
+        return _ask(own, url, start, wanted, etag, named_by, settings, note)
 
 
 def _ask(
-    opened: Line, url: str, start: int, wanted: int, etag: str | None, named_by: str | None, note: Note | None
+    opened: Line,
+    url: str,
+    start: int,
+    wanted: int,
+    etag: str | None,
+    named_by: str | None,
+    settings: TransferSettings,
+    note: Note | None,
 ) -> Piece | None:
     span = f"-{wanted}" if start < 0 else f"{start}-{start + wanted - 1}"
     headers = {"Accept-Encoding": "identity", "Range": f"bytes={span}"}
@@ -79,7 +86,7 @@ def _ask(
                 raise PassingError(f"the connection closed after {len(body)} of {last - first + 1} bytes")
             return Piece(body=bytes(body), start=first, total=total, etag=reply.headers.get("ETag"))
 
-    return with_retries(attempt, url=url, settings=opened.settings, note=note, wait=opened.wait)
+    return with_retries(attempt, url=url, settings=settings, note=note, wait=opened.wait)
 
 
 def _read_local(url: str, start: int, wanted: int) -> Piece:

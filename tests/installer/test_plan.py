@@ -67,6 +67,10 @@ class Catalog:
     def prefetch(self, names):
         """Do nothing beforehand."""
 
+    def prefetch_metadata(self, files):
+        """Do nothing beforehand."""
+        return ()
+
     def project(self, name):
         """Return what there is of a project."""
         files = self.index.project(name) or tuple(file for file in PUBLIC if file.project == name)
