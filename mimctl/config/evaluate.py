@@ -8,7 +8,7 @@ from typing import Any
 
 from mimctl.config.expressions import NOT_DATA_HINTS, Defined, Evaluator
 from mimctl.config.templates import Templates
-from mimctl.config.values import ConfigDict, LazyReference, Place, copy_value, new_dict
+from mimctl.config.values import ConfigDict, LazyReference, Place, new_dict
 from mimctl.errors import ConfigError, nearest
 
 BASE = "_base_"
@@ -38,6 +38,7 @@ class Interpreter(Evaluator):
         self.scope = {"__name__": "config"}
         if base is not None:
             self.scope[BASE] = base
+            self.inherited.add(base)
         self.places: dict[str, Place] = {}
         self.read_base = read_base
 
@@ -114,10 +115,10 @@ class Interpreter(Evaluator):
     def _store(self, target: ast.expr, value: Any) -> None:
         holder, key = self._slot(target)
         self.line = target.lineno
-        if _root(target) == BASE:
+        if (type(holder) is ConfigDict and holder in self.inherited) or _root(target) == BASE:
             # What goes into the base is a copy: later changes of the child's own variable do not reach it.
             self.weigh(value)
-            value = copy_value(value)
+            value = self.inherited.adopt(value)
         if type(holder) is ConfigDict:
             dict.__setitem__(holder, key, value)
             self.charge(1 + (len(holder) >> 4))
@@ -165,6 +166,7 @@ class Interpreter(Evaluator):
             if type(holder) not in (ConfigDict, list):
                 raise self.refuse(target, f"`del` in a {type(holder).__name__} is refused")
             self.charge(1 + (len(holder) >> 6))
+            self.inherited.settle()
             del holder[key]
 
     def _expression(self, node: ast.Expr) -> None:
@@ -234,9 +236,11 @@ class Interpreter(Evaluator):
 
     def _take(self, names: ConfigDict, name: str, alias: ast.alias, node: ast.ImportFrom) -> None:
         if name == "*":
+            self.inherited.add(names)
             self.scope.update(names)
             self.places.update(names._places)
         elif name in names:
+            self.inherited.add(names[name])
             self.scope[alias.asname or name] = names[name]
             self.places[alias.asname or name] = names._places.get(name, (self.file, node.lineno))
         else:

@@ -133,12 +133,18 @@ FUNCTIONS: dict[str, Function] = {
 
 def _copy(meter: Meter, value: Any) -> Any:
     meter.weigh(value)
-    return value.copy() if isinstance(value, (ConfigDict, list, set)) else value
+    copied = value.copy() if isinstance(value, (ConfigDict, list, set)) else value
+    if type(value) is ConfigDict and value in meter.inherited:
+        meter.inherited.add(copied)
+    return copied
 
 
 def _deepcopy(meter: Meter, value: Any) -> Any:
     meter.weigh(value)
-    return copy_value(value)
+    copied = copy_value(value)
+    if type(value) is ConfigDict and value in meter.inherited:
+        meter.inherited.add(copied)
+    return copied
 
 
 def _join(meter: Meter, *parts: str) -> str:

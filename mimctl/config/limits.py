@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mimctl.config.inherited import Inherited
 from mimctl.config.values import ConfigDict, LazyReference
 from mimctl.errors import ConfigError, Origin
 
@@ -19,12 +20,13 @@ SCALARS = frozenset({str, int, float, bool, type(None), LazyReference})
 class Meter:
     """The remaining allowance of one file, and the line that is being evaluated."""
 
-    __slots__ = ("file", "left", "line")
+    __slots__ = ("file", "inherited", "left", "line")
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.line = 1
         self.left = MAX_UNITS
+        self.inherited = Inherited()
 
     def charge(self, units: int) -> None:
         """Take `units` off the allowance; raise ConfigError[config-limits] when it is used up."""

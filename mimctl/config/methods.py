@@ -21,6 +21,10 @@ def _dict_update(meter: Meter, held: ConfigDict, *args: Any, **kwargs: Any) -> N
             meter.weigh(source)
         pairs = dict(source)
         places = source._places if isinstance(source, ConfigDict) else {}
+        if held in meter.inherited:
+            meter.weigh(pairs)
+            meter.inherited.update(held, pairs, places, place)
+            continue
         dict.update(held, pairs)
         held.mark({key: places.get(key, place) for key in pairs})
 
@@ -35,6 +39,8 @@ def _dict_merge(meter: Meter, held: ConfigDict, other: ConfigDict) -> None:
 
 def _dict_pop(meter: Meter, held: ConfigDict, key: Any, default: Any = _ABSENT) -> Any:
     meter.weigh_key(key)
+    if held in meter.inherited and default is _ABSENT:
+        default = None  # as MMEngine has it there
     return held.pop(key) if default is _ABSENT else held.pop(key, default)
 
 
@@ -45,6 +51,11 @@ def _dict_setdefault(meter: Meter, held: ConfigDict, key: Any, default: Any = No
     return held[key]
 
 
+def _dict_clear(meter: Meter, held: ConfigDict) -> None:
+    meter.inherited.settle()
+    held.clear()
+
+
 def _dict_get(meter: Meter, held: ConfigDict, key: Any, default: Any = None) -> Any:
     meter.weigh_key(key)
     return held.get(key, default)
@@ -52,7 +63,10 @@ def _dict_get(meter: Meter, held: ConfigDict, key: Any, default: Any = None) -> 
 
 def _dict_copy(meter: Meter, held: ConfigDict) -> ConfigDict:
     meter.charge(len(held))
-    return held.copy()
+    made = held.copy()
+    if held in meter.inherited:
+        meter.inherited.add(made)
+    return made
 
 
 def _counted(function: Callable[[Any], Any]) -> Method:
@@ -151,7 +165,7 @@ def _set_method(name: str) -> Method:
 
 
 _DICT: dict[str, Method] = {
-    "clear": lambda meter, held: held.clear(),
+    "clear": _dict_clear,
     "copy": _dict_copy,
     "get": _dict_get,
     "items": _counted(lambda held: list(held.items())),

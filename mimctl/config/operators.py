@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mimctl.config.limits import MAX_INT_BITS, SCALARS, Meter
-from mimctl.config.values import ConfigDict
+from mimctl.config.values import ConfigDict, copy_value
 
 _WIDE = re.compile(r"\d{4,}")
 _WIDE_PERCENT = re.compile(r"%(?:\(\w*\))?[^A-Za-z%(]*?(?:\*|\d{4})")
@@ -70,6 +70,13 @@ def _union(meter: Meter, left: Any, right: Any) -> Any:
     if isinstance(left, ConfigDict) and isinstance(right, ConfigDict):
         meter.charge(len(left) + len(right))
         made = left.copy()
+        if left in meter.inherited or right in meter.inherited:
+            meter.weigh(left)
+            meter.weigh(right)
+            made = copy_value(left)
+            meter.inherited.update(made, right, right._places, (meter.file, meter.line))
+            meter.inherited.add(made)
+            return made
         made.update(right)
         return made
     if isinstance(left, set) and isinstance(right, set):

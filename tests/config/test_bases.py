@@ -208,3 +208,26 @@ def test_a_name_that_a_base_lacks_is_an_error(put: Put) -> None:
             put("child.py", "from mmengine.config import read_base\nwith read_base():\n    from .base import epoch")
         )
     assert caught.value.hints == ("did you mean `epochs`?",)
+
+
+def test_dicts_of_the_base_merge_in_an_update_and_own_dicts_replace(put: Put) -> None:
+    put("base.py", "model = dict(a=dict(b=1, c=2), d=1)\nother = dict(a=dict(b=1), z=0)")
+    text = (
+        "_base_ = 'base.py'\n"
+        "taken = _base_.pop('model')\n"
+        "copied = taken.copy()\n"
+        "taken.update(dict(a=dict(b=5), e=dict(f=1)), d=2)\n"
+        "taken.e.update(g=dict(h=1))\ntaken.e.update(g=dict(i=1))\n"
+        "own = dict(a=dict(b=1, c=2))\nown.update(a=dict(b=5))\n"
+        "joined = _base_.other | dict(a=dict(c=3))\n"
+        "spread = dict(**_base_.other)\nspread.update(a=dict(x=1))\n"
+        "absent = _base_.pop('nothing')\n"
+    )
+    found = Config.fromfile(put("child.py", text)).to_dict()
+    assert found["taken"] == {"a": {"b": 5, "c": 2}, "d": 2, "e": {"f": 1, "g": {"h": 1, "i": 1}}}
+    assert found["own"] == {"a": {"b": 5}}
+    assert found["joined"] == {"a": {"b": 1, "c": 3}, "z": 0}
+    assert found["spread"] == {"a": {"x": 1}, "z": 0}
+    assert found["other"] == {"a": {"b": 1}, "z": 0}
+    assert found["absent"] is None
+    assert "model" not in found
