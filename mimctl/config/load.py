@@ -14,7 +14,7 @@ from typing import Any
 from mimctl.config.evaluate import BASE, Interpreter
 from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
-from mimctl.config.parse import SUFFIXES, parse_json, parse_python, parse_yaml, read_source
+from mimctl.config.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
 from mimctl.config.templates import Templates
 from mimctl.config.values import ConfigDict, LazyReference, Place, copy_value, new_dict
 from mimctl.errors import ConfigError, nearest
@@ -36,6 +36,8 @@ class Loaded:
     stamps: list[Stamp] = field(default_factory=list)
     environment: dict[str, str | None] = field(default_factory=dict)
     uses_search: bool = False
+    is_pure_python: bool = False
+    """Written in the style that reads its bases with `read_base()` and imports its types."""
 
     def depend_on(self, other: Loaded) -> None:
         """Take over what another file, that this one is built on, depends on."""
@@ -124,7 +126,7 @@ class Loader:
 
     def _load_python(self, text: str, file: str) -> Loaded:
         body = parse_python(text, file)
-        loaded = Loaded(data=ConfigDict())
+        loaded = Loaded(data=ConfigDict(), is_pure_python="import" in text and is_pure_python(body))
         base: ConfigDict | None = None
         for index, statement in enumerate(body):
             if isinstance(statement, ast.Assign) and _assigns_base(statement):
@@ -183,6 +185,8 @@ class Loader:
         combined = ConfigDict()
         for name in names:
             base = self._load_base(self._resolve(name, place, loaded), place, loaded)
+            if base.is_pure_python:
+                raise _of_another_style(name, place)
             for key in base.data:
                 if key in combined:
                     first = combined.place_of(key)
@@ -219,10 +223,13 @@ class Loader:
                 raise ConfigError(message, code="config-base", origin=origin_of(place))
             loaded.uses_search = True
             try:
-                return os.path.abspath(self.search(name))  # noqa: PTH100
+                path = os.path.abspath(self.search(name))  # noqa: PTH100
             except ConfigError as err:
                 err.origin = err.origin or origin_of(place)
                 raise
+            if not os.path.isfile(path):  # noqa: PTH113
+                raise _no_such_base(name, path, place)
+            return path
         if not self.chain:
             message = f"text that lies in no file has no base `{name}`"
             raise ConfigError(message, code="config-base", origin=origin_of(place))
@@ -289,6 +296,17 @@ def _no_such_base(name: str, path: str, place: Place) -> ConfigError:
         code="config-base",
         causes=[f"looked for {origin_of((path, 0))}"],
         hints=[f"did you mean `{near[0]}`?"] if near else [],
+        origin=origin_of(place),
+    )
+
+
+def _of_another_style(name: str, place: Place) -> ConfigError:
+    """Return the error for a base that MMEngine would not read either: its imports mean something else there."""
+    return ConfigError(
+        f"the base `{name}` is written in the pure-Python style: it imports what is no module of Python itself",
+        code="config-base",
+        causes=["`_base_` names files of the classic style, with types as text"],
+        hints=["read it with `with read_base():`, or take the import out of the base"],
         origin=origin_of(place),
     )
 

@@ -231,3 +231,14 @@ def test_dicts_of_the_base_merge_in_an_update_and_own_dicts_replace(put: Put) ->
     assert found["other"] == {"a": {"b": 1}, "z": 0}
     assert found["absent"] is None
     assert "model" not in found
+
+
+def test_a_classic_config_has_no_base_of_the_pure_python_style(put: Put) -> None:
+    put("plain.py", "import math\nfrom os import path\na = math.ceil(1.5)")
+    assert Config.fromfile(put("child.py", "_base_ = 'plain.py'")).a == 2
+    for text in ("from torch.nn import SiLU\na = 1", "if True:\n    import numpy\na = 1", "from .x import y\na = 1"):
+        put("lazy.py", text)
+        with pytest.raises(ConfigError, match="pure-Python style") as caught:
+            Config.fromfile(put("child.py", "\n_base_ = ['lazy.py']"))
+        assert str(caught.value.origin).endswith("child.py:2")
+        assert caught.value.code == "config-base"
