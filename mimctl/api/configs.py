@@ -30,10 +30,12 @@ def lint_config(
     plugin: str | None, config: str, cfg_options: Sequence[str] = (), *, settings: Settings | None = None
 ) -> None:
     """Check a config against the tables of the target's engine and toolboxes; raise ConfigError for what is wrong."""
-    from mimctl.launch.experiment import check_config, type_tables
+    from mimctl.launch.config_weights import weights_errors
+    from mimctl.launch.experiment import check_config, raise_all, type_tables
     from mimctl.plugin.discover import import_roots
 
     settings = settings or settings_module.load()
     evaluated = show_config(plugin, config, cfg_options, settings=settings)
     place = workplace(settings)
     check_config(evaluated, type_tables(place.working_plugins, import_roots(place.paths)))
+    raise_all(weights_errors(evaluated))

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimctl.config.weight_names import is_short_name
 from mimctl.errors import ConfigError, UsageError
 from mimctl.installer.inspection.wheel_archive import open_archive
-from mimctl.launch.experiment import load_config, remote_weights
+from mimctl.launch.config_weights import remote_weights
+from mimctl.launch.experiment import load_config
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, discover
 from mimctl.transfer import is_remote, sha256_of
 from mimctl.zoo.source import ZooModels
+from mimctl.zoo.weights import source_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +34,14 @@ def named_weights(addresses: Sequence[str], models: ZooModels) -> list[Weights]:
     Raises UsageError for what is no address of the network, and what fetching raises.
     """
     for each in addresses:
-        if not is_remote(each):
+        if not is_remote(each) and not is_short_name(each):
             raise UsageError(
                 f"`--weights {each}` is no address",
                 causes=["weights are carried for configs that name them by their address"],
                 hints=["a file of your own is data: `--dataset FOLDER`"],
             )
-    found = models.fetch(list(dict.fromkeys(addresses)))
+    # A short name is carried as the address that it stands for: by that the other machine looks for it, too.
+    found = models.fetch(list(dict.fromkeys(source_of(each).url or each for each in addresses)))
     return [Weights(url=url, path=Path(path), sha256=sha256_of(Path(path))) for url, path in found.items()]
 
 

@@ -15,6 +15,7 @@ from mimctl.engine.log import get_logger
 from mimctl.engine.model import allow_missing_pretrained
 from mimctl.engine.random import rng_state, set_rng_state
 from mimctl.engine.schedule.build import flat
+from mimctl.errors import MimctlError
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner
@@ -98,6 +99,13 @@ def load_or_resume(runner: Runner, *, resume: bool | str, load_from: str | None,
 def load_weights(runner: Runner, checkpoint: Checkpoint, *, strict: bool = False) -> None:
     """Load a checkpoint's weights into the runner's model and say what did not fit."""
     report = load_state_dict(runner.bare_model, checkpoint["state_dict"], strict=strict)
+    if not report.loaded:
+        raise MimctlError(
+            f"no tensor of the checkpoint fits {type(runner.bare_model).__name__}",
+            code="weights-mismatch",
+            causes=[report.summary()],
+            hints=["check that the config is the one that the weights were trained with"],
+        )
     log = get_logger().info if report.is_complete else get_logger().warning
     log("weights: %s", report.summary())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,29 +115,6 @@ def require_trust(config: Mapping[str, Any], path: Path, *, is_downloaded: bool,
             hints=["if you trust where it comes from: `--trust-config`"],
             origin=Origin(file=str(path)),
         )
-
-
-def remote_weights(config: Any) -> list[str]:
-    """Return the addresses of weights that training with this config would load, each once."""
-    return list(dict.fromkeys(_remote_weights(config)))
-
-
-def _remote_weights(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if value.get("type") == "Pretrained" and is_address(value.get("checkpoint")):
-            yield value["checkpoint"]
-        if is_address(value.get("load_from")):
-            yield value["load_from"]
-        for each in value.values():
-            yield from _remote_weights(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _remote_weights(each)
-
-
-def is_address(value: object) -> bool:
-    """Whether a config value names something on the network (or a table of addresses) and no local file."""
-    return isinstance(value, str) and "://" in value and not value.startswith("file://")
 
 
 def existing_config(config: str) -> Path:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl.config.beside import is_downloaded
 from mimctl.errors import MimctlError
+from mimctl.launch.config_weights import remote_weights, weights_errors
 from mimctl.launch.data_files import require_data
 from mimctl.launch.dataset import DatasetReport
 from mimctl.launch.experiment import (
     check_config,
     load_config,
     parse_overrides,
-    remote_weights,
+    raise_all,
     require_trust,
     type_tables,
 )
@@ -90,6 +91,8 @@ def prepare_experiment(
     if derived:
         config.merge_from_dict(typed)  # what a person typed wins over what follows from other options
         check_config(config, tables)
+    if action == "train":
+        raise_all(weights_errors(config, only_load_from=bool(config.get("load_from"))))
     work_dir = work_dir_of(options, config, path, report.folder if report else None)
     if report is None:
         require_data(config, action)
@@ -177,8 +180,8 @@ def weights_of(experiment: Experiment, fetch: FetchWeights, *, resumes: bool = F
 
     Where all weights come from a checkpoint (`resumes`, or `load_from`), pretrained parts are not needed.
     """
-    load_from = experiment.config.get("load_from")
-    wanted = remote_weights({"load_from": load_from} if load_from or resumes else experiment.config)
+    whole = resumes or bool(experiment.config.get("load_from"))
+    wanted = list(remote_weights(experiment.config, only_load_from=whole))
     return fetch(wanted) if wanted else {}
 
 

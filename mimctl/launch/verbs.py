@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mimctl.config.beside import is_downloaded
 from mimctl.errors import MimctlError, UsageError
+from mimctl.launch.config_weights import is_address
 from mimctl.launch.dataset import DatasetReport, describe_folder
 from mimctl.launch.experiment import load_config, require_trust
 from mimctl.launch.failure import error_of
@@ -42,7 +43,7 @@ class TrainOptions:
 
     data: Path | None = None
     weights: str | None = None
-    """"auto", "none" or a path; None is "auto" with `data`, else what the config says."""
+    """"auto", "none", a path or an address; None is "auto" with `data`, else what the config says."""
     resume: str | None = None
     seed: int | None = None
     amp: bool = False
@@ -205,6 +206,8 @@ def _load_from(weights: str | None, plugin: Plugin, config: Path, models: Models
         return ""
     if weights == "auto":
         return str(models.start_weights(plugin, config))
+    if is_address(weights):
+        return weights
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UsageError(

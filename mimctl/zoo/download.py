@@ -15,7 +15,7 @@ from mimctl.transfer import Note, download, get_bytes, locked
 from mimctl.zoo.config_file import Written, write_config
 from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo, resolve_name
 from mimctl.zoo.upstream import upstream_configs
-from mimctl.zoo.weights import ANY_HOST, Check, FileProgress, fetch_weights, obtain, transfer_settings
+from mimctl.zoo.weights import ANY_HOST, Check, FileProgress, check_of, fetch_weights, obtain, transfer_settings
 
 __all__ = [
     "ANY_HOST",
@@ -191,12 +191,8 @@ class _Job:
         return Config.fromfile(path, search=_inside(root, entry)), entry.config_source
 
     def _say_check(self, name: str, check: Check) -> None:
-        if self.note is None:
-            return
-        if check == "32-bit":
-            self.note(f"`{name}`: 32-bit check only (the name holds the first digits of the hash)")
-        else:
-            self.note(f"`{name}`: not checked (nothing says what its hash should be)")
+        if self.note is not None:
+            self.note(check_of(name, check))
 
 
 def _inside(root: Path, entry: ModelEntry) -> Any:

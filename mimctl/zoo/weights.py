@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +12,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
+from mimctl.config.weight_names import find_named, known_hash
 from mimctl.errors import IntegrityError, MimctlError, UsageError
 from mimctl.settings import Settings
 from mimctl.transfer import (
     Logins,
     Note,
     TransferSettings,
+    Way,
     download,
     is_remote,
     local_path,
@@ -106,7 +110,8 @@ def adopt_weights(url: str, path: Path, sha256: str, *, settings: Settings, note
     Raises IntegrityError[hash-mismatch] where its bytes are others than `sha256`, or than the digits in its name.
     """
     source = WeightsSource(url=url, sha256=sha256)
-    digits = digits_in_name(source.filename)
+    known = source_of(url)
+    digits = known.sha256 or known.sha8
     found = sha256_of(path)
     if found != sha256 or not found.startswith(digits or ""):
         raise IntegrityError(
@@ -139,36 +144,63 @@ def fetch_weights(
     """Return a local file with the weights that a config names by `url`, fetched into the cache where it is not there.
 
     The digits of the hash in the file's name are checked (32 bits); a whole `sha256` takes their place. A path is
-    returned as it is, a `file://` address as its path. Raises UsageError[bad-url], MimctlError
-    [unknown-weights-address] for `torchvision://`, `open-mmlab://` and other schemes, and what `download` raises.
+    returned as it is, a `file://` address as its path, `torchvision://resnet50` and its like as what the name stands
+    for. Raises UsageError[bad-url], ConfigError[unknown-weights-address], and what `download` raises.
     """
     if "://" not in url or url.lower().startswith("file://"):
         return local_path(url)
+    source = source_of(url, sha256=sha256)
+    found = obtain(source, settings=settings, mirrors=mirrors, progress=progress, note=note)
+    if found.is_new and found.check == "none" and note is not None:
+        note(check_of(source.filename, found.check))
+    return found.path
+
+
+def check_of(name: str, check: Check) -> str:
+    """Return one line on what little stands behind a file's bytes, where that is less than a whole hash."""
+    if check == "32-bit":
+        return f"`{name}`: 32-bit check only (the name holds the first digits of the hash)"
+    return f"`{name}`: not checked (nothing says what its hash should be)"
+
+
+def source_of(url: str, *, sha256: str | None = None) -> WeightsSource:
+    """Return the published address that a config means by `url` (an address or a short name), and its known hash.
+
+    Raises ConfigError[unknown-weights-address] for a name without an address, UsageError[bad-url].
+    """
     if not is_remote(url):
-        scheme = url.partition("://")[0]
-        raise MimctlError(
-            f"the weights `{redact(url)}` have no address that can be fetched",
-            code="unknown-weights-address",
-            causes=[f"`{scheme}://` is a short name of another library; this version of mimctl has no table for it"],
-            hints=["download the file and name its path or its `https://` address in the config"],
-        )
+        url = find_named(redact(url)).url
     source = WeightsSource(url=url)
     if not is_safe_name(source.filename):
         raise UsageError(f"`{redact(url)}` ends in no file name", code="bad-url", hints=["name the file itself"])
-    digits = None if sha256 else digits_in_name(source.filename)
-    source = WeightsSource(url=url, sha256=sha256, sha8=digits)
-    return obtain(source, settings=settings, mirrors=mirrors, progress=progress, note=note).path
+    known = sha256 or known_hash(url)
+    if known is not None and len(known) == 64:
+        return WeightsSource(url=url, sha256=known)
+    return WeightsSource(url=url, sha8=known or digits_in_name(source.filename))
 
 
 def transfer_settings(settings: Settings) -> TransferSettings:
-    """Return what the settings of mimctl say of transfers."""
+    """Return what the settings of mimctl say of transfers, by the way that pip and uv take in the target."""
     return TransferSettings(
         offline=settings.offline,
         timeout_s=settings.http_timeout_s,
         retries=settings.http_retries,
         shared_cache=settings.shared_cache,
+        configured_way=functools.cache(lambda: _configured_way(settings)),
         logins=Logins(settings.index),
     )
+
+
+def _configured_way(settings: Settings) -> Way:
+    import os
+
+    from mimctl.environment.target import find_target
+    from mimctl.index.sources import read_sources, way_of
+
+    prefix = None
+    with contextlib.suppress(MimctlError):  # nothing to install into is no reason not to fetch
+        prefix = find_target(settings.python, environ=os.environ, folder=Path.cwd()).python.parent.parent
+    return way_of(read_sources(os.environ, python_prefix=prefix))
 
 
 def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str, str]) -> list[str]:
@@ -257,8 +289,6 @@ def _bring(
 
 
 def _remove_if_empty(folder: Path) -> None:
-    import contextlib
-
     with contextlib.suppress(OSError):
         folder.rmdir()
 

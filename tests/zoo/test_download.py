@@ -294,13 +294,6 @@ def test_local_weights_that_a_config_names_are_used_in_place(settings: Settings,
     assert fetch_weights(path.as_uri(), settings=settings) == path
 
 
-@pytest.mark.parametrize("url", ["torchvision://resnet50", "open-mmlab://detectron2/resnet50_caffe", "s3://b/k.pth"])
-def test_short_names_of_other_libraries_are_a_clear_error(settings: Settings, url: str) -> None:
-    with pytest.raises(MimctlError) as caught:
-        fetch_weights(url, settings=settings)
-    assert caught.value.code == "unknown-weights-address"
-
-
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://127.0.0.1:9/a/%2e%2e", "http://127.0.0.1:9/%0a"])
 def test_address_without_a_file_name_is_a_usage_error(settings: Settings, url: str) -> None:
     with pytest.raises(UsageError) as caught:

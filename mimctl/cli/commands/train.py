@@ -34,7 +34,7 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, starte
     "--imgsz", type=click.IntRange(min=32), metavar="N", help="Side of the input image in pixels; pipelines follow."
 )
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Learning rate.")
-@click.option("--weights", metavar="auto|none|PATH", help="What to start from.  [default: auto with --data]")
+@click.option("--weights", metavar="auto|none|PATH|ADDRESS", help="What to start from.  [default: auto with --data]")
 @click.option(
     "--split-seed", type=int, metavar="N", default=0, show_default=True, help="Seed of a split that has to be made."
 )

@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from mimctl.engine.registry import WEIGHT_INITIALIZERS
 from mimctl.errors import ConfigError, MimctlError
+
+if TYPE_CHECKING:
+    from mimctl.engine.checkpoint import LoadReport
 
 _MISSING_ALLOWED: contextvars.ContextVar[bool] = contextvars.ContextVar("mimctl_missing_pretrained", default=False)
 
@@ -211,30 +215,36 @@ class Caffe2XavierInit(KaimingInit):
 class PretrainedInit:
     """Load a checkpoint: a path, or an address that was fetched before the run (the engine itself fetches nothing).
 
-    `prefix` selects the part of the checkpoint whose keys begin so, and strips it. MimctlError where the checkpoint is
-    absent, unless `allow_missing_pretrained` is in force.
+    `prefix` selects the part of the checkpoint whose keys begin so, and strips it; a name `mmcls://…` means the backbone
+    of a classifier without more words. Raises MimctlError where the checkpoint is absent, unless
+    `allow_missing_pretrained` is in force; ConfigError[bad-init-cfg] where nothing begins with `prefix`,
+    MimctlError[weights-mismatch] where no tensor fits the module.
     """
 
     def __init__(self, checkpoint: str, prefix: str | None = None, map_location: str | None = None) -> None:
         self.checkpoint, self.prefix, self.map_location = checkpoint, prefix, map_location
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights into `module`; keys that only one side has are logged."""
+        """Load the weights into `module`; what only one side has, or in another shape, is logged."""
         from mimctl.engine import checkpoint as files
         from mimctl.engine.log import get_logger
 
         try:
-            path = files.resolve(self.checkpoint)
+            files.resolve(self.checkpoint)
         except MimctlError as err:
             if not _MISSING_ALLOWED.get():
                 raise
             get_logger().warning("pretrained weights left out (%s): this run loads a whole checkpoint", err.message)
             return
-        state = files.load_checkpoint(path, map_location=self.map_location or "cpu")
-        weights = state.get("state_dict", state)
+        state = files.load_checkpoint(self.checkpoint, map_location=self.map_location or "cpu")
+        weights = state["state_dict"]
         if self.prefix:
-            weights = _below_prefix(weights, self.prefix, self.checkpoint)
-        files.load_state_dict(module, weights, strict=False)
+            weights = files.below_prefix(weights, self.prefix, self.checkpoint)
+        report = files.load_state_dict(module, weights, strict=False)
+        if not report.loaded:
+            raise _nothing_fits(self.checkpoint, module, report)
+        if not report.is_complete:
+            get_logger().warning("%s into %s: %s", self.checkpoint, type(module).__name__, report.summary())
 
 
 def initialize(module: nn.Module, init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
@@ -289,13 +299,17 @@ def _by_distribution(distribution: str, normal: Any, uniform: Any) -> Any:
     return uniform if distribution == "uniform" else normal
 
 
-def _below_prefix(weights: Mapping[str, torch.Tensor], prefix: str, source: str) -> dict[str, torch.Tensor]:
-    prefix = prefix if prefix.endswith(".") else f"{prefix}."
-    found = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-    if not found:
-        raise ConfigError(
-            f"no weight in {source} begins with `{prefix}`",
-            code="bad-init-cfg",
-            causes=[f"its keys look like {', '.join(list(weights)[:3])}"],
-        )
-    return found
+def _nothing_fits(source: str, module: nn.Module, report: LoadReport) -> MimctlError:
+    """Return the error for weights of which none fits `module`, with the `prefix` that would select some."""
+    own = set(report.missing)
+    parts = (key.split(".") for key in report.unexpected)
+    stems = Counter(".".join(key[:n]) for key in parts for n in range(1, len(key)) if ".".join(key[n:]) in own)
+    best = [stem for stem, _ in stems.most_common(1)]
+    return MimctlError(
+        f"no tensor of `{source}` fits {type(module).__name__}",
+        code="weights-mismatch",
+        causes=[report.summary()],
+        hints=[f"select the part that fits: `init_cfg=dict(type='Pretrained', checkpoint=…, prefix='{best[0]}')`"]
+        if best
+        else ["check that the weights are of this model"],
+    )
