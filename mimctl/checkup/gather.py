@@ -24,7 +24,7 @@ from mimctl.plugin.discover import discover, find_package
 from mimctl.resolution.names import CV2_NAMES, is_own
 from mimctl.resolution.requirements import marker_environment, requirements_of
 from mimctl.settings import Settings
-from mimctl.transfer import TransferSettings
+from mimctl.zoo.weights import transfer_settings
 
 _INDEX_TIMEOUT_S = 5.0
 _VERSION = re.compile(r"""^__version__\s*(?::[^=\n]*)?=\s*["']([^"'\n]+)["']""", re.MULTILINE)
@@ -53,9 +53,8 @@ def gather(env: Environment, settings: Settings, *, environ: Mapping[str, str], 
 
 def read_index(settings: Settings) -> tuple[Index | None, MimctlError | None]:
     """Return the configured index and what is wrong with it; what was last seen of it where it does not answer."""
-    transfer = TransferSettings(
-        offline=settings.offline, timeout_s=min(settings.http_timeout_s, _INDEX_TIMEOUT_S), retries=0
-    )
+    timeout_s = min(settings.http_timeout_s, _INDEX_TIMEOUT_S)
+    transfer = replace(transfer_settings(settings), timeout_s=timeout_s, retries=0)
     try:
         return IndexClient(settings.index, transfer, settings.cache_dir).load(), None
     except NetworkError as err:

@@ -12,7 +12,7 @@ from mimctl.index.configured import Configured
 from mimctl.index.pip_files import read_pip
 from mimctl.index.uv_files import is_on, read_uv
 from mimctl.settings import PACKAGE_INDEX
-from mimctl.transfer import TransferSettings
+from mimctl.transfer import TransferSettings, Way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +96,19 @@ def transfer_settings(
         settings,
         offline=settings.offline or sources.offline,
         timeout_s=timeout_s,
-        proxy=settings.proxy or sources.proxy,
-        cert=settings.cert or sources.cert,
-        client_cert=settings.client_cert or sources.client_cert,
-        trusted_hosts=tuple(dict.fromkeys((*settings.trusted_hosts, *sources.trusted_hosts))),
+        way=settings.way.joined(way_of(sources)),
+        configured_way=None,
         logins=settings.logins.joined((*sources.indexes, *sources.find_links), uses_keyring=sources.uses_keyring),
+    )
+
+
+def way_of(sources: PackageSources) -> Way:
+    """Return which way pip and uv reach their places."""
+    return Way(
+        proxy=sources.proxy,
+        cert=sources.cert,
+        client_cert=sources.client_cert,
+        trusted_hosts=sources.trusted_hosts,
     )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mimctl.transfer.address import is_remote, local_path, redact
     from mimctl.transfer.fetch import download
     from mimctl.transfer.login import Logins
-    from mimctl.transfer.model import FileProgress, Job, Note, Piece, Progress, Response, TransferSettings
+    from mimctl.transfer.model import FileProgress, Job, Note, Piece, Progress, Response, TransferSettings, Way
     from mimctl.transfer.ranges import read_range
     from mimctl.transfer.read import get_bytes
     from mimctl.transfer.staging import download_all
@@ -27,6 +27,7 @@ _PLACES = {
     "Progress": "model",
     "Response": "model",
     "TransferSettings": "model",
+    "Way": "model",
     "download": "fetch",
     "download_all": "staging",
     "get_bytes": "read",
@@ -48,6 +49,7 @@ __all__ = [
     "Progress",
     "Response",
     "TransferSettings",
+    "Way",
     "download",
     "download_all",
     "get_bytes",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mimctl.transfer.login import Login
-from mimctl.transfer.model import TransferSettings
+from mimctl.transfer.model import TransferSettings, Way
 
 if TYPE_CHECKING:
     import requests
@@ -42,6 +42,7 @@ class Line:
         self._cut = threading.Event()
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
+        self._known_way: Way | None = None
         self._session: requests.Session | None = None  # made when it is needed: importing requests takes long
 
     @property
@@ -52,8 +53,9 @@ class Line:
     def get(self, url: str, *, headers: dict[str, str], login: Login | None) -> requests.Response:
         """Send one GET and return the answer, its body unread; redirects are not followed."""
         settings = self.settings
-        proxies = _proxies(settings.proxy) if settings.proxy else None
-        verify = self._verify(url)
+        way = self._way()
+        proxies = _proxies(way.proxy) if way.proxy else None
+        verify = _verify(url, way)
         if verify is False:
             _say_nothing_of_certificates()
         with self._ending_after(settings.timeout_s * _HEAD_TIMES):
@@ -68,7 +70,7 @@ class Line:
                 allow_redirects=False,
                 proxies=proxies,
                 verify=verify,
-                cert=str(settings.client_cert) if settings.client_cert is not None else None,
+                cert=str(way.client_cert) if way.client_cert is not None else None,
             )
 
     def hang_up(self) -> None:
@@ -90,13 +92,12 @@ class Line:
                 each.close()
             self._sockets.clear()
 
-    def _verify(self, url: str) -> bool | str | None:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
-        if names & {each.lower() for each in self.settings.trusted_hosts}:
-            return False
-        return str(self.settings.cert) if self.settings.cert is not None else None
+    def _way(self) -> Way:
+        if self._known_way is None:
+            settings = self.settings
+            more = Way() if settings.configured_way is None else settings.configured_way()
+            self._known_way = settings.way.joined(more)
+        return self._known_way
 
     def _keep(self, opened: socket.socket) -> None:
         with self._lock:
@@ -148,6 +149,15 @@ def line(settings: TransferSettings) -> Iterator[Line]:
         yield opened
     finally:
         opened.close()
+
+
+def _verify(url: str, way: Way) -> bool | str | None:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
+    if names & {each.lower() for each in way.trusted_hosts}:
+        return False
+    return str(way.cert) if way.cert is not None else None
 
 
 def _proxies(address: str) -> dict[str, str]:

@@ -20,6 +20,29 @@ Note: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Which way servers are reached."""
+
+    proxy: str | None = field(default=None, repr=False)
+    """Address of the proxy for http and https, before those of the environment."""
+    cert: Path | None = None
+    """File (or folder) of the certificate authorities that are trusted in place of the usual ones."""
+    client_cert: Path | None = None
+    """PEM file with this side's certificate and key."""
+    trusted_hosts: tuple[str, ...] = ()
+    """`host` or `host:port` whose certificate is not verified; nobody else's is spared."""
+
+    def joined(self, other: Way) -> Way:
+        """Return this way with what only the other says."""
+        return Way(
+            proxy=self.proxy or other.proxy,
+            cert=self.cert or other.cert,
+            client_cert=self.client_cert or other.client_cert,
+            trusted_hosts=tuple(dict.fromkeys((*self.trusted_hosts, *other.trusted_hosts))),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferSettings:
     """How patient a transfer is, and which way it takes. What is not said here (proxies, `.netrc`, CA bundles) is read
     from the environment as requests does.
@@ -37,14 +60,9 @@ class TransferSettings:
     max_redirects: int = 10
     least_rate: float = 256.0
     """Bytes per second, measured over `timeout_s`, below which a server is given up."""
-    proxy: str | None = field(default=None, repr=False)
-    """Address of the proxy for http and https, before those of the environment."""
-    cert: Path | None = None
-    """File (or folder) of the certificate authorities that are trusted in place of the usual ones."""
-    client_cert: Path | None = None
-    """PEM file with this side's certificate and key."""
-    trusted_hosts: tuple[str, ...] = ()
-    """`host` or `host:port` whose certificate is not verified; nobody else's is spared."""
+    way: Way = field(default_factory=Way)
+    configured_way: Callable[[], Way] | None = field(default=None, repr=False, compare=False)
+    """Tells what `way` leaves open; called when something is really fetched, as files have to be read for it."""
     shared_cache: Path | None = None
     """Folder of files by their hashes that several users keep (`mimctl.transfer.shared`)."""
     logins: Logins = field(default_factory=Logins, repr=False, compare=False)

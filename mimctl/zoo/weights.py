@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,7 @@ from mimctl.transfer import (
     Logins,
     Note,
     TransferSettings,
+    Way,
     download,
     is_remote,
     local_path,
@@ -177,14 +180,27 @@ def source_of(url: str, *, sha256: str | None = None) -> WeightsSource:
 
 
 def transfer_settings(settings: Settings) -> TransferSettings:
-    """Return what the settings of mimctl say of transfers."""
+    """Return what the settings of mimctl say of transfers, by the way that pip and uv take in the target."""
     return TransferSettings(
         offline=settings.offline,
         timeout_s=settings.http_timeout_s,
         retries=settings.http_retries,
         shared_cache=settings.shared_cache,
+        configured_way=functools.cache(lambda: _configured_way(settings)),
         logins=Logins(settings.index),
     )
+
+
+def _configured_way(settings: Settings) -> Way:
+    import os
+
+    from mimctl.environment.target import find_target
+    from mimctl.index.sources import read_sources, way_of
+
+    prefix = None
+    with contextlib.suppress(MimctlError):  # nothing to install into is no reason not to fetch
+        prefix = find_target(settings.python, environ=os.environ, folder=Path.cwd()).python.parent.parent
+    return way_of(read_sources(os.environ, python_prefix=prefix))
 
 
 def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str, str]) -> list[str]:
@@ -273,8 +289,6 @@ def _bring(
 
 
 def _remove_if_empty(folder: Path) -> None:
-    import contextlib
-
     with contextlib.suppress(OSError):
         folder.rmdir()
 

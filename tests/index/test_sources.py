@@ -14,7 +14,7 @@ from mimctl.errors import ConfigError
 from mimctl.index.pip_files import read_pip
 from mimctl.index.sources import PackageSources, read_sources, transfer_settings
 from mimctl.settings import PACKAGE_INDEX
-from mimctl.transfer import TransferSettings
+from mimctl.transfer import TransferSettings, Way
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_transfers_take_the_way_that_is_configured(home):
     )
     sources = only_uv(variables)
     found = transfer_settings(TransferSettings(timeout_s=30), sources)
-    assert (found.proxy, found.trusted_hosts, found.client_cert) == ("http://proxy:3128", ("h:8443",), Path("/me.pem"))
+    assert found.way == Way(proxy="http://proxy:3128", trusted_hosts=("h:8443",), client_cert=Path("/me.pem"))
     assert found.timeout_s == 99
     assert transfer_settings(TransferSettings(timeout_s=2), sources, keeps_timeout=True).timeout_s == 2
     assert transfer_settings(TransferSettings(offline=True), sources).offline

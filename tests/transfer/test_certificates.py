@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from mimctl.errors import NetworkError, render
-from mimctl.transfer import TransferSettings, get_bytes
+from mimctl.transfer import TransferSettings, Way, get_bytes
+from mimctl.transfer.connection import line
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates with openssl")
 
@@ -54,7 +55,7 @@ def test_a_certificate_that_nobody_signed_is_refused(tls_server: Any, quick: Tra
 
 
 def test_authorities_of_ones_own_are_trusted(tls_server: Any, quick: TransferSettings, certificate: Path) -> None:
-    settings = replace(quick, cert=certificate)
+    settings = replace(quick, way=Way(cert=certificate))
     assert get_bytes(address_of(tls_server) + "/x", settings=settings).body == b"x"
 
 
@@ -63,7 +64,7 @@ def test_authorities_of_ones_own_are_trusted(tls_server: Any, quick: TransferSet
 def test_only_trusted_hosts_are_spared(tls_server: Any, quick: TransferSettings, with_port: bool) -> None:
     host = tls_server.address.removeprefix("http://")
     trusted = host if with_port else host.partition(":")[0]
-    settings = replace(quick, trusted_hosts=(trusted,))
+    settings = replace(quick, way=Way(trusted_hosts=(trusted,)))
     assert get_bytes(address_of(tls_server) + "/x", settings=settings).body == b"x"
     with pytest.raises(NetworkError):
         get_bytes(address_of(tls_server).replace("127.0.0.1", "localhost") + "/x", settings=settings)
@@ -71,22 +72,22 @@ def test_only_trusted_hosts_are_spared(tls_server: Any, quick: TransferSettings,
 
 def test_another_port_of_a_trusted_host_is_not_spared(tls_server: Any, quick: TransferSettings) -> None:
     with pytest.raises(NetworkError):
-        get_bytes(address_of(tls_server) + "/x", settings=replace(quick, trusted_hosts=("127.0.0.1:443",)))
+        get_bytes(address_of(tls_server) + "/x", settings=replace(quick, way=Way(trusted_hosts=("127.0.0.1:443",))))
 
 
 def test_a_certificate_of_ones_own_is_shown(tls_server: Any, quick: TransferSettings, certificate: Path) -> None:
     tls_server.context.verify_mode = ssl.CERT_REQUIRED
-    settings = replace(quick, cert=certificate)
+    settings = replace(quick, way=Way(cert=certificate))
     with pytest.raises(NetworkError):
         get_bytes(address_of(tls_server) + "/x", settings=settings)
-    with_own = replace(settings, client_cert=certificate)
+    with_own = replace(settings, way=Way(cert=certificate, client_cert=certificate))
     assert get_bytes(address_of(tls_server) + "/x", settings=with_own).body == b"x"
 
 
 def test_a_redirect_away_from_tls_is_refused(tls_server: Any, quick: TransferSettings, certificate: Path) -> None:
     tls_server.will_answer(302, Location="http://127.0.0.1:9/x")
     with pytest.raises(Exception, match="cannot fetch") as caught:
-        get_bytes(address_of(tls_server) + "/x", settings=replace(quick, cert=certificate))
+        get_bytes(address_of(tls_server) + "/x", settings=replace(quick, way=Way(cert=certificate)))
     assert caught.value.code == "bad-redirect"  # type: ignore[attr-defined]
 
 
@@ -105,7 +106,7 @@ def test_a_proxy_that_is_none_is_named_and_its_password_is_not(
     quick: TransferSettings, scheme: str, proxy: str, cause: str
 ) -> None:
     with pytest.raises(NetworkError) as caught:
-        get_bytes(f"{scheme}://127.0.0.1:8/x", settings=replace(quick, proxy=proxy))
+        get_bytes(f"{scheme}://127.0.0.1:8/x", settings=replace(quick, way=Way(proxy=proxy)))
     assert cause in caught.value.causes[0]
     assert "can4ry" not in "".join(traceback.format_exception(caught.value))
 
@@ -115,5 +116,24 @@ def test_the_proxy_of_the_settings_comes_first(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     server.files["http://127.0.0.2:9/x"] = b"x"
-    settings = replace(quick, proxy=server.address)
+    settings = replace(quick, way=Way(proxy=server.address))
     assert get_bytes("http://127.0.0.2:9/x", settings=settings).body == b"x"
+
+
+def test_the_way_that_is_configured_is_read_once_something_is_fetched(server: Any, quick: TransferSettings) -> None:
+    num_read = 0
+
+    def configured() -> Way:
+        nonlocal num_read
+        num_read += 1
+        return Way(proxy=server.address, trusted_hosts=("one",))
+
+    server.files["http://127.0.0.2:9/x"] = b"x"
+    settings = replace(quick, configured_way=configured)
+    with line(settings) as opened:
+        assert num_read == 0
+        for _ in range(2):
+            assert get_bytes("http://127.0.0.2:9/x", settings=settings, opened=opened).body == b"x"
+    assert num_read == 1
+    with pytest.raises(NetworkError):
+        get_bytes("http://127.0.0.2:9/x", settings=replace(settings, way=Way(proxy="http://127.0.0.1:9"), retries=0))
