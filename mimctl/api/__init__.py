@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
+    from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
     from mimctl.api.running import describe_data, infer, is_package, list_scripts, run, test, train
     from mimctl.pages import explain
@@ -40,6 +41,7 @@ _ROOMS = {
     "running": "describe_data infer is_package list_scripts run test train",
     "configs": "lint_config show_config",
     "models": "download download_dataset get_model_info search",
+    "porting": "port",
     "publishing": "audit_wheels build_index build_wheels expand_matrix verify_wheels yank_wheels",
 }
 """Which file of this package holds what."""
@@ -84,6 +86,7 @@ __all__ = [
     "lock",
     "mend",
     "open_bundle",
+    "port",
     "prepare_bundled",
     "prepare_install",
     "prepare_sync",

@@ -58,6 +58,7 @@ COMMANDS: tuple[Entry, ...] = (
         ("origin", "Say which file and line a value comes from"),
         ("lint", "Check a config without starting anything"),
     ),
+    _verb("port", MODELS, "Move custom modules from mmengine, mmcv and the toolboxes to mimctl's names"),
     _group(
         "settings",
         UPKEEP,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from mimctl.names import ENGINE
 
+__all__ = sorted(ENGINE)
+
 
 def __getattr__(name: str) -> object:
     if name not in ENGINE:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from mimctl.names import VISION
 
+__all__ = sorted(VISION)
+
 
 def __getattr__(name: str) -> object:
     if name not in VISION:

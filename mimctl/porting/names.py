@@ -1,0 +1,115 @@
+"""Old name → new name: pure look-ups in what the engine, vision and the installed toolboxes offer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from mimctl.errors import nearest
+from mimctl.names import RENAMED
+from mimctl.porting.model import Left, Target
+
+ENGINE, VISION = "mimctl.engine", "mimctl.vision"
+
+TOOLBOXES = {
+    "mmdet": "det",
+    "mmcls": "cls",
+    "mmpretrain": "cls",
+    "mmseg": "seg",
+    "mmpose": "pose",
+    "mmocr": "ocr",
+    "mmaction": "action",
+    "mmedit": "edit",
+    "mmagic": "edit",
+    "mmdet3d": "det3d",
+    "mmrotate": "rotated",
+    "mmtrack": "track",
+    "mmyolo": "yolo",
+    "mmdeploy": "deploy",
+}
+"""Import packages of OpenMMLab's toolboxes → our toolboxes."""
+
+OLD_PACKAGES = frozenset({"mmengine", "mmcv", *TOOLBOXES})
+
+HOMES: Mapping[str, tuple[str, ...]] = {
+    "mmengine": (ENGINE, VISION),
+    "mmcv": (VISION, ENGINE),
+}
+"""Old module → the modules that its names, and those of modules inside it, may live in now; toolboxes: see `Names`."""
+
+_INNER = {
+    "mmengine": (
+        "analysis config dataset device dist evaluator fileio hooks hub infer logging model optim registry runner "
+        "structures testing utils visualization"
+    ),
+    "mmcv": "cnn image ops transforms utils video visualization",
+    **dict.fromkeys(TOOLBOXES, "apis datasets engine evaluation models registry structures utils visualization"),
+}
+
+MODULES = frozenset(f"{package}.{part}" for package, parts in _INNER.items() for part in parts.split())
+"""Old names that are modules."""
+
+GONE: Mapping[str, str] = {}
+"""Old modules and names without a counterpart → what to do instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What there is now: engine and vision, and the installed toolboxes.
+
+    `modules` maps a module to its public names, `toolboxes` an old package (`mmdet`) to the modules of the installed
+    toolbox that takes its place.
+    """
+
+    modules: Mapping[str, Collection[str]]
+    toolboxes: Mapping[str, tuple[str, ...]]
+
+    def find(self, old: str) -> Target | None:
+        """Return where the old name (`mmengine.hooks.Hook`) lives now, None for none and for a module."""
+        if old in MODULES or old in OLD_PACKAGES:
+            return None
+        if old in RENAMED:
+            return Target(*RENAMED[old].rsplit(".", 1))
+        module, _, name = old.rpartition(".")
+        held = [place for place in self.places(module) if name in self.modules.get(place, ())]
+        return Target(held[0], name) if held else None
+
+    def places(self, module: str) -> Iterator[str]:
+        """Yield the modules that the names of an old module may live in, the likeliest first."""
+        top = module.partition(".")[0]
+        inner = module
+        while inner:
+            yield from HOMES.get(inner, ())
+            inner = inner.rpartition(".")[0]
+        if top in TOOLBOXES:
+            words = set(module.split(".")[1:])
+            own = () if "registry" in words else self.toolboxes.get(top, ())
+            yield from sorted(own, key=lambda each: (-len(words & set(each.split("."))), each.count("."), each))
+            yield from (ENGINE,) if "registry" in words else (VISION, ENGINE)
+
+    def home(self, module: str) -> str | None:
+        """Return the module that stands for a whole old module, None for none."""
+        return next((each for each in self.places(module) if each in self.modules), None)
+
+    def is_module(self, old: str) -> bool:
+        """Whether an old dotted name is a module rather than something in one."""
+        return old in MODULES or old in OLD_PACKAGES
+
+    def missing(self, old: str, line: int) -> Left:
+        """Say why an old name has no counterpart, and what comes near it."""
+        top = old.partition(".")[0]
+        name = old.rpartition(".")[2]
+        inner = old
+        while inner:
+            if inner in GONE:
+                return Left(line=line, name=old, reason=GONE[inner])
+            inner = inner.rpartition(".")[0]
+        places = list(dict.fromkeys(self.places(old.rpartition(".")[0])))
+        held = {each: place for place in reversed(places) for each in self.modules.get(place, ())}
+        near = tuple(f"{held[each]}.{each}" for each in nearest(name, set(held), most=2) if not name.islower())
+        if top in TOOLBOXES and top not in self.toolboxes:
+            reason = f"it belongs to toolbox `{TOOLBOXES[top]}`, which is not installed"
+        else:
+            shown = dict.fromkeys(place if place.startswith("mimctl.") else place.partition(".")[0] for place in places)
+            reason = f"{' and '.join(shown)} have no `{name}`" if len(shown) > 1 else f"{next(iter(shown))} has none"
+        return Left(line=line, name=old, reason=reason, near=near)
