@@ -7,7 +7,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,19 @@ class Loader:
         self.chain: list[str] = []
 
     def load_file(self, path: str) -> Loaded:
-        """Evaluate the file at absolute `path`; the caller owns what is returned."""
+        """Return the values of the config at absolute `path`, which the caller owns.
+
+        A file without bases is likely to be one: it is kept, for whoever is built on it.
+        """
+        loaded = self.cache.get(path)
+        if loaded is None:
+            loaded = self._evaluate(path)
+            if len(loaded.stamps) > 1 or loaded.uses_search:
+                return loaded
+            self.cache.put(path, loaded)
+        return replace(loaded, data=copy_value(loaded.data))
+
+    def _evaluate(self, path: str) -> Loaded:
         suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
         if suffix not in SUFFIXES:
             message = f"a config is a {', '.join(SUFFIXES)} file, not `{suffix}`"
@@ -210,7 +222,7 @@ class Loader:
                 circle = " → ".join(str(origin_of((each, 0))) for each in (*self.chain, path))
                 message = "the bases of this config form a circle"
                 raise ConfigError(message, code="config-base", causes=[circle], origin=origin_of(place))
-            found = self.load_file(path)
+            found = self._evaluate(path)
             if not found.uses_search:
                 self.cache.put(path, found)
         loaded.depend_on(found)

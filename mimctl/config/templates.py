@@ -6,7 +6,6 @@ import ast
 import os
 import re
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import Any
 
 _TEMPLATE = re.compile(r"\{\{\s*(?:(file\w+)|\$(\w+)\s*:\s*([^\s{}]*)|_base_\.([\w.]+))\s*\}\}")
@@ -23,12 +22,13 @@ FileFacts = dict[str, str]
 
 def file_facts(path: str) -> FileFacts:
     """Return what `{{ fileDirname }}` and its kin stand for in `path`."""
-    pure = PurePath(path)
+    folder, name = os.path.split(path)  # the text, no path object: on the path of every load
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122
     return {
-        "fileDirname": os.path.dirname(path),  # noqa: PTH120 - the text, not a path object
-        "fileBasename": pure.name,
-        "fileBasenameNoExtension": pure.stem,
-        "fileExtname": pure.suffix,
+        "fileDirname": folder,
+        "fileBasename": name,
+        "fileBasenameNoExtension": stem,
+        "fileExtname": suffix,
     }
 
 

@@ -132,7 +132,10 @@ def unwrap(value: Any) -> Any:
 
 
 def copy_value(value: Any) -> Any:
-    """Return a deep copy that shares no dict or list with the original and none within itself."""
+    """Return a deep copy that shares no dict or list with the original and none within itself.
+
+    Most of what is copied are lists and tuples of plain values: those are copied as a whole, tuples not at all.
+    """
     kind = type(value)
     if kind is ConfigDict:
         made = ConfigDict.__new__(ConfigDict)
@@ -144,9 +147,15 @@ def copy_value(value: Any) -> Any:
                 put(made, key, copy_value(item))
         return made
     if kind is list:
-        return [copy_value(item) if type(item) in _CONTAINERS else item for item in value]
+        for item in value:
+            if type(item) in _CONTAINERS:
+                return [copy_value(item) if type(item) in _CONTAINERS else item for item in value]
+        return value[:]
     if kind is tuple:
-        return tuple([copy_value(item) if type(item) in _CONTAINERS else item for item in value])
+        for item in value:
+            if type(item) in _CONTAINERS:
+                return tuple([copy_value(item) if type(item) in _CONTAINERS else item for item in value])
+        return value
     if kind is set:
         return set(value)
     return wrap(value) if kind is dict else value

@@ -93,7 +93,7 @@ def main() -> None:
         ours = ours or found["cpu_s"]
         print(
             f"{name:>16}: {found['cpu_s']:6.2f} s, {1000 * found['cpu_s'] / len(files):6.3f} ms a file, "
-            f"{found['cpu_s'] / ours:5.2f} × ours, {found['refused']:.0f} of {len(files)} refused, "
+            f"{found['cpu_s'] / ours:5.2f} times ours, {found['refused']:.0f} of {len(files)} refused, "
             f"+{found['peak'] - bare:.0f} MiB"
         )
 
