@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mimctl.installer.locking.lockfile import Asked, Contents
     from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallPlan, InstallResult
+    from mimctl.installer.prepare import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,15 @@ def bundle(
     settings = settings or settings_module.load()
     extras = extras or Extras()
     check_out(out.absolute())
-    places = open_places(settings, None)
+    find_links = options.find_links if options is not None else ()
+    places = open_places(settings, None, find_links=find_links)
     index = places.client.load() if places.client.addresses else None
     if lock_file is None:
         check_served([names] if isinstance(names, str) else names, index)
-    contents, asked = _contents([names] if isinstance(names, str) else names, options, lock_file, watch, settings)
+    if lock_file is not None:
+        contents, asked = _read_contents(lock_file, places)
+    else:
+        contents, asked = _resolve_contents([names] if isinstance(names, str) else names, options, watch, settings)
     return make_bundle(
         contents,
         asked,
@@ -109,22 +114,21 @@ def install_bundled(
     return result
 
 
-def _contents(
-    names: Sequence[str],
-    options: LockOptions | None,
-    lock_file: Path | None,
-    watch: Watch | None,
-    settings: Settings,
-) -> tuple[Contents, Asked]:
-    from mimctl.bundling.make import with_necessities
+def _read_contents(lock_file: Path, places: Places) -> tuple[Contents, Asked]:
     from mimctl.installer.locking.lock import locked_files
     from mimctl.installer.locking.lockfile import Asked
     from mimctl.installer.locking.reading import read_lock
     from mimctl.installer.locking.requests import index_folders
 
-    if lock_file is not None:
-        read = read_lock(lock_file, folders=index_folders(open_places(settings, None)))
-        return {cell: locked_files(read, cell) for cell in read.cells}, read.asked or Asked()
+    read = read_lock(lock_file, folders=index_folders(places))
+    return {cell: locked_files(read, cell) for cell in read.cells}, read.asked or Asked()
+
+
+def _resolve_contents(
+    names: Sequence[str], options: LockOptions | None, watch: Watch | None, settings: Settings
+) -> tuple[Contents, Asked]:
+    from mimctl.bundling.make import with_necessities
+
     with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
         path = Path(folder) / "pylock.toml"
         found = lock(with_necessities(names), options, path=path, dry_run=True, watch=watch, settings=settings)

@@ -41,14 +41,14 @@ def lock(
     from mimctl.installer.locking.make import make_lock, save_lock
     from mimctl.installer.locking.requests import LockOptions
 
-    settings = settings or settings_module.load()
+    settings, options = settings or settings_module.load(), options or LockOptions()
     wanted = [names] if isinstance(names, str) else names
     found = make_lock(
         wanted,
-        options or LockOptions(),
+        options,
         path=path,
         target=lambda: env(settings=settings),
-        open_places=lambda contents: open_places(settings, contents),
+        open_places=lambda contents: open_places(settings, contents, find_links=options.find_links),
         note=watch.note if watch else None,
     )
     if not dry_run:
@@ -63,6 +63,7 @@ def prepare_sync(
     exact: bool = False,
     locked: bool = False,
     frozen: bool = False,
+    find_links: Sequence[str] = (),
     watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> InstallPlan:
@@ -70,13 +71,15 @@ def prepare_sync(
 
     `environment` names one of the lock's where the machine could be several. With `exact` what is not locked is
     removed, save torch, installers and mimctl. `locked` fails where the lock is not what locking would make now,
-    `frozen` does not look at what it was made for; without either, the plan says so. Raises UsageError[no-lock],
-    MimctlError[stale-lock | not-locked | torch-locked | bad-lock], IntegrityError[hash-changed].
+    `frozen` does not look at what it was made for; without either, the plan says so. `find_links` are folders and pages
+    of wheels beside those of pip's configuration: a lock's own word for a folder is not enough. Raises
+    UsageError[no-lock], MimctlError[stale-lock | not-locked | torch-locked | bad-lock], IntegrityError[hash-changed].
     """
     from mimctl.installer.locking.make import check_fresh, with_staleness
     from mimctl.installer.locking.reading import read_lock
     from mimctl.installer.locking.requests import index_folders
     from mimctl.installer.locking.sync import plan_sync
+    from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import check_writable
     from mimctl.installer.state import InstalledIn
     from mimctl.installer.transaction.change import check_finished
@@ -84,13 +87,14 @@ def prepare_sync(
     settings = settings or settings_module.load()
     facts = env(settings=settings)
     check_finished(facts)
-    places = package_places(settings, facts)
+    options = InstallOptions(find_links=tuple(find_links))
+    places = package_places(settings, facts, options)
     lock_file = read_lock(path, folders=index_folders(places))
     if locked:
         check_fresh(
             lock_file,
             target=lambda: facts,
-            open_places=lambda contents: package_places(settings, facts, contents=contents),
+            open_places=lambda contents: package_places(settings, facts, options, contents),
             note=watch.note if watch else None,
         )
     plan = plan_sync(lock_file, facts, InstalledIn(facts), words=environment, is_exact=exact)
@@ -106,6 +110,7 @@ def sync(
     exact: bool = False,
     locked: bool = False,
     frozen: bool = False,
+    find_links: Sequence[str] = (),
     plan: InstallPlan | None = None,
     watch: Watch | None = None,
     settings: Settings | None = None,
@@ -123,18 +128,20 @@ def sync(
         exact=exact,
         locked=locked,
         frozen=frozen,
+        find_links=find_links,
         watch=watch,
         settings=settings,
     )
     return install((), plan=plan, watch=watch, settings=settings)
 
 
-def open_places(settings: Settings, contents: FileContents | None) -> Places:
+def open_places(settings: Settings, contents: FileContents | None, *, find_links: Sequence[str] = ()) -> Places:
     """Return where distributions come from: for the target's pip where there is a target, else for the user's."""
     from mimctl.errors import MimctlError
+    from mimctl.installer.model import InstallOptions
 
     try:
         facts: Environment | None = env(settings=settings)
     except MimctlError:
         facts = None
-    return package_places(settings, facts, contents=contents)
+    return package_places(settings, facts, InstallOptions(find_links=tuple(find_links)), contents)

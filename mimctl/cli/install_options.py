@@ -52,6 +52,10 @@ def take_options(values: Mapping[str, Any]) -> InstallOptions:
     )
 
 
+find_links_option = click.option(
+    "-f", "--find-links", multiple=True, metavar="PLACE", help="A folder or page of wheels."
+)
+
 _REQUESTS: tuple[Callable[[Any], Any], ...] = (
     click.option("-r", "--requirement", multiple=True, metavar="FILE", help="Install what a requirements file lists."),
     click.option("-e", "--editable", multiple=True, metavar="DIR", help="Install a project that stays editable."),
@@ -71,7 +75,7 @@ _REQUESTS: tuple[Callable[[Any], Any], ...] = (
 _PACKAGES: tuple[Callable[[Any], Any], ...] = (
     click.option("-i", "--index-url", metavar="ADDRESS", help="A package index in place of the one pip has."),
     click.option("--extra-index-url", multiple=True, metavar="ADDRESS", help="One more package index; it comes first."),
-    click.option("-f", "--find-links", multiple=True, metavar="PLACE", help="A folder or page of wheels."),
+    find_links_option,
     click.option("--no-index", is_flag=True, help="Ask no package index."),
     click.option("--trusted-host", multiple=True, metavar="HOST", help="Do not verify this host's certificate."),
     click.option("--build", "--no-binary", "build", multiple=True, metavar="NAME", help="Build this one from source."),

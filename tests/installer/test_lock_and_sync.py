@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_wheels import write_wheel
 
 from mimctl import api
 from mimctl import settings as settings_module
@@ -171,6 +172,26 @@ def test_an_index_in_a_folder_is_named_from_the_lock(settings: Settings, site: A
     assert there(venv) == EVERYTHING
     elsewhere = load(venv, site.url, tmp_path)
     assert refused(api.prepare_sync, settings=elsewhere).code == "bad-lock", "nobody named that folder"
+
+
+def test_wheels_of_a_folder_of_ones_own_are_locked_and_synced(
+    settings: Settings, public: Any, venv: Path, tmp_path: Path
+) -> None:
+    """`--find-links` as `install` has it; the lock of somebody else does not name folders of this machine by itself."""
+    own = tmp_path / "my wheels"
+    write_wheel(own, "tool-1.0-py3-none-any.whl", metadata="Requires-Dist: pillow\n")
+    options = LockOptions(find_links=(os.path.relpath(own),))
+    text = api.lock(["tool"], options, settings=settings).text
+    assert f'path = "{os.path.relpath(own)}/tool-1.0-py3-none-any.whl"' in text
+    assert not api.lock((), options, settings=settings).is_changed
+    error = refused(api.prepare_sync, settings=settings)
+    assert (error.code, error.hints[0].partition("`, or")[0]) == (
+        "bad-lock",
+        f"if that is meant, name the folder: `--find-links {own}",
+    )
+    plan = api.prepare_sync(find_links=(str(own),), locked=True, settings=settings)
+    api.sync(plan=plan, settings=settings)
+    assert {"tool", "pillow"} <= there(venv).keys()
 
 
 def test_the_command_line(settings: Settings, site: Any, venv: Path, tmp_path: Path) -> None:

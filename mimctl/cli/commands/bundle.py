@@ -8,6 +8,7 @@ import click
 
 from mimctl import api
 from mimctl.cli.commands.lock import split_pythons, split_words
+from mimctl.cli.install_options import find_links_option
 from mimctl.cli.options import PATH, Context, index_option, verb
 from mimctl.cli.result import Line, Result, Styled
 from mimctl.errors import UsageError
@@ -43,6 +44,7 @@ from mimctl.errors import UsageError
 @click.option("--weights", multiple=True, metavar="ADDRESS", help="Carry these weights.")
 @click.option("--dataset", "datasets", multiple=True, type=PATH, metavar="DIR", help="Carry this folder of data.")
 @index_option
+@find_links_option
 @click.option("--torch", metavar="auto|VERSION|none", help="Which torch, where the environment does not say.")
 @click.option("--variant", metavar="NAME", help="Take this build of the ops (cpu, cu13, python).")
 @click.option("--offline", is_flag=True, help="Use caches only, never the network.")
@@ -56,6 +58,7 @@ def bundle(
     configs: tuple[str, ...],
     weights: tuple[str, ...],
     datasets: tuple[Path, ...],
+    find_links: tuple[str, ...],
     torch: str | None,
     variant: str | None,
 ) -> Result:
@@ -80,7 +83,7 @@ def bundle(
                 f"`--dataset {folder}` is no folder",
                 hints=["fetch it first where it has a name: `mimctl download PACKAGE --dataset NAME --dest DIR`"],
             )
-    options = LockOptions(environments=places, pythons=versions, torch=torch, variant=variant)
+    options = LockOptions(environments=places, pythons=versions, find_links=find_links, torch=torch, variant=variant)
     extras = api.Extras(configs=configs, weights=weights, datasets=datasets)
     with context.output.transfer_view() as watch:
         report = api.bundle(out, names, options, lock_file=lock_file, extras=extras, watch=watch, settings=settings)

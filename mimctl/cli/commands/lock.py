@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mimctl import api
+from mimctl.cli.install_options import find_links_option
 from mimctl.cli.options import PATH, Context, index_option, verb
 from mimctl.cli.result import Line, Result, Styled, table
 from mimctl.errors import Origin, UsageError
@@ -51,6 +52,7 @@ _PLACE = re.compile(r"(linux|macos)-\w+-\w.*")
 )
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="The lock file.  [default: pylock.toml]")
 @index_option
+@find_links_option
 @click.option("--torch", metavar="auto|VERSION|none", help="Which torch, where the environment does not say.")
 @click.option("--variant", metavar="NAME", help="Take this build of the ops (cpu, cu13, python).")
 @click.option("-U", "--upgrade", is_flag=True, help="Keep nothing only because it is locked.")
@@ -65,6 +67,7 @@ def lock(
     places: tuple[str, ...],
     pythons: tuple[str, ...],
     out: Path | None,
+    find_links: tuple[str, ...],
     torch: str | None,
     variant: str | None,
     upgrade: bool,
@@ -85,6 +88,7 @@ def lock(
         environments=places,
         pythons=versions,
         requirement_files=files,
+        find_links=find_links,
         torch=torch,
         variant=variant,
         upgrade=upgrade,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mimctl import api
+from mimctl.cli.install_options import find_links_option
 from mimctl.cli.options import PATH, Context, index_option, verb
 from mimctl.cli.plans import carry_out
 from mimctl.cli.result import Result
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--exact", is_flag=True, help="Remove what is not locked; never torch, pip or mimctl.")
 @click.option("--for", "environment", metavar="WORDS", help="Which of the lock's environments this is.")
 @index_option
+@find_links_option
 @click.option("--installer", type=click.Choice(["auto", "pip", "uv"]), help="What makes the changes.")
 @click.option("--dry-run", is_flag=True, help="Print the changes, make none.")
 @click.option("--explain", is_flag=True, help="Print the decision on every candidate.")
@@ -45,6 +47,7 @@ def sync(
     frozen: bool,
     exact: bool,
     environment: str | None,
+    find_links: tuple[str, ...],
     dry_run: bool,
     explain: bool,
     yes: bool,
@@ -54,7 +57,15 @@ def sync(
         raise UsageError("`--locked` looks at what `--frozen` is not to look at", hints=["give one of them"])
     path = file or api.LOCK_FILE
     settings = context.settings
-    plan = api.prepare_sync(path, environment=environment, exact=exact, locked=locked, frozen=frozen, settings=settings)
+    plan = api.prepare_sync(
+        path,
+        environment=environment,
+        exact=exact,
+        locked=locked,
+        frozen=frozen,
+        find_links=find_links,
+        settings=settings,
+    )
 
     def apply(watch: api.Watch) -> InstallResult:
         return api.sync(path, plan=plan, watch=watch, settings=settings)

@@ -196,7 +196,7 @@ def _address(wheel: PackageWheel, filename: str, place: _Place) -> str:
             f"`{place.shown}` names a file outside its folder",
             code="bad-lock",
             causes=[f"`{filename}` is to come from `{resolved.parent}`"],
-            hints=[f"if that is meant, name the folder: `--index {resolved.parent}`"],
+            hints=[f"if that is meant, name the folder: `--find-links {resolved.parent}`, or its index: `--index DIR`"],
         )
     return str(resolved)
 

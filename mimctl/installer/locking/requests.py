@@ -33,6 +33,8 @@ class LockOptions:
     pythons: tuple[str, ...] = ()
     """Versions: `3.11`."""
     requirement_files: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """Folders and pages of wheels beside those of pip's configuration; a lock does not remember them."""
     torch: str | None = None
     variant: str | None = None
     upgrade: bool = False
