@@ -18,6 +18,7 @@ from mimctl.config.sources import Found, Module, Sources, dotted_name, module_na
 SCHEMA_VERSION = 1
 FILE_NAME = "types.json"
 _REGISTRY = "mimctl.engine.registry"
+_REEXPORTS = ("mimctl.engine", "mimctl.vision")
 
 
 def generate(package_dir: Path) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _kinds(sources: Sources) -> dict[str, str]:
     module = sources.module(_REGISTRY)
     if module is None:
         raise ValueError(f"there is no source of {_REGISTRY}")
-    return {
+    kinds = {
         name: str(value.args[0].value)
         for name, value in module.aliases.items()
         if isinstance(value, ast.Call)
@@ -87,6 +88,8 @@ def _kinds(sources: Sources) -> dict[str, str]:
         and value.args
         and isinstance(value.args[0], ast.Constant)
     }
+    others = {name: dotted_name(value) for name, value in module.aliases.items() if isinstance(value, ast.Name)}
+    return kinds | {name: kinds[target] for name, target in others.items() if target in kinds}
 
 
 def _registrations(sources: Sources, module: Module, kinds: dict[str, str]) -> Iterator[tuple[str, str, Signature]]:
@@ -126,7 +129,7 @@ def _kind_of(module: Module, expression: ast.expr, kinds: dict[str, str]) -> str
     if expression.func.attr != "register_module" or not isinstance(registry, ast.Name):
         return None
     source, name = module.imports.get(registry.id, ("", ""))
-    if source == _REGISTRY and name in kinds:
+    if source in (_REGISTRY, *_REEXPORTS) and name in kinds:
         return kinds[name]
     return kinds.get(registry.id) if module.name == _REGISTRY else None
 
