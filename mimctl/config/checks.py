@@ -164,17 +164,15 @@ class _Checker:
                 yield from self._error(path, message, "unknown-override", near=[near] if near else [])
 
     def _idle_overrides(self) -> Iterator[ConfigError]:
-        """Report overrides of the config's own variables: what was made of them is there already."""
-        for path in () if self.is_open else self.config.overridden:
+        """Report overrides of the config's own variables of which the files make nothing."""
+        for path in () if self.is_open else self.config.idle:
             top = path.partition(".")[0]
-            if top in RUNNER_KEYS | TOOL_KEYS or top in self.config.created:
-                continue
             yield from self._error(
                 path,
                 f"overriding `{path}` changes nothing in a run",
                 "override-without-effect",
-                causes=[f"`{top}` is a variable of the config, and a run reads only what was made of it"],
-                hints=[_USED_PLACES.get(top, "override the key that it is used in, e.g. `train_dataloader.dataset.…`")],
+                causes=[f"`{top}` is a variable of the config, and no value that a run reads is made of it"],
+                hints=[_USED_PLACES.get(top, "override the key that a run reads, e.g. `train_dataloader.dataset.…`")],
             )
 
     def _accepts(self, holder: Any, path: str, key: str) -> bool | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.config.dump import to_json, to_python, to_yaml
+from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
-from mimctl.config.load import Loader, Search, reads_name
+from mimctl.config.load import Search, Source, reads_name
 from mimctl.config.overrides import CFG_OPTIONS, apply_override
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, Origin
@@ -20,20 +21,27 @@ class Config(MutableMapping[str, Any]):
     """A whole config: items and attributes are its top-level keys, dicts inside are ConfigDicts.
 
     `filename` is the file it was read from (None for text and dicts). `created` are the dotted paths that an
-    override put where no file had a key; `overridden` are all paths that `--cfg-options` set. Only `fromfile` and
-    `fromstring` evaluate anything, and only as data.
+    override put where no file had a key; `overridden` are all paths that `--cfg-options` set; `idle` are those of them
+    that change a variable of which the files make nothing. Only `fromfile` and `fromstring` evaluate anything, and
+    `merge_from_dict` again what they read; all of them only as data.
     """
 
-    __slots__ = ("_data", "_files", "created", "filename", "overridden")
+    __slots__ = ("_data", "_files", "_late", "_source", "created", "filename", "idle", "overridden")
     _data: ConfigDict
     _files: tuple[str, ...]
+    _late: dict[str, Any]
+    _source: Source | None
     created: tuple[str, ...]
     filename: str | None
+    idle: tuple[str, ...]
     overridden: tuple[str, ...]
 
     def __init__(self, values: Mapping[str, Any] | None = None, *, filename: str | None = None) -> None:
         object.__setattr__(self, "_data", wrap(dict(values or {})))
         object.__setattr__(self, "_files", ())
+        object.__setattr__(self, "_late", {})
+        object.__setattr__(self, "_source", None)
+        object.__setattr__(self, "idle", ())
         object.__setattr__(self, "created", ())
         object.__setattr__(self, "overridden", ())
         object.__setattr__(self, "filename", filename)
@@ -52,9 +60,9 @@ class Config(MutableMapping[str, Any]):
         ConfigError with file and line: config-not-found, config-syntax, config-not-data, config-value, config-base,
         config-merge, config-limits, config-format, bad-override.
         """
-        absolute = os.path.abspath(path)  # noqa: PTH100
-        loaded = Loader(search).load_file(absolute)
-        made = cls._adopt(loaded.data, filename=os.fspath(path))
+        source = Source(file=os.path.abspath(path), search=search)  # noqa: PTH100
+        loaded = source.evaluate()
+        made = cls._adopt(loaded.data, filename=os.fspath(path), source=source)
         made._files = tuple(dict.fromkeys(stamp[0] for stamp in loaded.stamps))
         made.merge_from_dict(overrides or {})
         return made
@@ -69,12 +77,14 @@ class Config(MutableMapping[str, Any]):
         search: Search | None = None,
     ) -> Config:
         """Read config text (`suffix` .py, .yaml, .yml or .json); `origin` stands for the file in errors."""
-        return cls._adopt(Loader(search).load_text(text, suffix, origin).data, filename=None)
+        source = Source(file=origin, text=text, suffix=suffix, search=search)
+        return cls._adopt(source.evaluate().data, filename=None, source=source)
 
     @classmethod
-    def _adopt(cls, data: ConfigDict, *, filename: str | None) -> Config:
+    def _adopt(cls, data: ConfigDict, *, filename: str | None, source: Source | None) -> Config:
         made = cls(filename=filename)
         object.__setattr__(made, "_data", data)
+        object.__setattr__(made, "_source", source)
         return made
 
     def __getitem__(self, key: str) -> Any:
@@ -128,10 +138,12 @@ class Config(MutableMapping[str, Any]):
 
     def copy(self) -> Config:
         """Return a deep copy."""
-        made = self._adopt(copy_value(self._data), filename=self.filename)
+        made = self._adopt(copy_value(self._data), filename=self.filename, source=self._source)
         made.created = self.created
         made.overridden = self.overridden
+        made.idle = self.idle
         made._files = self._files
+        made._late = dict(self._late)
         return made
 
     def reads_variable(self, name: str) -> bool:
@@ -145,13 +157,48 @@ class Config(MutableMapping[str, Any]):
     def merge_from_dict(self, overrides: Mapping[str, Any], *, origin: str = CFG_OPTIONS[0]) -> None:
         """Set values by dotted path (`a.b.0`); dicts merge into dicts unless they hold `_delete_=True`.
 
-        Raises ConfigError[bad-override] where a path runs into a plain value or past the end of a list.
+        An override of a variable of the config (`train_pipeline`, `max_epochs`) is applied where the files assign it,
+        so that all that they make of it follows; what was set otherwise since they were read is left alone. Raises
+        ConfigError[bad-override] where a path runs into a plain value or past the end of a list, and ConfigError with
+        the line where the files cannot be evaluated with it.
         """
         place: Place = (origin, 0)
+        late = {key: value for key, value in overrides.items() if self._is_late(key.partition(".")[0])}
+        if late:
+            self._follow(late, origin)
         created = [apply_override(self._data, key, value, place) for key, value in overrides.items()]
         self.created = tuple(dict.fromkeys((*self.created, *(path for path in created if path))))
         if place == CFG_OPTIONS:
             self.overridden = tuple(dict.fromkeys((*self.overridden, *overrides)))
+
+    def _is_late(self, name: str) -> bool:
+        return name in self._data and name not in self.created and is_variable(name)
+
+    def _follow(self, late: Mapping[str, Any], origin: str) -> None:
+        """Evaluate the files anew with overrides of their variables, and carry over what is made of these."""
+        before = self._evaluate({})
+        for key, value in late.items() if before else ():
+            name = key.partition(".")[0]
+            try:
+                after = self._evaluate({key: value})
+            except ConfigError as err:
+                err.causes = (*err.causes, f"`{key}` is overridden")
+                raise
+            place: Place = (f"{origin} {name}", 0)
+            has_effect = follow(self._data, before, after, place=place, kept={name, *self.overridden})
+            self._late[key] = value
+            if not has_effect and before.get(name) != after.get(name):
+                self.idle = tuple(dict.fromkeys((*self.idle, key)))
+            before = after
+
+    def _evaluate(self, late: Mapping[str, Any]) -> ConfigDict:
+        """Return what the files say with the overrides of their variables so far and `late`; empty if they are gone."""
+        try:
+            return self._source.evaluate({**self._late, **late}).data if self._source else ConfigDict()
+        except ConfigError as err:
+            if err.code != "config-not-found":
+                raise
+            return ConfigDict()
 
     def select(self, path: str, default: Any = None) -> Any:
         """Return the value at a dotted path, or `default`."""

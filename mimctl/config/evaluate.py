@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from mimctl.config.expressions import NOT_DATA_HINTS, Defined, Evaluator
+from mimctl.config.limits import Meter
 from mimctl.config.templates import Templates
 from mimctl.config.values import ConfigDict, LazyReference, Place, new_dict
 from mimctl.errors import ConfigError, nearest
@@ -14,6 +15,15 @@ from mimctl.errors import ConfigError, nearest
 BASE = "_base_"
 ReadBase = Callable[[str, int], ConfigDict]
 """(module as written, number of leading dots) → every name that base defines, its imports too."""
+
+
+class Late(Protocol):
+    """Overrides that are applied where a file assigns the variable that they are for."""
+
+    by_name: dict[str, list[tuple[str, Any]]]
+
+    def apply(self, name: str, value: Any, meter: Meter) -> Any:
+        """Return what the variable holds once `value` was assigned to it."""
 
 
 class _LoopControl(Exception):  # noqa: N818 - not an error: how `break` and `continue` leave nested statements
@@ -31,10 +41,19 @@ class _Continue(_LoopControl):
 class Interpreter(Evaluator):
     """Evaluates one file. `base` is what `_base_` stands for; `read_base` loads the bases of pure-Python configs."""
 
-    __slots__ = ("places", "read_base")
+    __slots__ = ("late", "places", "read_base")
 
-    def __init__(self, file: str, templates: Templates, *, base: ConfigDict | None, read_base: ReadBase) -> None:
+    def __init__(
+        self,
+        file: str,
+        templates: Templates,
+        *,
+        base: ConfigDict | None,
+        read_base: ReadBase,
+        late: Late | None = None,
+    ) -> None:
         super().__init__(file, templates)
+        self.late = late
         self.scope = {"__name__": "config"}
         if base is not None:
             self.scope[BASE] = base
@@ -106,11 +125,20 @@ class Interpreter(Evaluator):
                 raise self.refuse(target, "`_base_` must be assigned once, at the top level")
             self.scope[target.id] = value
             self.places[target.id] = (self.file, target.lineno)
+            if self.late is not None:
+                self._override(target.id)
         elif isinstance(target, (ast.Tuple, ast.List)):
             for each, item in self.unpack(target, value):
                 self._bind(each, item)
         else:
             self._store(target, value)
+            if self.late is not None:
+                self._override(_root(target))
+
+    def _override(self, name: str) -> None:
+        """Apply what overrides the variable `name`, which was assigned or changed just now."""
+        if self.late is not None and name in self.late.by_name and name in self.scope:
+            self.scope[name] = self.late.apply(name, self.scope[name], self)
 
     def _store(self, target: ast.expr, value: Any) -> None:
         holder, key = self._slot(target)
@@ -171,6 +199,8 @@ class Interpreter(Evaluator):
 
     def _expression(self, node: ast.Expr) -> None:
         self.evaluate(node.value)
+        if self.late is not None and isinstance(node.value, ast.Call):
+            self._override(_root(node.value.func))
 
     def _if(self, node: ast.If) -> None:
         if isinstance(node.test, ast.Constant) and node.test.value == BASE:
@@ -242,6 +272,8 @@ class Interpreter(Evaluator):
         elif name in names:
             self.inherited.add(names[name])
             self.scope[alias.asname or name] = names[name]
+            if alias.asname:
+                self._override(alias.asname)
             self.places[alias.asname or name] = names._places.get(name, (self.file, node.lineno))
         else:
             self.line = node.lineno

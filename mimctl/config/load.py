@@ -6,12 +6,13 @@ import ast
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mimctl.config.evaluate import BASE, Interpreter
+from mimctl.config.late import LateOverrides
 from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
 from mimctl.config.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
@@ -87,11 +88,12 @@ _CACHE = BaseCache(limit=200)
 
 
 class Loader:
-    """Loads one config and everything it is built on."""
+    """Loads one config and everything it is built on; `late` are overrides of its variables (dotted path → value)."""
 
-    def __init__(self, search: Search | None = None, cache: BaseCache = _CACHE) -> None:
+    def __init__(self, search: Search | None = None, *, late: Mapping[str, Any] | None = None) -> None:
         self.search = search
-        self.cache = cache
+        self.late = LateOverrides(late) if late else None
+        self.cache = _CACHE if self.late is None else BaseCache(limit=MAX_BASES)
         self.num_files = 0
         self.num_units = 0
         self.chain: list[str] = []
@@ -151,6 +153,7 @@ class Loader:
             templates,
             base=base,
             read_base=lambda module, level: self._read_base(module, level, file, interpreter.line, loaded),
+            late=self.late,
         )
         found = copy_value(interpreter.run_file(body))
         self._count(MAX_UNITS - interpreter.left, file)
@@ -182,7 +185,11 @@ class Loader:
             _fill(parsed, templates)
         except KeyError as err:
             raise ConfigError(f"there is no {err.args[0]}", code="config-value", origin=origin_of((file, 1))) from err
-        Meter(file).weigh(parsed)
+        meter = Meter(file)
+        meter.weigh(parsed)
+        if self.late is not None:
+            for name in [each for each in parsed if each in self.late.by_name]:
+                dict.__setitem__(parsed, name, self.late.apply(name, parsed[name], meter))
         if base is not None:
             loaded.data = merge(copy_value(parsed), base)
         loaded.environment.update(templates.environment)
@@ -275,6 +282,23 @@ class Loader:
             folder = os.path.dirname(folder)  # noqa: PTH120
         inner = parts[2:] if parts[1:2] == ["configs"] else parts[1:]
         return self._resolve(f"{parts[0]}::{'/'.join(inner)}.py", place, loaded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a config was evaluated from, to evaluate it anew: a file, or text that stands for one."""
+
+    file: str
+    text: str | None = None
+    suffix: str = ".py"
+    search: Search | None = None
+
+    def evaluate(self, late: Mapping[str, Any] | None = None) -> Loaded:
+        """Return the values, with overrides of the config's own variables applied where those are assigned."""
+        loader = Loader(self.search, late=late)
+        if self.text is None:
+            return loader.load_file(self.file)
+        return loader.load_text(self.text, self.suffix, self.file)
 
 
 def _set_scope(value: Any, scope: str, place: Place) -> None:

@@ -136,7 +136,7 @@ def test_a_mistake_is_found_with_its_line(load: Load, right: str, wrong: str, ex
         ("train_dataloader.batchsize=1", "unknown-override", "did you mean `train_dataloader.batch_size`?"),
         ("nonsense=1", "unknown-override", ""),
         ("load_form=x", "unknown-override", "did you mean `load_from`?"),
-        ("train_pipeline.0.scale=3", "override-without-effect", "override `train_dataloader.dataset.pipeline`"),
+        ("train_pipeline.0.scale=3", None, ""),
         ("my_variable.x=3", "override-without-effect", ""),
         ("model.backbone.depth=101", None, ""),
         ("model.backbone.norm_cfg.eps=1", None, ""),
