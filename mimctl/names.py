@@ -9,10 +9,13 @@ from __future__ import annotations
 _ENGINE = {
     "mimctl.config": "Config ConfigDict LazyReference",
     "mimctl.engine.registry": (
-        "Registry use_scope RUNNERS LOOPS HOOKS STRATEGIES DATASETS DATA_SAMPLERS TRANSFORMS FUNCTIONS MODELS "
-        "MODEL_WRAPPERS WEIGHT_INITIALIZERS OPTIMIZERS OPTIM_WRAPPERS OPTIM_WRAPPER_CONSTRUCTORS PARAM_SCHEDULERS "
-        "METRICS EVALUATORS TASK_UTILS VISUALIZERS VISBACKENDS LOG_PROCESSORS INFERENCERS"
+        "Registry RUNNERS RUNNER_CONSTRUCTORS LOOPS HOOKS STRATEGIES DATASETS DATA_SAMPLERS TRANSFORMS FUNCTIONS "
+        "MODELS MODEL_WRAPPERS WEIGHT_INITIALIZERS OPTIMIZERS OPTIM_WRAPPERS OPTIM_WRAPPER_CONSTRUCTORS "
+        "PARAM_SCHEDULERS METRICS EVALUATOR EVALUATORS TASK_UTILS VISUALIZERS VISBACKENDS LOG_PROCESSORS INFERENCERS "
+        "COLLATE_FUNCTIONS"
     ),
+    "mimctl.engine.scopes": "DefaultScope carry_scope init_default_scope use_scope",
+    "mimctl.engine.builders": "build_from_cfg build_model_from_cfg build_runner_from_cfg",
     "mimctl.engine.runner": "Runner",
     "mimctl.engine.loops": "BaseLoop TrainLoop EpochBasedTrainLoop IterBasedTrainLoop EvaluationLoop ValLoop TestLoop",
     "mimctl.engine.log_processor": "LogProcessor",

@@ -9,9 +9,18 @@ SCOPE_ALIASES = {
     "mmdet": "det",
     "mmcls": "cls",
     "mmpretrain": "cls",
+    "mmselfsup": "cls",
     "mmseg": "seg",
     "mmpose": "pose",
     "mmocr": "ocr",
+    "mmaction": "action",
+    "mmagic": "edit",
+    "mmedit": "edit",
+    "mmdet3d": "det3d",
+    "mmrotate": "rotated",
+    "mmtrack": "track",
+    "mmyolo": "yolo",
+    "mmdeploy": "deploy",
 }
 
 

@@ -2,6 +2,9 @@
 from mimctl.config import Config as Config
 from mimctl.config import ConfigDict as ConfigDict
 from mimctl.config import LazyReference as LazyReference
+from mimctl.engine.builders import build_from_cfg as build_from_cfg
+from mimctl.engine.builders import build_model_from_cfg as build_model_from_cfg
+from mimctl.engine.builders import build_runner_from_cfg as build_runner_from_cfg
 from mimctl.engine.checkpoint import load_checkpoint as load_checkpoint
 from mimctl.engine.checkpoint import load_state_dict as load_state_dict
 from mimctl.engine.checkpoint import save_checkpoint as save_checkpoint
@@ -100,8 +103,10 @@ from mimctl.engine.optim import OptimWrapper as OptimWrapper
 from mimctl.engine.optim import OptimWrapperDict as OptimWrapperDict
 from mimctl.engine.optim import build_optim_wrapper as build_optim_wrapper
 from mimctl.engine.parallel import revert_sync_batchnorm as revert_sync_batchnorm
+from mimctl.engine.registry import COLLATE_FUNCTIONS as COLLATE_FUNCTIONS
 from mimctl.engine.registry import DATASETS as DATASETS
 from mimctl.engine.registry import DATA_SAMPLERS as DATA_SAMPLERS
+from mimctl.engine.registry import EVALUATOR as EVALUATOR
 from mimctl.engine.registry import EVALUATORS as EVALUATORS
 from mimctl.engine.registry import FUNCTIONS as FUNCTIONS
 from mimctl.engine.registry import HOOKS as HOOKS
@@ -116,6 +121,7 @@ from mimctl.engine.registry import OPTIM_WRAPPERS as OPTIM_WRAPPERS
 from mimctl.engine.registry import OPTIM_WRAPPER_CONSTRUCTORS as OPTIM_WRAPPER_CONSTRUCTORS
 from mimctl.engine.registry import PARAM_SCHEDULERS as PARAM_SCHEDULERS
 from mimctl.engine.registry import RUNNERS as RUNNERS
+from mimctl.engine.registry import RUNNER_CONSTRUCTORS as RUNNER_CONSTRUCTORS
 from mimctl.engine.registry import Registry as Registry
 from mimctl.engine.registry import STRATEGIES as STRATEGIES
 from mimctl.engine.registry import TASK_UTILS as TASK_UTILS
@@ -123,7 +129,6 @@ from mimctl.engine.registry import TRANSFORMS as TRANSFORMS
 from mimctl.engine.registry import VISBACKENDS as VISBACKENDS
 from mimctl.engine.registry import VISUALIZERS as VISUALIZERS
 from mimctl.engine.registry import WEIGHT_INITIALIZERS as WEIGHT_INITIALIZERS
-from mimctl.engine.registry import use_scope as use_scope
 from mimctl.engine.runner import Runner as Runner
 from mimctl.engine.schedule import ParamScheduler as ParamScheduler
 from mimctl.engine.schedule import build_param_schedulers as build_param_schedulers
@@ -159,6 +164,10 @@ from mimctl.engine.schedule.policies import QuadraticWarmupParamScheduler as Qua
 from mimctl.engine.schedule.policies import StepLR as StepLR
 from mimctl.engine.schedule.policies import StepMomentum as StepMomentum
 from mimctl.engine.schedule.policies import StepParamScheduler as StepParamScheduler
+from mimctl.engine.scopes import DefaultScope as DefaultScope
+from mimctl.engine.scopes import carry_scope as carry_scope
+from mimctl.engine.scopes import init_default_scope as init_default_scope
+from mimctl.engine.scopes import use_scope as use_scope
 from mimctl.engine.structures import BaseDataElement as BaseDataElement
 from mimctl.engine.structures import InstanceData as InstanceData
 from mimctl.engine.structures import LabelData as LabelData

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from mimctl.config.scopes import canonical_scope
-from mimctl.engine.registry import package_of_scope
+from mimctl.engine.toolboxes import canonical_scope, package_of_scope
 from mimctl.errors import ConfigError
 
 

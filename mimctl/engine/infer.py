@@ -15,7 +15,8 @@ from mimctl.config import Config
 from mimctl.engine.checkpoint import load_checkpoint, load_state_dict
 from mimctl.engine.data import Compose, pseudo_collate
 from mimctl.engine.parallel import wrap_model
-from mimctl.engine.registry import MODELS, use_scope
+from mimctl.engine.registry import MODELS
+from mimctl.engine.scopes import use_scope
 from mimctl.errors import ConfigError, MimctlError, nearest
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

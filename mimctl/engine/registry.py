@@ -1,163 +1,203 @@
 """Registries: a name in a config → the class or function it stands for, within a scope.
 
-A scope is a toolbox's short name (`det`); `vision` and `engine` are the scopes that every toolbox falls back to.
 Modules are imported by the generated `types.json` tables, so that building one model imports its modules alone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import importlib
-import importlib.util
-import inspect
-import json
-import sys
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from mimctl.config.scopes import FALLBACK_SCOPES, canonical_scope
+from mimctl.config.scopes import FALLBACK_SCOPES, SCOPE_ALIASES
 from mimctl.config.values import LazyReference
-from mimctl.errors import ConfigError, nearest
+from mimctl.engine.builders import BuildFunction, build_model, build_runner_from_cfg
+from mimctl.engine.log import get_logger
+from mimctl.engine.places import count_definitions, dotted_name_of, place_of
+from mimctl.engine.refusals import (
+    cannot_import,
+    registered_twice,
+    unknown_name,
+    without_type,
+    wrong_arguments,
+)
+from mimctl.engine.scopes import building, current_scopes, use_scope
+from mimctl.engine.toolboxes import (
+    USER,
+    canonical_scope,
+    fresh_table,
+    installed_toolboxes,
+    name_of_reference,
+    scope_of_module,
+    type_table,
+)
 
-_SCOPE: contextvars.ContextVar[str | None] = contextvars.ContextVar("mimctl_registry_scope", default=None)
-
-
-@contextlib.contextmanager
-def use_scope(scope: str | None) -> Iterator[None]:
-    """Resolve unscoped names in `scope` first while the block runs (this thread or task only)."""
-    token = _SCOPE.set(canonical_scope(scope) if scope else _SCOPE.get())
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
-
-
-def package_of_scope(scope: str) -> str:
-    """Return the import package that owns a scope."""
-    return f"mimctl.{scope}" if scope in FALLBACK_SCOPES else f"mimctl_{scope}"
-
-
-def scope_of_module(module: str) -> str:
-    """Return the scope that a module's registrations belong to; user modules have the scope `user`."""
-    parts = module.split(".")
-    if parts[0] == "mimctl" and len(parts) > 1:
-        return parts[1]
-    if parts[0].startswith("mimctl_"):
-        return parts[0].removeprefix("mimctl_")
-    return "user"
-
-
-def name_of_reference(reference: LazyReference) -> str:
-    """Return the registered name that a class imported by a pure-Python config stands for.
-
-    Nothing is imported here: what no registry knows is refused, whatever module it names.
-    """
-    top = reference.module.partition(".")[0]
-    scope = canonical_scope(top)
-    if scope == top:
-        own = scope_of_module(reference.module)
-        # torch's classes are registered by the engine; a module of nobody's is user code.
-        scope = "engine" if top == "torch" else own
-    return f"{scope}.{reference.name or reference.module.rpartition('.')[2]}"
-
-
-@cache
-def type_table(scope: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return `kinds` of the scope's generated types.json ({} where the toolbox is not installed)."""
-    package = package_of_scope(scope)
-    try:
-        spec = importlib.util.find_spec(package)
-    except ModuleNotFoundError:
-        spec = None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "types.json"
-        if path.is_file():
-            kinds: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["kinds"]
-            return kinds
-    return {}
+# Two threads that import modules which need each other would see one of them half-made.
+_IMPORTING = threading.RLock()
 
 
 class Registry:
     """Classes and functions of one kind by name and scope.
 
     `build` takes a mapping with `type` (a name, `scope.Name`, or the class itself) and keyword arguments.
+
+    `parent` makes this one toolbox's view of a root registry: what is registered through it belongs to its scope
+    (`scope`, else the top package of `locations` or of the class), and its own names come before the root's when it
+    builds. `locations` are modules that register the toolbox's names; they are imported when one of them is first asked
+    for. `build_func(cfg, *args, registry=…, **kwargs)` replaces `build_from_cfg`.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._entries: dict[tuple[str, str], Any] = {}
+    def __init__(
+        self,
+        name: str,
+        build_func: BuildFunction | None = None,
+        parent: Registry | None = None,
+        scope: str | None = None,
+        locations: Sequence[str] = (),
+    ) -> None:
+        self.kind = name
+        self.parent = parent
+        self.locations = tuple([locations] if isinstance(locations, str) else locations)
+        self.scope = canonical_scope(scope or _top_of(self.locations)) if parent is not None else scope
+        self.build_func: BuildFunction | None = build_func or (parent.build_func if parent else None)
+        self.children: dict[str, Registry] = {}
+        self._entries: dict[tuple[str, str], Any] = {} if parent is None else self.root._entries
+        if parent is not None and self.scope:
+            self.root.children[self.scope] = self
 
     def __repr__(self) -> str:
-        return f"Registry({self.kind!r}, {len(self._entries)} loaded)"
+        return f"Registry({self.kind!r}, {len(self)} loaded)"
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
 
+    @property
+    def name(self) -> str:
+        """Return the kind of what is registered."""
+        return self.kind
+
+    @property
+    def root(self) -> Registry:
+        """Return the engine's registry of this kind."""
+        return self if self.parent is None else self.parent.root
+
+    @property
+    def module_dict(self) -> dict[str, Any]:
+        """Return what was imported and registered so far, by name: of this toolbox, for the root of everybody."""
+        is_own = self.parent is not None and self.scope
+        return {name: obj for (scope, name), obj in self._entries.items() if not is_own or scope == self.scope}
+
     def register_module(
         self,
-        name: str | list[str] | None = None,
-        *,
-        module: Any = None,
+        name: str | Sequence[str] | None = None,
         force: bool = False,
+        module: Any = None,
     ) -> Any:
-        """Register a class or function, as a decorator or by `module=`; a duplicate names both places."""
+        """Register a class or function, as a decorator or by `module=`; `force` replaces what has the name.
+
+        Raises ConfigError[registered-twice] that names both places.
+        """
+        if not (name is None or isinstance(name, str) or _is_names(name)):
+            raise TypeError(f"`name` must be a text or several, got {name!r}: write `@register_module()`")
         if module is not None:
-            return self._add(module, name, force=force, scope=_calling_scope(module))
+            return self._add(module, name, force=force, by_call=True)
 
         def decorate(obj: Any) -> Any:
-            return self._add(obj, name, force=force, scope=scope_of_module(obj.__module__))
+            return self._add(obj, name, force=force, by_call=False)
 
         return decorate
 
-    def _add(self, obj: Any, name: str | list[str] | None, *, force: bool, scope: str) -> Any:
-        names = [name] if isinstance(name, str) else name or [obj.__name__]
-        for each in names:
+    def _add(self, obj: Any, name: str | Sequence[str] | None, *, force: bool, by_call: bool) -> Any:
+        scope = self._scope_for(obj, by_call=by_call)
+        for each in [name] if isinstance(name, str) else name or [obj.__name__]:
             held = self._entries.get((scope, each))
             if held is not None and held is not obj and not force and not _is_reload(held, obj):
-                raise KeyError(f"{each!r} is registered twice as {self.kind}: {_place(held)} and {_place(obj)}")
+                raise registered_twice(self.kind, each, place_of(held, number=0), place_of(obj))
             self._entries[(scope, each)] = obj
         return obj
 
-    def get(self, name: str, scope: str | None = None) -> Any:
-        """Return what `name` (or `scope.name`) stands for, or None."""
-        for each_scope, each in self._places(name, scope):
-            found = self._entries.get((each_scope, each))
-            if found is None and self._import(each_scope, each):
-                found = self._entries.get((each_scope, each))
+    def _scope_for(self, obj: Any, *, by_call: bool) -> str:
+        if self.parent is not None and self.scope:
+            return self.scope
+        module = getattr(obj, "__module__", "") or ""
+        scope = scope_of_module(module)
+        if scope == USER and self.parent is not None:
+            return module.partition(".")[0]
+        # A class of another library (`module=torch.optim.AdamW`) is registered by the engine or vision on its behalf.
+        return "engine" if by_call and scope == USER else scope
+
+    def get(self, key: str, scope: str | None = None) -> Any:
+        """Return what `key` (a name or `scope.name`) stands for, or None.
+
+        Raises ConfigError[toolbox-import] where the module that registers it cannot be imported.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"a {self.kind} is looked up by its name, got {key!r}")
+        for each_scope, name in self._places(key, scope):
+            found = self._entries.get((each_scope, name))
+            if found is None and self._import(each_scope, name):
+                found = self._entries.get((each_scope, name))
             if found is not None:
                 return found
         return None
 
-    def build(self, cfg: Any, *args: Any, scope: str | None = None, **defaults: Any) -> Any:
-        """Build the object that `cfg` describes; `defaults` fill arguments that it leaves out.
+    def build(self, cfg: Any, *args: Any, **defaults: Any) -> Any:
+        """Build the object that `cfg` describes; `defaults` (or `default_args`) fill arguments that it leaves out.
 
-        Raises ConfigError[unknown-type] with the nearest names, ConfigError[bad-argument] where the constructor
-        refuses an argument. An object that is no mapping (already built) is returned as it is.
+        `scope=` or the key `_scope_` say where its names are looked up first. Raises ConfigError[unknown-type] with the
+        nearest names, ConfigError[bad-argument] where the constructor refuses an argument. An object that is no mapping
+        (already built) is returned as it is.
         """
+        if self.build_func is not None:
+            return self.build_func(cfg, *args, **defaults, registry=self)
+        return self.build_plainly(cfg, *args, **defaults)
+
+    def build_plainly(
+        self,
+        cfg: Any,
+        *args: Any,
+        scope: str | None = None,
+        default_args: Mapping[str, Any] | None = None,
+        **defaults: Any,
+    ) -> Any:
+        """Do what `build` does, without the registry's `build_func`."""
         if not isinstance(cfg, Mapping):
             return cfg
-        arguments = {**defaults, **dict(cfg)}
+        arguments = {**(default_args or {}), **defaults, **dict(cfg)}
         scope = arguments.pop("_scope_", None) or scope
         kind = arguments.pop("type", None)
         if isinstance(kind, LazyReference):
             kind = name_of_reference(kind)
         if kind is None:
-            raise ConfigError(f"a {self.kind} needs `type`", code="missing-type", causes=[f"got {dict(cfg)!r:.200}"])
-        target = self.get(kind, scope) if isinstance(kind, str) else kind
-        if target is None:
-            raise self._unknown(kind, scope)
-        inner = kind.split(".", 1)[0] if isinstance(kind, str) and "." in kind else scope
-        with use_scope(None if inner == "user" else inner):
+            raise without_type(self.kind, cfg)
+        target = self._target(kind, scope)
+        head = kind.partition(".")[0] if isinstance(kind, str) and "." in kind else None
+        with building(head=head, explicit=scope):
             try:
                 return target(*args, **arguments)
             except TypeError as err:
-                wrong = _wrong_arguments(target, args, arguments)
+                wrong = wrong_arguments(target, args, arguments)
                 if wrong is None:
                     raise
                 raise wrong from err
+
+    def _target(self, kind: Any, scope: str | None) -> Callable[..., Any]:
+        target = self.get(kind, scope) if isinstance(kind, str) else kind
+        if target is None:
+            target = self._from_source(kind, scope)
+        if target is None:
+            raise unknown_name(self.kind, kind, self._search_order(scope), self.names())
+        if not callable(target):
+            raise TypeError(f"`type` of a {self.kind} must be a name, a class or a function, got {kind!r}")
+        return target  # type: ignore[no-any-return]
 
     def names(self) -> list[str]:
         """Return all known names of this kind: loaded ones and those in the tables of the scopes in use."""
@@ -166,79 +206,98 @@ class Registry:
             found.update(type_table(scope).get(self.kind, ()))
         return sorted(found)
 
-    def _places(self, name: str, scope: str | None) -> Iterator[tuple[str, str]]:
-        head, dot, rest = name.partition(".")
-        if dot:
-            own = canonical_scope(head)
-            yield own, rest
-            for fallback in FALLBACK_SCOPES:
-                yield fallback, rest
-        else:
+    @staticmethod
+    def infer_scope() -> str:
+        """Return the scope in use, `mimctl` without one. MMEngine looks at its caller's module; nothing does here."""
+        return next(iter(current_scopes()), "mimctl")
+
+    @staticmethod
+    def split_scope_key(key: str) -> tuple[str | None, str]:
+        """Return (scope or None, name) of `scope.name`."""
+        head, dot, rest = key.partition(".")
+        return (head, rest) if dot else (None, key)
+
+    @contextmanager
+    def switch_scope_and_registry(self, scope: str | None) -> Iterator[Registry]:
+        """Use a scope while the block runs (None: the one in use) and give the registry to look names up in."""
+        with use_scope(scope):
+            now = current_scopes()
+            yield self.root.children.get(now[0], self) if now else self
+
+    def import_from_location(self) -> None:
+        """Import the modules that register this toolbox's names."""
+        for each in self.locations:
+            self._import_module(each, self.scope or USER, self.kind)
+
+    def _places(self, key: str, scope: str | None) -> Iterator[tuple[str, str]]:
+        head, name = self.split_scope_key(key)
+        if head is None:
             for each in self._search_order(scope):
                 yield each, name
+            return
+        own = canonical_scope(head)
+        yield own, name
+        if self._is_toolbox(own):
+            for fallback in FALLBACK_SCOPES:
+                yield fallback, name
+        else:
+            yield USER, name
+
+    def _is_toolbox(self, scope: str) -> bool:
+        is_installed = scope in FALLBACK_SCOPES or scope in installed_toolboxes()
+        return is_installed or scope in self.root.children or scope in SCOPE_ALIASES.values()
 
     def _search_order(self, scope: str | None) -> list[str]:
-        current = canonical_scope(scope) if scope else _SCOPE.get()
-        order = ["user", *([current] if current else []), *FALLBACK_SCOPES]
-        return list(dict.fromkeys(order))
+        explicit = [canonical_scope(scope)] if scope else []
+        own = [self.scope] if self.parent is not None and self.scope else []
+        return list(dict.fromkeys([USER, *explicit, *current_scopes(), *own, *FALLBACK_SCOPES]))
 
     def _import(self, scope: str, name: str) -> bool:
+        """Import what would register the name; return whether anything was imported."""
         entry = type_table(scope).get(self.kind, {}).get(name)
-        if entry is None or (entry["module"] in sys.modules and (scope, name) in self._entries):
-            return False
-        importlib.import_module(entry["module"])
-        return True
+        if entry is not None:
+            self._import_module(entry["module"], scope, f"{self.kind} `{name}`")
+            return True
+        child = self.root.children.get(scope)
+        if child is not None:
+            child.import_from_location()
+        return child is not None
 
-    def _unknown(self, name: str, scope: str | None) -> ConfigError:
-        bare = name.rpartition(".")[2]
-        near = nearest(bare, self.names())
-        hints = [f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []
-        hints += [f"toolbox `{each}` has it: write `{each}.{bare}`" for each in self._scopes_that_have(bare)]
-        return ConfigError(
-            f"unknown {self.kind} `{name}`",
-            code="unknown-type",
-            causes=[f"searched the scopes {', '.join(self._search_order(scope))}"],
-            hints=hints,
-        )
-
-    def _scopes_that_have(self, name: str) -> list[str]:
-        from importlib.metadata import entry_points
-
-        scopes = {entry.name for entry in entry_points(group="mimctl.plugins")}
-        return sorted(scope for scope in scopes if name in type_table(scope).get(self.kind, {}))
-
-
-def _wrong_arguments(target: Any, args: tuple[Any, ...], arguments: Mapping[str, Any]) -> ConfigError | None:
-    """Say which argument `target` refuses; None where the arguments fit and the error came from inside."""
-    try:
-        signature = inspect.signature(target)
-        signature.bind(*args, **arguments)
-    except TypeError as err:
-        known = list(signature.parameters)
-        unknown = [name for name in arguments if name not in known]
-        near = nearest(unknown[0], known) if unknown else []
-        hints = [f"did you mean `{near[0]}`?"] if near else [f"it takes {', '.join(f'`{name}`' for name in known)}"]
-        return ConfigError(f"`{_place(target)}`: {err}", code="bad-argument", hints=hints)
-    except ValueError:  # a class without a signature
+    def _from_source(self, key: str, scope: str | None) -> Any:
+        """Return what a toolbox whose table is behind its source registers under the name, or None."""
+        for each_scope, name in self._places(key, scope):
+            if each_scope not in installed_toolboxes():
+                continue
+            entry = fresh_table(each_scope).get(self.kind, {}).get(name)
+            if entry is not None:
+                get_logger().warning("types.json of `%s` is behind its source, which has %s", each_scope, name)
+                self._import_module(entry["module"], each_scope, f"{self.kind} `{name}`")
+                return self._entries.get((each_scope, name))
         return None
-    return None
+
+    def _import_module(self, module: str, scope: str, wanted: str) -> None:
+        with _IMPORTING:
+            try:
+                importlib.import_module(module)
+            except ImportError as err:
+                raise cannot_import(wanted, module, scope, err) from err
 
 
-def _calling_scope(obj: Any) -> str:
-    # A class of another library (`module=torch.optim.AdamW`) is registered by the engine or vision on its behalf.
-    scope = scope_of_module(getattr(obj, "__module__", "") or "")
-    return scope if scope != "user" else "engine"
+def _top_of(locations: Sequence[str]) -> str:
+    return locations[0].partition(".")[0] if locations else ""
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(each, str) for each in value)
 
 
 def _is_reload(held: Any, obj: Any) -> bool:
-    return _place(held) == _place(obj)
+    """Say whether `obj` is `held` from a module that was executed again, not a second definition beside it."""
+    return dotted_name_of(held) == dotted_name_of(obj) and count_definitions(obj) < 2
 
 
-def _place(obj: Any) -> str:
-    return f"{getattr(obj, '__module__', '?')}.{getattr(obj, '__qualname__', obj)}"
-
-
-RUNNERS = Registry("runner")
+RUNNERS = Registry("runner", build_func=build_runner_from_cfg)
+RUNNER_CONSTRUCTORS = Registry("runner_constructor")
 LOOPS = Registry("loop")
 HOOKS = Registry("hook")
 STRATEGIES = Registry("strategy")
@@ -246,7 +305,7 @@ DATASETS = Registry("dataset")
 DATA_SAMPLERS = Registry("data_sampler")
 TRANSFORMS = Registry("transform")
 FUNCTIONS = Registry("function")
-MODELS = Registry("model")
+MODELS = Registry("model", build_func=build_model)
 MODEL_WRAPPERS = Registry("model_wrapper")
 WEIGHT_INITIALIZERS = Registry("weight_initializer")
 OPTIMIZERS = Registry("optimizer")
@@ -260,3 +319,6 @@ VISUALIZERS = Registry("visualizer")
 VISBACKENDS = Registry("vis_backend")
 LOG_PROCESSORS = Registry("log_processor")
 INFERENCERS = Registry("inferencer")
+
+EVALUATOR = EVALUATORS
+COLLATE_FUNCTIONS = FUNCTIONS

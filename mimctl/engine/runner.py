@@ -28,8 +28,9 @@ from mimctl.engine.optim.scale_lr import scale_lr
 from mimctl.engine.parallel import bare_model, build_model
 from mimctl.engine.process import apply_environment, check_environment
 from mimctl.engine.random import choose_seed, seed_everything
-from mimctl.engine.registry import LOG_PROCESSORS, LOOPS, RUNNERS, VISUALIZERS, use_scope
+from mimctl.engine.registry import LOG_PROCESSORS, LOOPS, RUNNERS, VISUALIZERS
 from mimctl.engine.schedule.build import RunLengths, Schedulers, build_param_schedulers
+from mimctl.engine.scopes import use_scope
 from mimctl.engine.state import collect_state, load_or_resume, load_weights, restore_state
 from mimctl.engine.visualization import Visualizer
 from mimctl.errors import ConfigError

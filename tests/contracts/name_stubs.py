@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 def stub_of(package: str) -> str:
     """Return the text of a package's stub."""
     lines = [f"from {module} import {name} as {name}" for name, module in EXPORTS[package].items()]
-    return "# ruff: noqa: I001 (written by tests/contracts/name_stubs.py out of mimctl/names.py)\n" + "\n".join(sorted(lines)) + "\n"
+    head = "# ruff: noqa: I001 (written by tests/contracts/name_stubs.py out of mimctl/names.py)"
+    return "\n".join([head, *sorted(lines)]) + "\n"
 
 
 def path_of(package: str) -> Path:

@@ -19,6 +19,7 @@ from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.wrappers import DatasetWrapper
 from mimctl.engine.distributed import get_rank, get_world_size
 from mimctl.engine.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
+from mimctl.engine.scopes import StartInScope
 from mimctl.errors import ConfigError, MimctlError
 
 
@@ -169,9 +170,8 @@ def _build_worker_init(cfg: Any, workers: int, rank: int, seed: int) -> Callable
     if workers == 0:
         return None
     facts = {"num_workers": workers, "rank": rank, "seed": seed}
-    if cfg is None:
-        return partial(worker_init_fn, **facts)
-    return partial(_function(cfg), **facts)
+    start = worker_init_fn if cfg is None else _function(cfg)
+    return StartInScope(partial(start, **facts))
 
 
 def _function(cfg: Any) -> Callable[..., Any]:
