@@ -69,14 +69,16 @@ def toolboxes(facts: Facts) -> Check | None:
     """Every installed toolbox has a manifest that can be read, and a name of its own."""
     broken = [each for each in facts.plugins if isinstance(each, BrokenPlugin)]
     if broken:
+        again = tuple(each for each in broken if each.code == "broken-plugin")
+        own = (hint for each in broken for hint in each.hints)
         return Check(
             name="toolboxes",
             status="fail",
             summary=f"{_count(len(broken), 'toolbox', 'toolboxes')} cannot be used",
-            code="broken-plugin",
+            code=broken[0].code,
             causes=tuple(f"{each.name}: {each.reason}" for each in broken),
-            hints=tuple(f"install it again: `mimctl install {each.name}`" for each in broken),
-            fix=Fix(reinstall=tuple(each.distribution for each in broken)),
+            hints=tuple(dict.fromkeys([*own, *(f"install it again: `mimctl install {each.name}`" for each in again)])),
+            fix=Fix(reinstall=tuple(each.distribution for each in again)) if again else None,
         )
     if not facts.plugins:
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mimctl.environment.distributions import scan
 from mimctl.environment.torch import find_torch
 from mimctl.errors import MimctlError, nearest
-from mimctl.plugin.discover import BrokenPlugin, Plugin, get_plugin
+from mimctl.plugin.discover import BrokenPlugin, Plugin, get_plugin, names_of
 from mimctl.plugin.mim import BrokenMimPackage, MimPackage, find_packages
 from mimctl.plugin.mim import find_package as find_mim
 from mimctl.plugin.mim_needs import Lack, Surroundings, find_lacks, read_requirements
@@ -106,11 +106,7 @@ def not_installed(word: str, place: Workplace) -> MimctlError:
 
 def is_plugin(word: str, plugins: Sequence[Plugin | BrokenPlugin]) -> bool:
     """Return whether a plugin that is installed (a broken one too) goes by `word`."""
-    for each in plugins:
-        aliases = each.manifest.aliases if isinstance(each, Plugin) else ()
-        if word in (each.name, each.distribution, *aliases):
-            return True
-    return False
+    return any(word in names_of(each) for each in plugins)
 
 
 def say_which(word: str, toolbox: Toolbox, place: Workplace) -> str | None:

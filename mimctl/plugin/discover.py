@@ -5,43 +5,31 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError, nearest
-from mimctl.plugin.manifest import Manifest, read_manifest
+from mimctl.plugin.fits import refuse_other_engines, refuse_shared_words
+from mimctl.plugin.manifest import FILE_NAME, read_manifest
+from mimctl.plugin.model import BrokenPlugin, Plugin
 from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
 
+__all__ = [
+    "BrokenPlugin",
+    "Plugin",
+    "discover",
+    "find_engine_version",
+    "find_package",
+    "get_plugin",
+    "import_roots",
+    "names_of",
+    "plugin_names",
+]
+
 GROUP = "mimctl.plugins"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """One installed toolbox."""
-
-    name: str
-    package: str
-    package_dir: Path
-    distribution: str
-    version: str
-    manifest: Manifest
-
-    @property
-    def configs_dir(self) -> Path:
-        """The root of its configs."""
-        return self.package_dir / self.manifest.configs_root
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenPlugin:
-    """A distribution that says it is a toolbox and cannot be used; `reason` says why."""
-
-    name: str
-    distribution: str
-    version: str
-    reason: str
+_STATES = {"engine-version": "needs another engine", "name-claimed-twice": "shares a name with another toolbox"}
 
 
 def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
@@ -49,7 +37,7 @@ def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
 
     A distribution that an earlier folder holds hides the same one in a later folder, as on import.
     """
-    found: dict[str, Plugin | BrokenPlugin] = {}
+    found: list[Plugin | BrokenPlugin] = []
     seen: set[str] = set()
     roots = import_roots(paths)
     for folder in paths:
@@ -60,8 +48,10 @@ def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
                 continue
             for name, package in _entry_points(info / "entry_points.txt"):
                 seen.add(distribution)
-                found.setdefault(name, _load(name, package, distribution, version, roots, info))
-    return _refuse_shared_names([found[name] for name in sorted(found)])
+                found.append(_load(name, package, distribution, version, roots, info))
+    found.sort(key=lambda each: (each.name, each.distribution))
+    engine = find_engine_version(roots) if any(map(_needs_engine, found)) else None
+    return refuse_shared_words(refuse_other_engines(found, engine))
 
 
 def plugin_names(paths: Sequence[Path]) -> list[str]:
@@ -71,19 +61,31 @@ def plugin_names(paths: Sequence[Path]) -> list[str]:
 
 
 def get_plugin(name: str, plugins: Sequence[Plugin | BrokenPlugin]) -> Plugin:
-    """Return the toolbox called `name` (or one of its aliases); raise MimctlError with what to type."""
-    for each in plugins:
-        names = (each.name, *(each.manifest.aliases if isinstance(each, Plugin) else ()), each.distribution)
-        if name in names or (isinstance(each, BrokenPlugin) and OPENMMLAB_NAMES.get(name) == each.name):
-            if isinstance(each, Plugin):
-                return each
-            raise MimctlError(
-                f"toolbox `{each.name}` is broken",
-                code="broken-plugin",
-                causes=[each.reason],
-                hints=[f"install it again: `mimctl install {each.name}`"],
-            )
-    raise _not_installed(name, plugins)
+    """Return the toolbox called `name` (or one of its aliases); raise MimctlError with what to type.
+
+    Codes: plugin-not-installed, broken-plugin, engine-version, name-claimed-twice (which names all that claim it).
+    """
+    meant = [each for each in plugins if name in names_of(each)]
+    meant = meant or [
+        each for each in plugins if isinstance(each, BrokenPlugin) and OPENMMLAB_NAMES.get(name) == each.name
+    ]
+    if not meant:
+        raise _not_installed(name, plugins)
+    first = meant[0]
+    if isinstance(first, Plugin):
+        return first
+    raise MimctlError(
+        f"toolbox `{first.name}` {_STATES.get(first.code, 'is broken')}",
+        code=first.code,
+        causes=list(dict.fromkeys(each.reason for each in meant if isinstance(each, BrokenPlugin))),
+        hints=first.hints or [f"install it again: `mimctl install {first.name}`"],
+    )
+
+
+def names_of(plugin: Plugin | BrokenPlugin) -> tuple[str, ...]:
+    """Return what a person can call a toolbox by: its name, its distribution, its aliases."""
+    more = plugin.manifest.aliases if isinstance(plugin, Plugin) else plugin.words
+    return (plugin.name, plugin.distribution, *more)
 
 
 def _not_installed(name: str, plugins: Sequence[Plugin | BrokenPlugin]) -> MimctlError:
@@ -123,43 +125,37 @@ def _entry_points(path: Path) -> Iterator[tuple[str, str]]:
 def _load(
     name: str, package: str, distribution: str, version: str, roots: Sequence[Path], info: Path
 ) -> Plugin | BrokenPlugin:
+    broken = functools.partial(BrokenPlugin, name=name, distribution=distribution, version=version)
     place = find_package(package, roots) or _editable_package(package, info)
     if place is None:
-        reason = f"its package `{package}` is not there"
-        return BrokenPlugin(name=name, distribution=distribution, version=version, reason=reason)
+        return broken(reason=f"its package `{package}` is not there")
     try:
-        manifest = read_manifest(place / "plugin.toml")
-    except (MimctlError, OSError) as err:
-        origin = getattr(err, "origin", None)
-        reason = f"{err}" + (f" ({origin})" if origin else "")
-        return BrokenPlugin(name=name, distribution=distribution, version=version, reason=reason)
+        manifest = read_manifest(place / FILE_NAME)
+    except MimctlError as err:
+        return broken(reason=f"{err}" + (f" ({err.origin})" if err.origin else ""), package_dir=place)
     if manifest.name != name:
         reason = f"its entry point is `{name}`, its manifest says `{manifest.name}`"
-        return BrokenPlugin(name=name, distribution=distribution, version=version, reason=reason)
+        return broken(reason=reason, words=manifest.words, package_dir=place)
     return Plugin(
         name=name, package=package, package_dir=place, distribution=distribution, version=version, manifest=manifest
     )
 
 
-def _refuse_shared_names(plugins: list[Plugin | BrokenPlugin]) -> list[Plugin | BrokenPlugin]:
-    owners: dict[str, list[str]] = {}
-    for each in plugins:
-        if isinstance(each, Plugin):
-            for word in {each.name, *each.manifest.aliases, *each.manifest.scopes}:
-                owners.setdefault(word, []).append(each.distribution)
-    shared = {word: names for word, names in owners.items() if len(names) > 1}
-    checked: list[Plugin | BrokenPlugin] = []
-    for each in plugins:
-        clash = [word for word, names in sorted(shared.items()) if each.distribution in names]
-        if isinstance(each, Plugin) and clash:
-            others = sorted({other for word in clash for other in shared[word]} - {each.distribution})
-            reason = f"the name `{clash[0]}` is claimed by {' and '.join(others)} too; uninstall one"
-            checked.append(
-                BrokenPlugin(name=each.name, distribution=each.distribution, version=each.version, reason=reason)
-            )
-        else:
-            checked.append(each)
-    return checked
+def find_engine_version(roots: Sequence[Path]) -> str | None:
+    """Return the version of the mimctl that an import path leads to, read off its source; None where there is none."""
+    package = find_package("mimctl", roots)
+    if package is None:
+        return None
+    try:
+        text = (package / "__init__.py").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = re.search(r"^__version__ = [\"']([^\"']+)[\"']", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _needs_engine(plugin: Plugin | BrokenPlugin) -> bool:
+    return isinstance(plugin, Plugin) and plugin.manifest.requires_engine is not None
 
 
 def find_package(package: str, roots: Sequence[Path]) -> Path | None:

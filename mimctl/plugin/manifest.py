@@ -1,17 +1,16 @@
-"""The manifest `plugin.toml` of a toolbox: what it is called, which verbs and configs it offers."""
+"""The manifest `plugin.toml` of a toolbox: its names, the verbs and configs it offers, the engine it needs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mimctl.errors import MimctlError, Origin
+from mimctl.plugin.manifest_rules import SCHEMA_VERSION, Mistake, find_mistakes, line_of
 
-SCHEMA_VERSION = 1
-_ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+FILE_NAME = "plugin.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,60 +21,78 @@ class Manifest:
     summary: str
     aliases: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    requires_engine: str | None = None
+    """Versions of mimctl's engine that it works with (PEP 440), None for any."""
     requires_ops: bool = False
     verbs: Mapping[str, str] = field(default_factory=dict)
     configs_root: str = "configs"
     families: tuple[tuple[str, str], ...] = ()
     """(family name, glob of its configs below the root)."""
+    contract_input: tuple[int, ...] | None = None
+    """Shape of the tensor that `plugin check` gives to each model's `forward`; None where it gives none."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that the toolbox goes by, each once: its name, its aliases, its scopes."""
+        return tuple(dict.fromkeys((self.name, *self.aliases, *self.scopes)))
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read and check a manifest; raise MimctlError[broken-plugin] naming the file and what is wrong."""
+    """Read and check a manifest; raise MimctlError[broken-plugin] naming the file, the line and what is wrong."""
+    text, data = load_manifest(path)
+    for mistake in find_mistakes(data):
+        if mistake.is_fatal:
+            raise to_error(mistake, path, text)
+    return make_manifest(data)
+
+
+def load_manifest(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text and the raw tables of a manifest; raise MimctlError[broken-plugin] where it is no TOML."""
     import tomllib
 
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
     except FileNotFoundError as err:
-        raise _broken(path, "it is missing") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise _broken(path, f"not valid TOML: {err}") from err
-    return parse_manifest(data, path)
+        raise _broken("it is missing", Origin(file=str(path))) from err
+    except tomllib.TOMLDecodeError as err:
+        raise _broken(f"not valid TOML: {err}", Origin(file=str(path), line=_line_in(str(err)))) from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise _broken(f"it cannot be read: {err}", Origin(file=str(path))) from err
 
 
-def parse_manifest(data: Mapping[str, Any], path: Path) -> Manifest:
-    """Turn the raw tables of `plugin.toml` into a Manifest (pure); `path` is for messages alone."""
-    if data.get("schema_version") != SCHEMA_VERSION:
-        found = data.get("schema_version")
-        raise _broken(path, f"it has schema version {found!r}, this mimctl reads {SCHEMA_VERSION}")
-    verbs = data.get("verbs", {})
-    for verb, entry in verbs.items():
-        if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
-            raise _broken(path, f"verb `{verb}` wants `module:function`, got {entry!r}")
+def make_manifest(data: Mapping[str, Any]) -> Manifest:
+    """Turn the raw tables of a manifest without fatal mistakes into a Manifest (pure)."""
+    shape = data.get("contract", {}).get("input")
     return Manifest(
-        name=_text(data, "name", path),
-        summary=_text(data, "summary", path),
-        aliases=_texts(data, "aliases", path),
-        scopes=_texts(data, "scopes", path),
-        requires_ops=data.get("requires_ops", False) is True,
-        verbs=dict(verbs),
-        configs_root=str(data.get("configs", {}).get("root", "configs")),
-        families=tuple((str(each["name"]), str(each["configs"])) for each in data.get("families", ())),
+        name=data["name"],
+        summary=data["summary"],
+        aliases=tuple(data.get("aliases", ())),
+        scopes=tuple(data.get("scopes", ())),
+        requires_engine=data.get("requires_engine"),
+        requires_ops=data.get("requires_ops", False),
+        verbs=dict(data.get("verbs", {})),
+        configs_root=data.get("configs", {}).get("root", "configs"),
+        families=tuple((each["name"], each["configs"]) for each in data.get("families", ())),
+        contract_input=tuple(shape) if shape else None,
     )
 
 
-def _text(data: Mapping[str, Any], key: str, path: Path) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not value:
-        raise _broken(path, f"`{key}` wants a text, got {value!r}")
-    return value
+def to_error(mistake: Mistake, path: Path, text: str) -> MimctlError:
+    """Return a mistake as an error with its file and line."""
+    hints = [f"did you mean {' or '.join(f'`{each}`' for each in mistake.near)}?"] if mistake.near else []
+    return _broken(mistake.message, Origin(file=str(path), line=line_of(text, mistake.path)), hints)
 
 
-def _texts(data: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
-    value = data.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise _broken(path, f"`{key}` wants a list of texts, got {value!r}")
-    return tuple(value)
+def _broken(reason: str, origin: Origin, hints: list[str] | None = None) -> MimctlError:
+    return MimctlError(f"manifest: {reason}", code="broken-plugin", origin=origin, hints=hints or [])
 
 
-def _broken(path: Path, reason: str) -> MimctlError:
-    return MimctlError(f"manifest: {reason}", code="broken-plugin", origin=Origin(file=str(path)))
+def _line_in(message: str) -> int | None:
+    """Return the line that tomllib names in its message (`… (at line 3, column 8)`)."""
+    _, _, rest = message.rpartition("at line ")
+    digits = rest.partition(",")[0]
+    return int(digits) if digits.isdigit() else None
+
+
+__all__ = ["FILE_NAME", "SCHEMA_VERSION", "Manifest", "load_manifest", "make_manifest", "read_manifest", "to_error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -43,6 +44,7 @@ def list_(context: Context, everything: bool) -> Result:
         notes=[
             f"target: {listing.target.python} ({listing.target.source})",
             *(Styled(f"warning: {each.summary}; {each.hint}", "yellow") for each in listing.findings),
+            *(Styled(f"warning: {line}", "yellow") for line in _what_to_type(listing.plugins)),
         ],
     )
 
@@ -67,6 +69,11 @@ def _lines(listing: Listing) -> list[Line]:
         lines[0],
         *(Styled(str(line), "red") if is_bad else line for line, is_bad in zip(lines[1:], bad, strict=True)),
     ]
+
+
+def _what_to_type(plugins: Sequence[Plugin | BrokenPlugin]) -> list[str]:
+    hints = (hint for each in plugins if isinstance(each, BrokenPlugin) for hint in each.hints)
+    return list(dict.fromkeys(hints))
 
 
 def _words(listed: ListedPackage) -> str:
@@ -112,6 +119,8 @@ def _data(plugin: Plugin | BrokenPlugin) -> dict[str, object]:
         "distribution": plugin.distribution,
         "version": plugin.version,
         "broken": plugin.reason if isinstance(plugin, BrokenPlugin) else None,
+        "code": plugin.code if isinstance(plugin, BrokenPlugin) else None,
+        "hints": list(plugin.hints) if isinstance(plugin, BrokenPlugin) else [],
     }
     if isinstance(plugin, BrokenPlugin):
         return common

@@ -1,0 +1,76 @@
+"""Whether toolboxes that were found go together, and with the engine beside them (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mimctl.plugin.model import BrokenPlugin, Plugin
+
+
+def refuse_other_engines(plugins: Sequence[Plugin | BrokenPlugin], engine: str | None) -> list[Plugin | BrokenPlugin]:
+    """Return the toolboxes, those that need another engine as broken; where none is there, as they are."""
+    if engine is None:
+        return list(plugins)  # a run in this environment is refused for that
+    checked: list[Plugin | BrokenPlugin] = []
+    for each in plugins:
+        wanted = each.manifest.requires_engine if isinstance(each, Plugin) else None
+        misfit = None if wanted is None else misfit_of(wanted, engine)
+        if isinstance(each, Plugin) and misfit is not None:
+            hint = "bring a newer engine: `mimctl upgrade --all`"
+            if misfit == "too new":
+                hint = f"bring a newer {each.name}: `mimctl upgrade {each.name}`"
+            reason = f"it needs mimctl {wanted}, this environment has {engine}"
+            checked.append(_broken(each, reason, "engine-version", (hint,)))
+        else:
+            checked.append(each)
+    return checked
+
+
+def misfit_of(wanted: str, engine: str) -> str | None:
+    """Return how an engine's version does not fit `requires_engine`: "too old", "too new"; None where it does."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    specifiers = SpecifierSet(wanted)
+    try:
+        if specifiers.contains(engine, prereleases=True):
+            return None
+        lower = [each for each in specifiers if each.operator in (">=", ">", "~=", "==", "===")]
+        there = Version(engine)
+        return "too old" if any(there < Version(each.version.removesuffix(".*")) for each in lower) else "too new"
+    except InvalidVersion:
+        return None
+
+
+def refuse_shared_words(plugins: Sequence[Plugin | BrokenPlugin]) -> list[Plugin | BrokenPlugin]:
+    """Return the toolboxes, those that share a name, an alias or a scope with another distribution as broken."""
+    owners: dict[str, list[Plugin | BrokenPlugin]] = {}
+    for each in plugins:
+        for word in dict.fromkeys((each.name, *(each.manifest.words if isinstance(each, Plugin) else each.words))):
+            owners.setdefault(word, []).append(each)
+    checked: list[Plugin | BrokenPlugin] = []
+    for each in plugins:
+        shared = [word for word, claimants in owners.items() if len(claimants) > 1 and each in claimants]
+        checked.append(_refused(each, shared[0], owners[shared[0]]) if shared else each)
+    return checked
+
+
+def _refused(plugin: Plugin | BrokenPlugin, word: str, claimants: Sequence[Plugin | BrokenPlugin]) -> BrokenPlugin:
+    others = [each.distribution for each in claimants if each is not plugin]
+    reason = f"the name `{word}` is claimed by {plugin.distribution} and by {' and '.join(others)}"
+    hints = [f"keep one of them: `mimctl uninstall {each.distribution}`" for each in claimants[:1]]
+    hints += [f"or: `mimctl uninstall {each.distribution}`" for each in claimants[1:]]
+    return _broken(plugin, reason, "name-claimed-twice", tuple(hints))
+
+
+def _broken(plugin: Plugin | BrokenPlugin, reason: str, code: str, hints: tuple[str, ...]) -> BrokenPlugin:
+    return BrokenPlugin(
+        name=plugin.name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        reason=reason,
+        code=code,
+        hints=hints,
+        words=plugin.manifest.words if isinstance(plugin, Plugin) else plugin.words,
+        package_dir=plugin.package_dir,
+    )
