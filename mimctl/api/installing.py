@@ -119,7 +119,7 @@ def install(
         progress=watch.progress if watch else None,
     )
     if not plan.nothing_to_do:
-        note_installation(plan.environment)
+        note_installation(plan.environment, plan.verified)
     return result
 
 

@@ -114,6 +114,8 @@ class InstallPlan:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is done though nobody has tried it: with a torch newer than the builds were verified with, say."""
+    verified: str | None = None
+    """Newest torch that the index was verified with, where an index was read."""
     options: InstallOptions = field(default_factory=InstallOptions)
 
     @property

@@ -148,7 +148,7 @@ def plan_requests(
     plan = make_plan(resolution, requests.wanted, env=env, installed=installed, torch=torch, options=options)
     if not plan.nothing_to_do:
         check_writable(env)
-    return replace(plan, notes=(*requests.notes, *plan.notes))
+    return replace(plan, notes=(*requests.notes, *plan.notes), verified=index.torch_verified)
 
 
 def open_catalog(env: Environment, places: Places, torch: TorchBuild | None) -> IndexCatalog:

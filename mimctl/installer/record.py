@@ -26,16 +26,19 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The torch that was there, and our distributions with their versions."""
+    """The torch that was there, our distributions with their versions, and what their index said of torch."""
 
     torch: str
     distributions: Mapping[str, str] = field(default_factory=dict)
+    verified: str | None = None
+    """Newest torch that the index was verified with."""
 
 
-def note_installation(env: Environment) -> None:
+def note_installation(env: Environment, verified: str | None = None) -> None:
     """Note what is in the environment now; without any of our distributions the record goes.
 
-    `env` may have been read before the change: the folders are looked at anew.
+    `env` may have been read before the change: the folders are looked at anew. Where no index said which torch is the
+    newest `verified`, what was noted of that stays.
     """
     path = env.paths.purelib.parent / NAME
     there = scan(env.paths.search)
@@ -45,7 +48,10 @@ def note_installation(env: Environment) -> None:
         if torch is None or not ours:
             path.unlink(missing_ok=True)
             return
+        before = read_record(env.paths.search) if verified is None else None
+        verified = before.verified if before is not None else verified
         document = {"schema_version": _SCHEMA_VERSION, "torch": torch.version, "distributions": ours}
+        document |= {"verified": verified} if verified is not None else {}
         temporary = path.with_name(f"{NAME}.{os.getpid()}")
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
@@ -60,7 +66,12 @@ def read_record(search: Iterable[Path]) -> Record | None:
             document = json.loads((folder.parent / NAME).read_text(encoding="utf-8"))
             if document["schema_version"] == _SCHEMA_VERSION:
                 versions = {str(name): str(version) for name, version in document["distributions"].items()}
-                return Record(torch=str(document["torch"]), distributions=versions)
+                verified = document.get("verified")
+                return Record(
+                    torch=str(document["torch"]),
+                    distributions=versions,
+                    verified=verified if isinstance(verified, str) else None,
+                )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return None

@@ -26,7 +26,8 @@ def plan_nothing(names: Sequence[str], *, env: Environment, options: InstallOpti
     satisfied = find_satisfied(names, env=env, options=options)
     if satisfied is None:
         return None
-    return InstallPlan(target=env.target, environment=env, requested=satisfied, options=options)
+    warnings = _warnings(env, satisfied)
+    return InstallPlan(target=env.target, environment=env, requested=satisfied, options=options, warnings=warnings)
 
 
 def find_satisfied(names: Sequence[str], *, env: Environment, options: InstallOptions) -> tuple[str, ...] | None:
@@ -47,6 +48,22 @@ def find_satisfied(names: Sequence[str], *, env: Environment, options: InstallOp
     except MimctlError:
         return None
     return tuple(dict.fromkeys(roots)) if complete else None
+
+
+def _warnings(env: Environment, satisfied: Sequence[str]) -> tuple[str, ...]:
+    """Return what an installation would say of torch: by what the index said when something was installed last."""
+    torch = env.torch.value
+    if torch is None or env.ops.value is None or not any(is_own(name) and name != PREFIX for name in satisfied):
+        return ()
+    from mimctl.installer.record import read_record
+
+    record = read_record(env.paths.search)
+    if record is None or record.verified is None or torch.version.partition("+")[0] == record.verified:
+        return ()
+    from mimctl.selection.warnings import newer_than_verified
+
+    warning = newer_than_verified(env, record.verified)
+    return (warning,) if warning else ()
 
 
 def _installed(word: str, env: Environment) -> str | None:

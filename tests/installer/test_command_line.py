@@ -108,6 +108,17 @@ def test_without_a_terminal_nothing_is_asked_and_again_there_is_nothing_to_do(ty
     assert typist.bench.files() == before
 
 
+def test_a_torch_newer_than_the_verified_one_is_told_of_where_nothing_is_to_do_too(typist):
+    typist.bench.public.add_torch("2.16.0+cpu")
+    warning = "warning: torch 2.16.0+cpu is newer than 2.13.0, the newest that the index was verified with\n"
+    first = typist.type("install", "det", "--torch", "2.16.0+cpu")
+    assert (first.code, first.err.count(warning)) == (0, 1), first.err
+    num_asked = len(typist.bench.public.asked)
+    again = typist.type("install", "det")
+    assert (again.code, again.out, again.err.count(warning)) == (0, "nothing to do\n", 1)
+    assert len(typist.bench.public.asked) == num_asked
+
+
 def test_a_terminal_is_asked_and_yes_skips_the_question(typist):
     before = typist.bench.files()
     code, shown = typist.type_on_a_terminal("install", "det", answer="n")

@@ -11,6 +11,7 @@ from mimctl.environment.distributions import scan
 from mimctl.environment.installed import Fact, Ops
 from mimctl.environment.ops import judge_tier
 from mimctl.installer.model import InstallOptions
+from mimctl.installer.record import note_installation
 from mimctl.installer.satisfied import find_satisfied, plan_nothing
 
 DET = (
@@ -123,6 +124,22 @@ def test_files_and_killed_installations_take_the_long_way(env):
     assert plan_nothing(["det"], env=made, options=InstallOptions(requirement_files=("more.txt",))) is None
     (made.paths.purelib.parent / ".mimctl-transaction").mkdir()
     assert plan_nothing(["det"], env=made, options=InstallOptions()) is None
+
+
+def test_a_torch_newer_than_every_verified_one_is_told_of_as_an_installation_does(env):
+    made = env()
+    (made.paths.purelib / "torch").mkdir()
+    (made.paths.purelib / "torch" / "version.py").write_text("__version__ = '2.13.0+cpu'\ncuda = None\nhip = None\n")
+    note_installation(made, verified="2.13.0")
+    assert plan_nothing(["det"], env=made, options=InstallOptions()).warnings == ()
+    torch = next(made.paths.purelib.glob("torch-*"))
+    torch.rename(torch.with_name("torch-2.16.0+cpu.dist-info"))
+    newer = replace(made, torch=make_env(torch="2.16.0+cpu").torch, distributions=scan([made.paths.purelib]))
+    for _ in range(2):
+        warnings = plan_nothing(["det", "ops"], env=newer, options=InstallOptions()).warnings
+        assert warnings == ("torch 2.16.0+cpu is newer than 2.13.0, the newest that the index was verified with",)
+        note_installation(newer)  # a change without an index forgets nothing
+    assert plan_nothing(["mimctl"], env=newer, options=InstallOptions()).warnings == ()
 
 
 def test_a_second_install_asks_no_server_anything(uv_bench):
