@@ -46,6 +46,7 @@ def workplace(settings: Settings, launch: LaunchOptions | None = None, watch: Wa
     place = find_workplace(settings, counts_gpus=counts)
     if watch is not None:
         watch.note(f"target: {place.python} ({place.source})")
+        place = replace(place, note=watch.note)
     return place
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.errors import ConfigError, MimctlError, Origin, UsageError
+from mimctl.errors import ConfigError, Origin, UsageError
+from mimctl.launch.type_tables import type_tables as type_tables
 from mimctl.plugin.configs import find_config
-from mimctl.plugin.discover import Plugin, find_package
+from mimctl.plugin.discover import Plugin
 
 if TYPE_CHECKING:
     from mimctl.config import Config
-
-ENGINE_PACKAGES = ("mimctl.engine", "mimctl.vision")
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
@@ -46,30 +44,6 @@ def find_in_toolbox(reference: str, plugins: Sequence[Plugin]) -> Path:
         code="plugin-not-installed",
         hints=[f"install it: `mimctl install {name}`"],
     )
-
-
-def type_tables(plugins: Sequence[Plugin], roots: Sequence[Path]) -> list[Mapping[str, Any]]:
-    """Return the generated `types.json` of the target's engine, vision and toolboxes.
-
-    Raises MimctlError[engine-missing] where the target has no mimctl.
-    """
-    folders = []
-    for package in ENGINE_PACKAGES:
-        folder = find_package(package, roots)
-        if folder is None:
-            raise MimctlError(
-                "the target environment has no mimctl engine",
-                code="engine-missing",
-                causes=[f"looked for the package `{package}` on its import path"],
-                hints=["install a toolbox there, it brings the engine: `mimctl install det`"],
-            )
-        folders.append(folder)
-    tables = []
-    for folder in (*folders, *(plugin.package_dir for plugin in plugins)):
-        path = folder / "types.json"
-        if path.is_file():
-            tables.append(json.loads(path.read_text(encoding="utf-8")))
-    return tables
 
 
 def check_config(config: Config, tables: Sequence[Mapping[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -107,6 +107,10 @@ class Workplace:
     plugins: tuple[Plugin | BrokenPlugin, ...]
     visible_gpus: int = 0
     """GPUs that the target's torch can use."""
+    cache_dir: Path | None = None
+    """Where what was read off sources is kept."""
+    note: Callable[[str], None] | None = None
+    """Who is told what a person may want to read."""
 
     @property
     def working_plugins(self) -> list[Plugin]:

@@ -21,10 +21,10 @@ from mimctl.launch.experiment import (
     parse_overrides,
     raise_all,
     require_trust,
-    type_tables,
 )
 from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions, Workplace
 from mimctl.launch.plan import choose_launcher
+from mimctl.launch.type_tables import type_tables
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
 
@@ -85,7 +85,7 @@ def prepare_experiment(
     typed = parse_overrides(options.cfg_options)
     config = load_config(path, typed, place.working_plugins)
     require_trust(config, path, is_downloaded=is_downloaded(path), is_trusted=options.trust_config)
-    tables = type_tables(place.working_plugins, import_roots(place.paths))
+    tables = type_tables(place.working_plugins, import_roots(place.paths), cache_dir=place.cache_dir, note=place.note)
     check_config(config, tables)
     derived = apply_wishes(config, options, report=report, load_from=load_from)
     if derived:

@@ -24,6 +24,7 @@ def find_workplace(settings: Settings, *, counts_gpus: bool = False) -> Workplac
         paths=paths,
         plugins=tuple(discover(paths)),
         visible_gpus=count_gpus(paths, os.environ) if counts_gpus else 0,
+        cache_dir=settings.cache_dir,
     )
 
 

@@ -137,7 +137,13 @@ def _load(
         reason = f"its entry point is `{name}`, its manifest says `{manifest.name}`"
         return broken(reason=reason, words=manifest.words, package_dir=place)
     return Plugin(
-        name=name, package=package, package_dir=place, distribution=distribution, version=version, manifest=manifest
+        name=name,
+        package=package,
+        package_dir=place,
+        distribution=distribution,
+        version=version,
+        manifest=manifest,
+        is_editable=place.parents[package.count(".")].resolve() != info.parent.resolve(),
     )
 
 

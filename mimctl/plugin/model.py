@@ -18,6 +18,8 @@ class Plugin:
     distribution: str
     version: str
     manifest: Manifest
+    is_editable: bool = False
+    """Whether it is worked on where it lies: its package is elsewhere than the metadata of its installation."""
 
     @property
     def configs_dir(self) -> Path:
