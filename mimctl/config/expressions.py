@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mimctl.config.functions import CONSTANTS, FUNCTIONS, IMPORTED
@@ -15,6 +15,7 @@ from mimctl.config.values import ConfigDict, LazyReference, Place, new_dict
 from mimctl.errors import ConfigError
 
 _ABSENT: Any = object()
+_PLAIN_INT = 1 << 63
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 NOT_DATA_HINTS = (
     "a config is data: literals, names, dict(), list(), range(), arithmetic, comprehensions, for and if",
@@ -63,6 +64,9 @@ class Evaluator(Meter):
             if len(value) > 256:
                 self.charge_text(len(value))
             return self.templates.fill(value) if "{{" in value else value
+        if isinstance(value, int) and not -_PLAIN_INT < value < _PLAIN_INT:
+            self.line = node.lineno
+            self.check_int(value.bit_length())
         if kind not in _PLAIN:
             raise self.refuse(node, f"a {kind.__name__} is no config value")
         return value
@@ -87,7 +91,9 @@ class Evaluator(Meter):
         found: list[Any] = []
         for each in nodes:
             if type(each) is ast.Starred:
-                found.extend(self.iterate(self.evaluate(each.value), each))
+                spread = self.iterate(self.evaluate(each.value), each)
+                self.charge(len(spread))
+                found.extend(spread)
             else:
                 found.append(self.evaluate(each))
         return found
@@ -267,7 +273,7 @@ class Evaluator(Meter):
         self.charge_text(len(text))
         return text
 
-    def iterate(self, value: Any, node: ast.AST) -> Iterable[Any]:
+    def iterate(self, value: Any, node: ast.AST) -> list[Any] | range:
         """Return what a loop over `value` goes through; only finite containers are accepted."""
         if isinstance(value, (list, tuple, str, dict, set, range)):
             return value if isinstance(value, range) else list(value)
@@ -287,8 +293,9 @@ class Evaluator(Meter):
         """Pair the targets of an unpacking with their values."""
         if any(isinstance(each, ast.Starred) for each in target.elts):
             raise self.refuse(target, "`*name` on the left is refused")
-        items = list(self.iterate(value, target))
-        self.charge(len(items))
+        spread = self.iterate(value, target)
+        self.charge(len(spread))
+        items = list(spread)
         if len(items) != len(target.elts):
             raise ValueError(f"{len(items)} values for {len(target.elts)} names")
         return list(zip(target.elts, items, strict=True))

@@ -52,14 +52,19 @@ def _sorted(meter: Meter, values: Any, *, reverse: bool = False) -> list[Any]:
 
 def _text(meter: Meter, value: Any = "") -> str:
     meter.weigh(value)
-    return str(value)
+    text = str(value)
+    meter.charge_text(len(text))
+    return text
 
 
 def _number(kind: type[int] | type[float]) -> Function:
     def number(meter: Meter, value: Any = 0) -> Any:
         if not isinstance(value, (str, int, float)) or (isinstance(value, str) and len(value) > 400):
             raise TypeError(f"{kind.__name__}() takes a number or a short text")
-        return kind(value)
+        made = kind(value)
+        if isinstance(made, int):
+            meter.check_int(made.bit_length())
+        return made
 
     return number
 
@@ -147,9 +152,12 @@ def _deepcopy(meter: Meter, value: Any) -> Any:
     return copied
 
 
-def _join(meter: Meter, *parts: str) -> str:
-    meter.charge_text(sum(map(len, parts)))
-    return posixpath.join(*parts)
+def _of_paths(function: Callable[..., Any]) -> Function:
+    def of_paths(meter: Meter, *parts: str) -> Any:
+        meter.charge_text(sum(map(len, parts)) << 2)  # they go through the text several times
+        return function(*parts)
+
+    return of_paths
 
 
 IMPORTED: dict[str, Function] = {
@@ -160,10 +168,10 @@ IMPORTED: dict[str, Function] = {
     "math.floor": lambda meter, value: math.floor(value),
     "math.log": lambda meter, *values: math.log(*values),
     "math.sqrt": lambda meter, value: math.sqrt(value),
-    "os.path.basename": lambda meter, path: posixpath.basename(path),
-    "os.path.dirname": lambda meter, path: posixpath.dirname(path),
-    "os.path.join": _join,
-    "os.path.splitext": lambda meter, path: posixpath.splitext(path),
+    "os.path.basename": _of_paths(posixpath.basename),
+    "os.path.dirname": _of_paths(posixpath.dirname),
+    "os.path.join": _of_paths(posixpath.join),
+    "os.path.splitext": _of_paths(posixpath.splitext),
 }
 """Functions of the standard library that a config may import and call by these names: they only compute."""
 

@@ -13,7 +13,10 @@ MAX_UNITS = 1_000_000
 """One unit is one evaluated node, one element made, or 16 characters made."""
 MAX_DEPTH = 100
 MAX_BASES = 200
-MAX_INT_BITS = 4096
+MAX_INT_BITS = 256
+"""No config counts further than a hash does; longer numbers would make each operation dear."""
+_KEY_PRICE = 200
+_LEAST_FOLDED = (1 << 61) - 1  # from here on numbers have the hash of smaller ones (Python's hash of int)
 SCALARS = frozenset({str, int, float, bool, type(None), LazyReference})
 
 
@@ -42,6 +45,11 @@ class Meter:
         """Return a ConfigError at the current line."""
         return ConfigError(message, code=code, hints=hints, origin=origin_of((self.file, self.line)))
 
+    def check_int(self, bits: int) -> None:
+        """Raise ConfigError[config-limits] for an integer of more bits than any config needs."""
+        if bits > MAX_INT_BITS:
+            raise self.fail("this integer is larger than any config needs", code="config-limits")
+
     def weigh(self, value: Any) -> None:
         """Charge for walking the whole of `value`, shared parts as often as they are met."""
         if type(value) is str:
@@ -50,9 +58,15 @@ class Meter:
             self._weigh(value, 1)
 
     def weigh_key(self, key: Any) -> None:
-        """Charge for hashing `key`, which goes through the whole of a tuple."""
+        """Charge for hashing `key`, which goes through the whole of a tuple.
+
+        Numbers and tuples can be chosen so that all have one hash: those that could be cost more than they should.
+        """
         if type(key) is tuple:
             self._weigh(key, 1)
+            self.charge(_KEY_PRICE)
+        elif type(key) is int and abs(key) >= _LEAST_FOLDED:
+            self.charge(_KEY_PRICE)
         elif type(key) is str and len(key) > 256:
             self.charge_text(len(key))
 

@@ -132,8 +132,8 @@ def _replace(meter: Meter, held: str, old: str, new: str, count: int = -1) -> st
 
 
 def _join(meter: Meter, held: str, parts: Any) -> str:
+    meter.charge(len(parts))
     found = list(parts)
-    meter.charge(len(found))
     meter.charge_text(sum(len(part) + len(held) for part in found))
     return held.join(found)
 
@@ -159,6 +159,8 @@ def _set_method(name: str) -> Method:
         meter.charge(1 + len(held))
         for each in args:
             meter.weigh(each)
+            for key in each if isinstance(each, (list, tuple, set)) and name != "add" else (each,):
+                meter.weigh_key(key)
         return function(held, *args)
 
     return method

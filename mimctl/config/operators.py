@@ -9,11 +9,12 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from mimctl.config.limits import MAX_INT_BITS, SCALARS, Meter
+from mimctl.config.limits import SCALARS, Meter
 from mimctl.config.values import ConfigDict, copy_value
 
 _WIDE = re.compile(r"\d{4,}")
 _WIDE_PERCENT = re.compile(r"%(?:\(\w*\))?[^A-Za-z%(]*?(?:\*|\d{4})")
+_WIDTH = re.compile(r"\d{1,3}")
 _ODD_PERCENT = re.compile(r"%\((?!\w*\))")
 _FIELD = re.compile(r"\w*")
 _SIZED = (str, list, tuple)
@@ -21,16 +22,13 @@ _SIZED = (str, list, tuple)
 Operation = Callable[[Meter, Any, Any], Any]
 
 
-def _check_int(meter: Meter, bits: int) -> None:
-    if bits > MAX_INT_BITS:
-        raise meter.fail("this integer is larger than any config needs", code="config-limits")
-
-
 def _add(meter: Meter, left: Any, right: Any) -> Any:
     if isinstance(left, str) and isinstance(right, str):
         meter.charge_text(len(left) + len(right))
     elif isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         meter.charge(len(left) + len(right))
+    elif isinstance(left, int) and isinstance(right, int):
+        meter.check_int(max(left.bit_length(), right.bit_length()))
     return left + right
 
 
@@ -42,18 +40,18 @@ def _multiply(meter: Meter, left: Any, right: Any) -> Any:
     elif isinstance(left, (list, tuple)) and isinstance(right, int):
         meter.charge(len(left) * max(right, 0))
     elif isinstance(left, int) and isinstance(right, int):
-        _check_int(meter, left.bit_length() + right.bit_length())
+        meter.check_int(left.bit_length() + right.bit_length())
     return left * right
 
 
 def _power(meter: Meter, left: Any, right: Any) -> Any:
     if isinstance(left, int) and isinstance(right, int):
-        _check_int(meter, left.bit_length() * abs(right))
+        meter.check_int(left.bit_length() * abs(right))
     return left**right
 
 
 def _shift_left(meter: Meter, left: Any, right: Any) -> Any:
-    _check_int(meter, left.bit_length() + right)
+    meter.check_int(left.bit_length() + right)
     return left << right
 
 
@@ -63,6 +61,7 @@ def _modulo(meter: Meter, left: Any, right: Any) -> Any:
         if _WIDE_PERCENT.search(left) or _ODD_PERCENT.search(left):
             raise meter.fail("a format this wide is refused", code="config-limits")
         meter.weigh(right)
+        meter.charge_text(sum(map(int, _WIDTH.findall(left))))
     return left % right
 
 
@@ -79,15 +78,24 @@ def _union(meter: Meter, left: Any, right: Any) -> Any:
             return made
         made.update(right)
         return made
-    if isinstance(left, set) and isinstance(right, set):
-        meter.weigh(left)
-        meter.weigh(right)
-    return left | right
+    return _of_sets(operator.or_)(meter, left, right)
+
+
+def _of_sets(operation: Callable[[Any, Any], Any]) -> Operation:
+    """Return the operation, which between sets goes through both."""
+
+    def operate(meter: Meter, left: Any, right: Any) -> Any:
+        if isinstance(left, set) and isinstance(right, set):
+            meter.weigh(left)
+            meter.weigh(right)
+        return operation(left, right)
+
+    return operate
 
 
 BINARY: dict[type[ast.operator], Operation] = {
     ast.Add: _add,
-    ast.Sub: lambda meter, left, right: left - right,
+    ast.Sub: _of_sets(operator.sub),
     ast.Mult: _multiply,
     ast.Div: lambda meter, left, right: left / right,
     ast.FloorDiv: lambda meter, left, right: left // right,
@@ -96,8 +104,8 @@ BINARY: dict[type[ast.operator], Operation] = {
     ast.LShift: _shift_left,
     ast.RShift: lambda meter, left, right: left >> right,
     ast.BitOr: _union,
-    ast.BitAnd: lambda meter, left, right: left & right,
-    ast.BitXor: lambda meter, left, right: left ^ right,
+    ast.BitAnd: _of_sets(operator.and_),
+    ast.BitXor: _of_sets(operator.xor),
 }
 
 UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
@@ -160,6 +168,5 @@ def format_text(meter: Meter, template: str, args: tuple[Any, ...], kwargs: dict
         else:
             value = args[int(field)] if field.isdigit() else kwargs[field]
         parts.append(format_value(meter, value, spec or "", conversion or ""))
-    text = "".join(parts)
-    meter.charge_text(len(text))
-    return text
+        meter.charge_text(len(literal) + len(parts[-1]))
+    return "".join(parts)

@@ -115,6 +115,9 @@ def parse_yaml(text: str, file: str) -> ConfigDict:
         loader.dispose()
 
 
+_MOST_DIGITS = 70
+"""Of a number in YAML or JSON: what 256 bits have in hexadecimal and octal notation, more or less."""
+_YAML_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _YAML_TAGS = frozenset({"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
 
 
@@ -139,6 +142,8 @@ class _YamlReader:
         if node.tag == "tag:yaml.org,2002:timestamp":
             return node.value
         self.meter.charge_text(len(node.value))
+        if node.tag in _YAML_NUMBERS and len(node.value) > _MOST_DIGITS:
+            raise self.meter.fail("this number is longer than any config needs", code="config-limits")
         return self.loader.construct_object(node)
 
     def _mapping(self, node: Any, depth: int) -> ConfigDict:
@@ -149,6 +154,9 @@ class _YamlReader:
             value = self.read(value_node, depth + 1)
             if key_node.tag == "tag:yaml.org,2002:merge":
                 for source in value if isinstance(value, list) else [value]:
+                    if not isinstance(source, dict):
+                        self.meter.line = line
+                        raise self.meter.fail("`<<` merges mappings", code="config-syntax")
                     for key, item in source.items():
                         values.setdefault(key, item)
                         places.setdefault(key, (self.meter.file, line))
@@ -157,6 +165,7 @@ class _YamlReader:
             if isinstance(key, (list, dict)):
                 self.meter.line = line
                 raise self.meter.fail("a key must be a plain value", code="config-syntax")
+            self.meter.weigh_key(key)
             values[key], places[key] = value, (self.meter.file, line)
         return new_dict(values, places)
 
@@ -193,7 +202,11 @@ class _JsonReader:
                 if token != ",":
                     items.append(self.read(token))
             return items
-        return self._object() if token == "{" else json.loads(token)
+        if token == "{":
+            return self._object()
+        if token[0] in "-0123456789" and len(token) > _MOST_DIGITS:
+            raise ValueError("a number too long")
+        return json.loads(token)
 
     def _object(self) -> ConfigDict:
         values: dict[str, Any] = {}
