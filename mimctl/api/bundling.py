@@ -16,8 +16,7 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.bundling.install import Bundle
-    from mimctl.bundling.make import BundleReport
-    from mimctl.bundling.weights import Weights
+    from mimctl.bundling.make import BundleParts, BundleReport
     from mimctl.installer.locking.lockfile import Asked, Contents
     from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallPlan, InstallResult
@@ -29,7 +28,7 @@ class Extras:
     """What a bundle carries besides distributions."""
 
     configs: tuple[str, ...] = ()
-    """Configs whose weights it is to carry: paths, or names in a bundled toolbox."""
+    """Configs whose weights it is to carry: paths, names in a bundled toolbox, models of its zoo."""
     weights: tuple[str, ...] = ()
     """Addresses."""
     datasets: tuple[Path, ...] = ()
@@ -52,7 +51,7 @@ def bundle(
     manifest with the hash of each file, and `install.sh`, which needs only Python. Raises UsageError[not-a-bundle],
     MimctlError[bundle-without-mimctl], and what locking and transfers raise.
     """
-    from mimctl.bundling.make import BundleParts, check_out, check_served, make_bundle
+    from mimctl.bundling.make import check_out, check_served, make_bundle
 
     settings = settings or settings_module.load()
     extras = extras or Extras()
@@ -71,7 +70,7 @@ def bundle(
         asked,
         out,
         places=places,
-        parts=lambda wheels: BundleParts(weights=_weights(extras, wheels, watch, settings), datasets=extras.datasets),
+        parts=lambda wheels: _parts(extras, wheels, watch, settings),
         index=index,
         progress=watch.progress if watch else None,
         note=watch.note if watch else None,
@@ -135,10 +134,17 @@ def _resolve_contents(
     return found.contents, found.asked
 
 
-def _weights(extras: Extras, wheels: Sequence[Path], watch: Watch | None, settings: Settings) -> tuple[Weights, ...]:
+def _parts(extras: Extras, wheels: Sequence[Path], watch: Watch | None, settings: Settings) -> BundleParts:
+    from mimctl.bundling.make import BundleParts
     from mimctl.bundling.weights import config_weights, named_weights
     from mimctl.zoo.source import ZooModels
 
-    models = ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
-    found = [*config_weights(extras.configs, wheels, models), *named_weights(extras.weights, models)]
-    return tuple({each.url: each for each in found}.values())
+    zoo = ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
+    weights, models = config_weights(extras.configs, wheels, zoo)
+    weights += named_weights(extras.weights, zoo)
+    there = {each.entry.weights.url for each in models if each.entry.weights is not None}
+    return BundleParts(
+        weights=tuple({each.url: each for each in weights if each.url not in there}.values()),
+        models=models,
+        datasets=extras.datasets,
+    )

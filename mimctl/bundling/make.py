@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import mimctl
 from mimctl.bundling import check as bundle_check
 from mimctl.bundling.check import MANIFEST
 from mimctl.bundling.install import is_bundle
+from mimctl.bundling.models import Model, write_zoo_sources
 from mimctl.bundling.script import SCRIPT
 from mimctl.bundling.weights import Weights
 from mimctl.errors import MimctlError, UsageError
@@ -39,6 +40,7 @@ class BundleParts:
     """What goes into a bundle besides wheels."""
 
     weights: Sequence[Weights] = ()
+    models: Sequence[Model] = ()
     datasets: Sequence[Path] = ()
 
 
@@ -85,9 +87,9 @@ def make_bundle(
         for name, path in paths.items():
             _copy(path, (own if is_own(files[name].project) else root / "wheels") / name)
         (root / "wheels").mkdir(exist_ok=True)
-        _write_index(root, own, index)
+        _write_index(root, own, index, more.models)
         _write_lock(root, contents, asked, out)
-        weights = [_take_weights(root, each) for each in more.weights]
+        weights = [*(_take_weights(root, each) for each in more.weights), *_weights_of(more.models)]
         datasets = [_take_dataset(root, each) for each in more.datasets]
         _write_text(root / "install.sh", SCRIPT, mode=0o755)
         _copy(Path(bundle_check.__file__), root / "check.py")
@@ -181,13 +183,13 @@ def _fetch(
     return dict(zip(files, found, strict=True))
 
 
-def _write_index(root: Path, own: Path, index: Index | None) -> None:
+def _write_index(root: Path, own: Path, index: Index | None, models: Sequence[Model]) -> None:
     projects = {normalise(path.name.partition("-")[0]) for path in own.iterdir()}
     toolboxes = index.toolboxes if index is not None else {}
     torch = TorchVersions(
         verified=index.torch_verified if index else None, default=index.torch_default if index else None
     )
-    boxes = root / "toolboxes.json"
+    boxes, zoo = root / "toolboxes.json", root / "zoo"
     plain = {
         name: {
             "distribution": each.distribution,
@@ -199,11 +201,14 @@ def _write_index(root: Path, own: Path, index: Index | None) -> None:
         if normalise(each.distribution) in projects
     }
     boxes.write_text(json.dumps(plain), encoding="utf-8")  # JSON is YAML
+    write_zoo_sources(zoo, models)
     try:
-        build_site(SiteSources(wheels=[own], toolboxes=boxes, torch=torch), root / "index")
+        sources = SiteSources(wheels=[own], zoo=zoo if models else None, toolboxes=boxes, torch=torch)
+        build_site(sources, root / "index")
     finally:
         boxes.unlink()
         shutil.rmtree(own)
+        shutil.rmtree(zoo, ignore_errors=True)
     for left in root.glob(".index*"):
         left.unlink()
 
@@ -225,6 +230,13 @@ def _take_weights(root: Path, weights: Weights) -> dict[str, object]:
     place = f"weights/{weights.sha256}/{weights.path.name}"
     _copy(weights.path, root / place)
     return {"url": weights.url, "path": place, "sha256": weights.sha256}
+
+
+def _weights_of(models: Sequence[Model]) -> Iterator[dict[str, object]]:
+    """Yield the weights of models that configs know by an address too; they lie in the index already."""
+    for each in models:
+        if each.entry.weights is not None and each.entry.weights.url is not None:
+            yield {"url": each.entry.weights.url, "path": f"index/{each.file}", "sha256": each.sha256}
 
 
 def _take_dataset(root: Path, folder: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The weights that go into a bundle: those that were named, and those that configs of bundled toolboxes name."""
+"""The weights that go into a bundle: those that were named, those that configs name, those of models of the zoo."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimctl.bundling.models import Model, model_called, model_of_config
 from mimctl.config.weight_names import is_short_name
 from mimctl.errors import ConfigError, UsageError
 from mimctl.installer.inspection.wheel_archive import open_archive
@@ -45,24 +46,44 @@ def named_weights(addresses: Sequence[str], models: ZooModels) -> list[Weights]:
     return [Weights(url=url, path=Path(path), sha256=sha256_of(Path(path))) for url, path in found.items()]
 
 
-def config_weights(configs: Sequence[str], wheels: Iterable[Path], models: ZooModels) -> list[Weights]:
-    """Return the weights that configs name (`load_from`, pretrained parts of models), fetched into the cache.
+def config_weights(
+    configs: Sequence[str], wheels: Iterable[Path], models: ZooModels
+) -> tuple[list[Weights], list[Model]]:
+    """Return the weights that configs name (`load_from`, pretrained parts of models) and the models of the zoo that
+    are trained by them, fetched into the cache.
 
-    Configs are paths, or names in one of the toolboxes that `wheels` hold, which are read and not run. Raises
-    ConfigError[config-not-found | config-ambiguous], and what fetching raises.
+    Configs are paths, or names in one of the toolboxes that `wheels` hold, which are read and not run; what is neither
+    is a model of the zoo by its name. Raises ConfigError[config-not-found | config-ambiguous], MimctlError
+    [model-ambiguous | no-weights], and what fetching raises.
     """
     if not configs:
-        return []
+        return [], []
+    addresses: list[str] = []
+    found: dict[tuple[str, str], Model] = {}
     with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
         place = Path(folder)
         for wheel in wheels:
             with open_archive(wheel) as archive:
                 archive.extractall(place)
         plugins = [each for each in discover([place]) if isinstance(each, Plugin)]
-        addresses: list[str] = []
         for config in configs:
-            addresses += remote_weights(load_config(_find(config, plugins), {}, plugins))
-    return named_weights(addresses, models)
+            named, model = _carried(config, plugins, models)
+            addresses += named
+            if model is not None:
+                found[model.plugin, model.entry.name] = model
+    return named_weights(addresses, models), list(found.values())
+
+
+def _carried(config: str, plugins: Sequence[Plugin], models: ZooModels) -> tuple[list[str], Model | None]:
+    """Return the addresses that a config names and the model of the zoo that belongs to it."""
+    try:
+        path = _find(config, plugins)
+    except ConfigError as err:
+        model = model_called(config, plugins, models) if err.code == "config-not-found" else None
+        if model is None:
+            raise
+        return [], model
+    return list(remote_weights(load_config(path, {}, plugins))), model_of_config(path, plugins, models)
 
 
 def _find(config: str, plugins: Sequence[Plugin]) -> Path:

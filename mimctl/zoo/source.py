@@ -10,7 +10,8 @@ from mimctl.index.client import IndexClient
 from mimctl.plugin.discover import Plugin
 from mimctl.settings import Settings
 from mimctl.transfer import Note
-from mimctl.zoo.download import download_models, load_zoo
+from mimctl.zoo.download import Downloaded, download_models, load_zoo
+from mimctl.zoo.model import ModelEntry
 from mimctl.zoo.weights import FileProgress, fetch_weights, obtain, transfer_settings
 
 
@@ -50,7 +51,21 @@ class ZooModels:
 
     def model(self, plugin: Plugin, name: str) -> tuple[Path, Path]:
         """Return (config, checkpoint) of a zoo model, fetched into the cache."""
-        found = download_models(
+        found = self.download(plugin, name)
+        return found.config, found.checkpoint
+
+    def entries(self, plugin: Plugin) -> Sequence[ModelEntry]:
+        """Return what the zoo has of a toolbox, nothing where no index has a zoo for it; raise NetworkError."""
+        try:
+            return load_zoo(self._client(), plugin.name).models
+        except MimctlError as err:
+            if err.code not in ("no-zoo", "no-index"):
+                raise
+            return ()
+
+    def download(self, plugin: Plugin, name: str) -> Downloaded:
+        """Return a zoo model with all that is known of it, fetched into the cache."""
+        return download_models(
             plugin.name,
             [name],
             index=self._client(),
@@ -59,8 +74,7 @@ class ZooModels:
             python=self.settings.python,
             progress=self.progress,
             note=self.note,
-        )
-        return found[0].config, found[0].checkpoint
+        )[0]
 
     def _client(self) -> IndexClient:
         settings = self.settings

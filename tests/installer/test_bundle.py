@@ -283,6 +283,49 @@ def test_weights_that_a_config_names_are_carried_into_the_cache(
     assert fetch_weights(url, settings=offline).read_bytes() == b"weights"
 
 
+def test_models_of_the_zoo_are_carried_with_their_configs(
+    site: Any, settings: Settings, venv: Path, tmp_path: Path, wheel_writer: Callable[..., Path]
+) -> None:
+    """`small` has published weights and a config in the toolbox, `other` lies in the index; nobody asks for `third`."""
+    _with_toolbox(site, tmp_path, wheel_writer, "model = dict(depth=3)\n")
+    published = tmp_path / "www" / "small-20220905.pth"
+    published.parent.mkdir()
+    published.write_bytes(b"published weights")
+    folder = tmp_path / "usb"
+    with serving(published.parent) as server:
+        url = f"{server.address}/{published.name}"
+        _with_zoo(site, published=url)
+        api.bundle(folder, ["toy"], extras=api.Extras(configs=("small", "other")), settings=settings)
+    moved = folder.rename(tmp_path / "elsewhere")
+    found = api.open_bundle(moved)
+    assert [(each.url, each.path.read_bytes()) for each in found.weights] == [(url, b"published weights")]
+    away = load(venv, tmp_path, "cache2", offline=True)
+    api.install_bundled(found, settings=away)
+    assert fetch_weights(url, settings=away).read_bytes() == b"published weights"
+    named = load(venv, tmp_path, "cache2", offline=True, index=(str(moved / "index"),))
+    small, other = api.download("toy", ["small", "other"], dest=tmp_path / "models", settings=named)
+    assert (small.checkpoint.read_bytes(), other.checkpoint.read_bytes()) == (b"published weights", b"our weights")
+    assert "depth=3" in small.config.read_text(encoding="utf-8")
+    assert "depth=4" in other.config.read_text(encoding="utf-8")
+    assert refused(api.download, "toy", ["third"], settings=named).code == "unknown-model"
+
+
+def _with_zoo(site: Any, *, published: str) -> None:
+    """Put three models of the toolbox into the index."""
+    files = site.folder / "zoo" / "files"
+    files.mkdir(parents=True)
+    (files / "other.pth").write_bytes(b"our weights")
+    (files / "other_4x2.py").write_text("model = dict(depth=4)\n", encoding="utf-8")
+    own = {"file": "zoo/files/other.pth", "sha256": sha256_of(files / "other.pth"), "size": 11}
+    models = [
+        {"name": "small", "config": "small.py", "weights": {"url": published}},
+        {"name": "other_4x2", "config_file": "zoo/files/other_4x2.py", "weights": own},
+        {"name": "third", "config": "small.py", "weights": {"url": f"{published}.absent"}},
+    ]
+    text = json.dumps({"schema_version": 1, "plugin": "toy", "models": models})
+    (site.folder / "zoo" / "toy.json").write_text(text, encoding="utf-8")
+
+
 def _with_toolbox(site: Any, tmp_path: Path, wheel_writer: Callable[..., Path], config: str) -> None:
     """Put a toolbox with one config, `small`, into the index."""
     files = {

@@ -40,7 +40,13 @@ from mimctl.errors import UsageError
     metavar="VERSION|PATH...",
     help="Versions of Python to bundle for; a path is the interpreter to look at.",
 )
-@click.option("--config", "configs", multiple=True, metavar="NAME", help="Carry the weights that this config names.")
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    metavar="NAME",
+    help="Carry the weights of this config: those that it names, and those of its model in the zoo.",
+)
 @click.option("--weights", multiple=True, metavar="ADDRESS", help="Carry these weights.")
 @click.option("--dataset", "datasets", multiple=True, type=PATH, metavar="DIR", help="Carry this folder of data.")
 @index_option
