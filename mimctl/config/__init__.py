@@ -1,6 +1,6 @@
 """Experiment configs as data: read, merged, overridden, checked and dumped; nothing in them is ever executed."""
 
-from mimctl.config.checks import check
+from mimctl.config.checking import check
 from mimctl.config.config import Config
 from mimctl.config.overrides import parse_override
 from mimctl.config.values import ConfigDict, LazyReference

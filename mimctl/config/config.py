@@ -146,6 +146,11 @@ class Config(MutableMapping[str, Any]):
         made._late = dict(self._late)
         return made
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the files that this config was read from, its bases included."""
+        return self._files
+
     def reads_variable(self, name: str) -> bool:
         """Say whether a file of this config reads the top-level name (True where the files are not known)."""
         return not self._files or any(reads_name(file, name) for file in self._files)

@@ -42,56 +42,153 @@ VARIABLE_KEYS = frozenset(
 )
 """Names that configs use for variables by custom, so that no misspelling is meant."""
 
-_DATALOADER = frozenset(
-    [
-        "dataset",
-        "batch_size",
-        "num_workers",
-        "sampler",
-        "batch_sampler",
-        "collate_fn",
-        "persistent_workers",
-        "pin_memory",
-        "drop_last",
-        "shuffle",
-        "timeout",
-        "worker_init_fn",
-        "multiprocessing_context",
-        "generator",
-        "prefetch_factor",
-        "pin_memory_device",
-        "num_batch_per_epoch",
-        "in_order",
-    ]
-)
+OLD_KEYS = {
+    "lr_config": "write `param_scheduler`",
+    "checkpoint_config": "write `default_hooks.checkpoint`",
+    "log_config": "write `default_hooks.logger` and `visualizer`",
+    "total_epochs": "write `train_cfg.max_epochs`",
+    "dist_params": "write `env_cfg.dist_cfg`",
+    "workflow": "a run trains and validates as `train_cfg` says",
+    "samples_per_gpu": "write `train_dataloader.batch_size`",
+    "workers_per_gpu": "write `train_dataloader.num_workers`",
+}
+"""Top-level keys of the generation of configs before, which nothing reads any more → what stands for them now."""
 
-PLAIN_KEYS: dict[str, frozenset[str]] = {
-    "auto_scale_lr": frozenset({"enable", "base_batch_size"}),
-    "env_cfg": frozenset({"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"}),
-    "randomness": frozenset({"seed", "deterministic", "diff_rank_seed"}),
+MARKS = frozenset({"type", "_scope_", "_delete_"})
+"""Keys that are no arguments."""
+
+_DATALOADER = {
+    "dataset": "dict",
+    "batch_size": "int",
+    "num_workers": "int",
+    "sampler": "dict | None",
+    "batch_sampler": "dict | None",
+    "collate_fn": "dict | str | None",
+    "persistent_workers": "bool",
+    "pin_memory": "bool",
+    "drop_last": "bool",
+    "shuffle": "bool | None",
+    "timeout": "float",
+    "worker_init_fn": "dict | str | None",
+    "multiprocessing_context": "str | None",
+    "generator": "Any",
+    "prefetch_factor": "int | None",
+    "pin_memory_device": "str",
+    "num_batch_per_epoch": "int | None",
+    "in_order": "bool",
+}
+
+PLAIN_VALUES: dict[str, dict[str, str]] = {
+    "auto_scale_lr": {"enable": "bool", "base_batch_size": "int"},
+    "env_cfg": {
+        "cudnn_benchmark": "bool",
+        "mp_cfg": "dict | None",
+        "dist_cfg": "dict | None",
+        "resource_limit": "int",
+    },
+    "env_cfg.mp_cfg": {
+        "mp_start_method": "Literal['fork', 'spawn', 'forkserver'] | None",
+        "opencv_num_threads": "int | None",
+    },
+    "env_cfg.dist_cfg": {"backend": "str", "timeout": "Any"},
+    "randomness": {"seed": "int | None", "deterministic": "bool", "diff_rank_seed": "bool"},
     "train_dataloader": _DATALOADER,
     "val_dataloader": _DATALOADER,
     "test_dataloader": _DATALOADER,
+    "optim_wrapper.clip_grad": {
+        "type": "Literal['norm', 'value']",
+        "max_norm": "float",
+        "norm_type": "float | str",
+        "clip_value": "float",
+        "error_if_nonfinite": "bool",
+        "foreach": "bool | None",
+    },
 }
-"""Dotted path of a dict without `type` → every key it may have."""
+"""Dotted path of a dict without `type` → every key it may have, and the values (as an annotation) of that key."""
 
-PARAMWISE_KEYS = frozenset(
+PLAIN_KEYS: dict[str, frozenset[str]] = {path: frozenset(values) for path, values in PLAIN_VALUES.items()}
+
+TOP_VALUES = {
+    "model": "dict",
+    "work_dir": "str | None",
+    "train_dataloader": "dict | None",
+    "val_dataloader": "dict | Sequence | None",
+    "test_dataloader": "dict | Sequence | None",
+    "train_cfg": "dict | None",
+    "val_cfg": "dict | None",
+    "test_cfg": "dict | None",
+    "auto_scale_lr": "dict | None",
+    "optim_wrapper": "dict | None",
+    "param_scheduler": "dict | Sequence | None",
+    "val_evaluator": "dict | Sequence | None",
+    "test_evaluator": "dict | Sequence | None",
+    "default_hooks": "dict | None",
+    "custom_hooks": "Sequence | None",
+    "data_preprocessor": "dict | None",
+    "load_from": "str | None",
+    "resume": "bool | str | None",
+    "launcher": "Literal['none', 'pytorch', 'slurm', 'mpi']",
+    "env_cfg": "dict | None",
+    "log_processor": "dict | None",
+    "visualizer": "dict | None",
+    "default_scope": "str | None",
+    "randomness": "dict | None",
+    "experiment_name": "str | None",
+}
+"""Top-level key → the values it may have, as an annotation."""
+
+LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
+
+PARAMWISE_VALUES = {
+    "custom_keys": "dict",
+    "bypass_duplicate": "bool",
+    "bias_lr_mult": "float",
+    "bias_decay_mult": "float",
+    "norm_decay_mult": "float",
+    "flat_decay_mult": "float",
+    "dwconv_decay_mult": "float",
+    "dcn_offset_lr_mult": "float",
+}
+"""Keys of `optim_wrapper.paramwise_cfg` for the default constructor, and the values they may have."""
+
+PARAMWISE_KEYS = frozenset(PARAMWISE_VALUES)
+
+DEFAULT_HOOKS = {
+    "runtime_info": "RuntimeInfoHook",
+    "timer": "IterTimerHook",
+    "sampler_seed": "DistSamplerSeedHook",
+    "logger": "LoggerHook",
+    "param_scheduler": "ParamSchedulerHook",
+    "checkpoint": "CheckpointHook",
+}
+"""Name in `default_hooks` → the hook that acts under it."""
+
+SINGLE_HOOKS = frozenset({*DEFAULT_HOOKS.values(), "EMAHook", "SyncBuffersHook", "EmptyCacheHook"})
+"""Hooks of which a run has one."""
+
+DEFAULT_TYPES = {
+    "optim_wrapper": "OptimWrapper",
+    "val_cfg": "ValLoop",
+    "test_cfg": "TestLoop",
+    "log_processor": "LogProcessor",
+    **{f"default_hooks.{name}": hook for name, hook in DEFAULT_HOOKS.items()},
+}
+"""Dotted path → the type that a builder takes where the config names none."""
+
+ENGINE_KINDS = frozenset(
     [
-        "lr_mult",
-        "decay_mult",
-        "custom_keys",
-        "bias_lr_mult",
-        "bias_decay_mult",
-        "norm_decay_mult",
-        "flat_decay_mult",
-        "dwconv_decay_mult",
-        "dcn_offset_lr_mult",
-        "bypass_duplicate",
+        "optimizer",
+        "optim_wrapper",
+        "param_scheduler",
+        "loop",
+        "hook",
+        "data_sampler",
+        "log_processor",
+        "weight_initializer",
+        "vis_backend",
     ]
 )
-"""Keys of `optim_wrapper.paramwise_cfg` for the default constructor."""
-
-DEFAULT_HOOKS = frozenset({"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"})
+"""Kinds whose names toolboxes leave to the engine."""
 
 FILLED: dict[str, frozenset[str]] = {
     "loop": frozenset({"runner", "dataloader", "evaluator"}),

@@ -5,18 +5,30 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from mimctl.config.sources import Found, Sources, dotted_name
+from mimctl.config.annotations import simple_annotation
+from mimctl.config.sources import Found, Module, Sources, dotted_name
 
-_ENDS = frozenset({"torch.nn.modules.module.Module", "typing.Generic", "typing.Protocol"})
+_ENDS = frozenset({"torch.nn.Module", "torch.nn.modules.module.Module", "typing.Generic", "typing.Protocol"})
 """Classes whose own constructor takes nothing that a config could give."""
 _BUILTIN_ENDS = frozenset({"object", "dict", "list", "tuple", "set", "str", "int", "float", "Exception"})
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What is known of one parameter."""
+
+    is_required: bool = False
+    annotation: str | None = None
+    """The values it takes (`annotations`), None where any may stand."""
+    default: int | float | str | None = None
+    """A default that is a number or a string."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Signature:
-    """Parameters in order (name → required) and whether any other name is accepted too."""
+    """Parameters by name in order, and whether any other name is accepted too."""
 
-    params: dict[str, bool] = field(default_factory=dict)
+    params: dict[str, Parameter] = field(default_factory=dict)
     extra: bool = False
     positional: list[str] = field(default_factory=list)
 
@@ -29,11 +41,11 @@ _Line = list["Found | None"]
 def signature_of(sources: Sources, found: Found) -> Signature:
     """Return what can be given to a class's constructor or to a function."""
     if isinstance(found.node, ast.ClassDef):
-        return _of_line(sources, _line(sources, found), 0)
-    return _of_function(found.node, skip_first=False)
+        return _of_line(sources, resolution_order(sources, found), 0)
+    return _of_function(sources, found.module, found.node, skip_first=False)
 
 
-def _line(sources: Sources, found: Found, seen: tuple[str, ...] = ()) -> _Line:
+def resolution_order(sources: Sources, found: Found, seen: tuple[str, ...] = ()) -> _Line:
     """Return the method resolution order of a class as far as sources are known (C3)."""
     node = found.node
     if not isinstance(node, ast.ClassDef) or found.qualified in seen or found.qualified in _ENDS:
@@ -45,7 +57,7 @@ def _line(sources: Sources, found: Found, seen: tuple[str, ...] = ()) -> _Line:
         if name in _BUILTIN_ENDS and name not in found.module.imports:
             continue
         resolved = sources.resolve(found.module, base)
-        line: _Line = _line(sources, resolved, (*seen, found.qualified)) if resolved else [_UNKNOWN]
+        line: _Line = resolution_order(sources, resolved, (*seen, found.qualified)) if resolved else [_UNKNOWN]
         lines.append(line)
         direct.append(line[0])
     return [found, *_linearize([*lines, direct])]
@@ -84,7 +96,7 @@ def _of_line(sources: Sources, line: _Line, start: int) -> Signature:
         if init is not None:
             return _of_constructor(sources, line, index, init)
         if _is_dataclass(node):
-            return _of_dataclass(line, index)
+            return _of_dataclass(sources, line, index)
     return Signature()
 
 
@@ -93,22 +105,33 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
     return found[-1] if found else None
 
 
-def _of_function(node: ast.FunctionDef | ast.AsyncFunctionDef, *, skip_first: bool) -> Signature:
+def _of_function(
+    sources: Sources, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, *, skip_first: bool
+) -> Signature:
     """Return a function's own parameters; `**kwargs` counts as extra."""
     arguments = node.args
-    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
-    num_required = len(names) - len(arguments.defaults)
-    params = {name: index < num_required for index, name in enumerate(names)}
-    if skip_first and names:
-        del params[names[0]]
-        names = names[1:]
-    for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        params[each.arg] = default is None
-    return Signature(params=params, extra=arguments.kwarg is not None, positional=names)
+    plain = [*arguments.posonlyargs, *arguments.args]
+    defaults = [*[None] * (len(plain) - len(arguments.defaults)), *arguments.defaults]
+    if skip_first:
+        plain, defaults = plain[1:], defaults[1:]
+    pairs = [*zip(plain, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    params = {each.arg: _parameter(sources, module, each.annotation, default) for each, default in pairs}
+    return Signature(params=params, extra=arguments.kwarg is not None, positional=[each.arg for each in plain])
+
+
+def _parameter(sources: Sources, module: Module, annotation: ast.expr | None, default: ast.expr | None) -> Parameter:
+    value = default.value if isinstance(default, ast.Constant) else None
+    return Parameter(
+        is_required=default is None,
+        annotation=simple_annotation(sources, module, annotation, default),
+        default=value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None,
+    )
 
 
 def _of_constructor(sources: Sources, line: _Line, index: int, init: ast.FunctionDef) -> Signature:
-    own = _of_function(init, skip_first=True)
+    found = line[index]
+    assert found is not None
+    own = _of_function(sources, found.module, init, skip_first=True)
     rest, var_args = init.args.kwarg, init.args.vararg
     if rest is None and var_args is None:
         return own
@@ -116,7 +139,7 @@ def _of_constructor(sources: Sources, line: _Line, index: int, init: ast.Functio
     for statement in init.body:
         uses.visit(statement)
     own.extra = rest is not None and (uses.is_open or not uses.calls)
-    own.params.update({name: False for name in uses.picked if name not in own.params})
+    own.params.update({name: Parameter() for name in uses.picked if name not in own.params})
     for call in uses.calls:
         above = _of_line(sources, line, index + 1)
         given = {keyword.arg for keyword in call.keywords}
@@ -201,7 +224,7 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
     return any(name and name.rpartition(".")[2] == "dataclass" for name in names)
 
 
-def _of_dataclass(line: _Line, start: int) -> Signature:
+def _of_dataclass(sources: Sources, line: _Line, start: int) -> Signature:
     """Return the fields of a dataclass and of the dataclasses it is based on."""
     made = Signature()
     for found in reversed(line[start:]):
@@ -210,6 +233,6 @@ def _of_dataclass(line: _Line, start: int) -> Signature:
         for each in found.node.body:
             is_field = isinstance(each, ast.AnnAssign) and "ClassVar" not in ast.unparse(each.annotation)
             if is_field and isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
-                made.params[each.target.id] = each.value is None
+                made.params[each.target.id] = _parameter(sources, found.module, each.annotation, each.value)
     made.positional = list(made.params)
     return made

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from mimctl.config.outside import find_stub, has_stubs
+
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 _MAX_HOPS = 30
@@ -30,7 +32,7 @@ class Module:
     @property
     def package(self) -> str:
         """Return the package that relative imports start from."""
-        return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+        return self.name if self.path.stem == "__init__" else self.name.rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,34 @@ class Sources:
     def _path(self, name: str) -> Path | None:
         top, _, rest = name.partition(".")
         if top not in self.roots:
-            return find_module(name)
+            return find_stub(name) if has_stubs(name) else find_module(name)
         base = self.roots[top].joinpath(*rest.split(".")) if rest else self.roots[top]
         candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
         return next((each for each in candidates if each.is_file()), None)
+
+    def find_value(self, module: Module, name: str, hops: int = 0) -> tuple[Module, ast.expr] | None:
+        """Return what a module-level name is assigned, and the module that assigns it, following imports."""
+        value = module.aliases.get(name)
+        if value is not None:
+            inner_name = value.id if isinstance(value, ast.Name) and hops < _MAX_HOPS else name
+            return (self.find_value(module, inner_name, hops + 1) if inner_name != name else None) or (module, value)
+        for source, inner in [module.imports.get(name, ("", "")), *((star, name) for star in module.stars)]:
+            held = self.module(source) if source and inner and hops < _MAX_HOPS else None
+            found = self.find_value(held, inner, hops + 1) if held is not None else None
+            if found is not None:
+                return found
+        stub = self._declared(module)
+        return self.find_value(stub, name, hops + 1) if stub is not None and hops < _MAX_HOPS else None
+
+    def _declared(self, module: Module) -> Module | None:
+        """Return the stub beside a package's `__init__.py`, which says what the package imports at the first use."""
+        path = module.path.with_suffix(".pyi")
+        if module.path.name != "__init__.py" or not path.is_file():
+            return None
+        key = f"{module.name}:stub"
+        if key not in self.held:
+            self.held[key] = parse_module(module.name, path)
+        return self.held[key]
 
     def resolve(self, module: Module, expression: ast.expr) -> Found | None:
         """Return what a name or dotted expression in `module` stands for, or None."""
@@ -132,7 +158,8 @@ class Sources:
             found = self._through(star, dotted, hops)
             if found is not None:
                 return found
-        return None
+        stub = self._declared(module)
+        return self.resolve_name(stub, dotted, hops + 1) if stub is not None else None
 
     def _through(self, source: str, dotted: str, hops: int) -> Found | None:
         """Look `dotted` up in the module `source`, or in the submodules that its first parts name."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.config.signatures import Signature, signature_of
+from mimctl.config.facts import names_in, num_classes_of, reads_annotation_file, uses_of
+from mimctl.config.signatures import Parameter, Signature, signature_of
 from mimctl.config.sources import Found, Module, Sources, dotted_name, module_name_of, parse_module, top_level
 
 SCHEMA_VERSION = 1
 FILE_NAME = "types.json"
-_REGISTRY = "mimctl.engine.registry"
-_REEXPORTS = ("mimctl.engine", "mimctl.vision")
+PART_PACKAGES = ("mimctl.vision.", "mimctl.engine.model.")
+"""Where models of every toolbox take parts from."""
 
 
 def generate(package_dir: Path) -> dict[str, Any]:
@@ -31,7 +32,6 @@ def generate(package_dir: Path) -> dict[str, Any]:
     if not package:
         raise ValueError(f"{package_dir} is no package: it has no __init__.py")
     sources = Sources(_roots(package_dir, package))
-    kinds = _kinds(sources)
     table: dict[str, dict[str, Any]] = {}
     for path in sorted(package_dir.rglob("*.py")):
         if "register_module" not in path.read_text(encoding="utf-8"):
@@ -40,13 +40,51 @@ def generate(package_dir: Path) -> dict[str, Any]:
         module = sources.held.setdefault(name, parse_module(name, path))
         if module is None:
             raise ValueError(f"{path} is not valid Python")
-        for kind, type_name, signature in _registrations(sources, module, kinds):
+        for kind, type_name, found in _registrations(sources, module):
             entries = table.setdefault(kind, {})
             first = entries.get(type_name, {}).get("module", name)
             if first != name:
                 raise ValueError(f"{type_name} ({kind}) is registered in {first} and {name}")
-            entries[type_name] = _entry(module, signature)
-    return {"schema_version": SCHEMA_VERSION, "package": package, "scope": scope_of(package), "kinds": table}
+            entries[type_name] = {"module": name, **describe(sources, kind, found)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "package": package,
+        "scope": scope_of(package),
+        "kinds": table,
+        "modules": _modules(sources, package, table),
+    }
+
+
+def describe(sources: Sources, kind: str, found: Found | None) -> dict[str, Any]:
+    """Return what a table says of a class or function: its parameters, and what a config has to agree with.
+
+    What has no source here (None) may take anything.
+    """
+    signature = signature_of(sources, found) if found else Signature(extra=True)
+    entry: dict[str, Any] = {
+        "params": {name: _facts(each) for name, each in signature.params.items()},
+        "extra": signature.extra,
+    }
+    if kind == "dataset" and found is not None:
+        num_classes = num_classes_of(sources, found)
+        entry |= {"num_classes": num_classes} if num_classes is not None else {}
+        entry |= {"needs": ["ann_file"]} if reads_annotation_file(sources, found) else {}
+    return entry
+
+
+def _modules(sources: Sources, package: str, table: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return module → names that its models' parts may bear, and modules that it takes parts from."""
+    found: dict[str, dict[str, str]] = {}
+    waiting = sorted({entry["module"] for entry in table.get("model", {}).values()})
+    while waiting:
+        name = waiting.pop()
+        module = sources.module(name) if name not in found and name.startswith(f"{package}.") else None
+        if module is None:
+            continue
+        uses = [each for each in uses_of(module, (*PART_PACKAGES, f"{package}.")) if sources.module(each) is not None]
+        found[name] = {"names": " ".join(names_in(module)), "uses": " ".join(uses)}
+        waiting += uses
+    return found
 
 
 def scope_of(package: str) -> str:
@@ -75,42 +113,24 @@ def _roots(package_dir: Path, package: str) -> dict[str, Path]:
     return {"mimctl": own, top: folder}
 
 
-def _kinds(sources: Sources) -> dict[str, str]:
-    """Return constant → kind of every registry that the engine has."""
-    module = sources.module(_REGISTRY)
-    if module is None:
-        raise ValueError(f"there is no source of {_REGISTRY}")
-    kinds = {
-        name: str(value.args[0].value)
-        for name, value in module.aliases.items()
-        if isinstance(value, ast.Call)
-        and dotted_name(value.func) == "Registry"
-        and value.args
-        and isinstance(value.args[0], ast.Constant)
-    }
-    others = {name: dotted_name(value) for name, value in module.aliases.items() if isinstance(value, ast.Name)}
-    return kinds | {name: kinds[target] for name, target in others.items() if target in kinds}
-
-
-def _registrations(sources: Sources, module: Module, kinds: dict[str, str]) -> Iterator[tuple[str, str, Signature]]:
-    """Yield (kind, name, signature) for every registration of a module."""
+def _registrations(sources: Sources, module: Module) -> Iterator[tuple[str, str, Found | None]]:
+    """Yield (kind, name, class or function) for every registration of a module."""
     for statement in top_level(module.body):
         if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
             for decorator in statement.decorator_list:
-                kind = _kind_of(module, decorator, kinds)
+                kind = _kind_of(sources, module, decorator)
                 if kind is not None and isinstance(decorator, ast.Call):
-                    found = Found(module, statement)
                     for name in _names(decorator) or [statement.name]:
-                        yield kind, name, signature_of(sources, found)
+                        yield kind, name, Found(module, statement)
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            kind = _kind_of(module, statement.value, kinds)
+            kind = _kind_of(sources, module, statement.value)
             if kind is not None:
                 yield from _registered_by_call(sources, module, statement.value, kind)
 
 
 def _registered_by_call(
     sources: Sources, module: Module, call: ast.Call, kind: str
-) -> Iterator[tuple[str, str, Signature]]:
+) -> Iterator[tuple[str, str, Found | None]]:
     target = next((each.value for each in call.keywords if each.arg == "module"), None)
     if target is None:
         return
@@ -118,20 +138,21 @@ def _registered_by_call(
     dotted = dotted_name(target)
     names = _names(call) or ([found.node.name] if found else [dotted.rpartition(".")[2]] if dotted else [])
     for name in names:
-        yield kind, name, signature_of(sources, found) if found else Signature(extra=True)
+        yield kind, name, found
 
 
-def _kind_of(module: Module, expression: ast.expr, kinds: dict[str, str]) -> str | None:
-    """Return the kind of `KIND.register_module(…)`, where KIND comes from the engine's registry."""
+def _kind_of(sources: Sources, module: Module, expression: ast.expr) -> str | None:
+    """Return the kind of `KIND.register_module(…)`, where KIND is a registry of the engine or has one as its parent."""
     if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Attribute):
         return None
     registry = expression.func.value
     if expression.func.attr != "register_module" or not isinstance(registry, ast.Name):
         return None
-    source, name = module.imports.get(registry.id, ("", ""))
-    if source in (_REGISTRY, *_REEXPORTS) and name in kinds:
-        return kinds[name]
-    return kinds.get(registry.id) if module.name == _REGISTRY else None
+    found = sources.find_value(module, registry.id)
+    if found is None or not isinstance(found[1], ast.Call) or dotted_name(found[1].func) != "Registry":
+        return None
+    given = [*found[1].args[:1], *(each.value for each in found[1].keywords if each.arg == "name")]
+    return str(given[0].value) if given and isinstance(given[0], ast.Constant) else None
 
 
 def _names(call: ast.Call) -> list[str]:
@@ -142,9 +163,13 @@ def _names(call: ast.Call) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _entry(module: Module, signature: Signature) -> dict[str, Any]:
-    params = {name: {"required": required} for name, required in signature.params.items()}
-    return {"module": module.name, "params": params, "extra": signature.extra}
+def _facts(parameter: Parameter) -> dict[str, Any]:
+    facts: dict[str, Any] = {"required": parameter.is_required}
+    if parameter.annotation is not None:
+        facts["type"] = parameter.annotation
+    if parameter.default is not None:
+        facts["default"] = parameter.default
+    return facts
 
 
 def main(arguments: list[str]) -> int:

@@ -28,7 +28,7 @@ TABLES = [
             "optim_wrapper": {"OptimWrapper": entry("optimizer", clip_grad=None, accumulative_counts=None)},
             "param_scheduler": {"LinearLR": entry("optimizer", start_factor=None, begin=None, end=None)},
             "loop": {"EpochBasedTrainLoop": entry("runner", "dataloader", "max_epochs", val_interval=None)},
-            "hook": {"LoggerHook": entry(interval=None), "EMAHook": entry(ema_type=None, extra=True)},
+            "hook": {"LoggerHook": entry(interval=None), "EarlyHook": entry(), "EMAHook": entry(ema_type=None, extra=True)},
             "data_sampler": {"DefaultSampler": entry("dataset", shuffle=None)},
         },
     },
@@ -47,7 +47,7 @@ TABLES = [
                 "RTMDet": entry("backbone", bbox_head=None, train_cfg=None, data_preprocessor=None),
                 "Head": entry("num_classes", loss=None),
             },
-            "dataset": {"CocoDataset": entry(ann_file=None, data_root=None, pipeline=None, metainfo=None)},
+            "dataset": {"CocoDataset": entry(ann_file=None, data_root=None, pipeline=None, metainfo=None, filter_cfg=None)},
             "metric": {"CocoMetric": entry(ann_file=None, metric=None)},
             "task_util": {"Assigner": entry(topk=None)},
         },
@@ -68,12 +68,12 @@ train_pipeline = [dict(type='Resize', scale=(640, 640)), dict(type='mmcv.Pad')]
 train_dataloader = dict(
     batch_size=2, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='CocoDataset', ann_file='a', pipeline=train_pipeline))
-val_dataloader = None
+val_cfg, val_dataloader = dict(), dict(dataset=dict(type='CocoDataset', ann_file='b'))
 val_evaluator = [dict(type='CocoMetric', metric='bbox')]
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=dict(norm_decay_mult=0))
 param_scheduler = [dict(type='LinearLR', begin=0, end=5, convert_to_iter_based=True)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3)
-default_hooks = dict(logger=dict(type='LoggerHook', interval=5), extra_one=dict(type='LoggerHook'))
+default_hooks = dict(logger=dict(type='LoggerHook', interval=5), extra_one=dict(type='EarlyHook'))
 custom_hooks = [dict(type='EMAHook', momentum=0.1, priority=49)]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 env_cfg = dict(cudnn_benchmark=False)
@@ -147,7 +147,7 @@ def test_a_mistake_is_found_with_its_line(load: Load, right: str, wrong: str, ex
         ("train_dataloader.persistent_workers=True", None, ""),
         ("randomness.seed=1", None, ""),
         ("load_from=x.pth", None, ""),
-        ("train_dataloader.dataset.metainfo.classes=a,b", None, ""),
+        ("train_dataloader.dataset.filter_cfg.min_size=3", None, ""),
         ("default_hooks.logger.interval=1", None, ""),
     ],
 )

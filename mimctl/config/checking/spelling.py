@@ -1,0 +1,46 @@
+"""When one word is another with a slip, and not a word of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def is_misspelled(word: str, meant: str) -> bool:
+    """Say whether `word` is `meant` with a slip: few letters differ, and no whole word is put before or after."""
+    if word == meant or word.startswith(meant) or word.endswith(meant) or re.sub(r"\d+$", "", word) == meant:
+        return False
+    return distance(word, meant) <= _allowed(meant)
+
+
+def slips(word: str, words: Iterable[str]) -> list[str]:
+    """Return the words that `word` may be with a slip, nearest first."""
+    letters = set(word)
+    near = []
+    for meant in words:
+        allowed = _allowed(meant)
+        if abs(len(word) - len(meant)) > allowed or len(letters ^ set(meant)) > 2 * allowed:
+            continue  # most words: no need to count letter by letter
+        if is_misspelled(word, meant):
+            near.append((distance(word, meant), meant))
+    return [each for _, each in sorted(near)]
+
+
+def _allowed(meant: str) -> int:
+    """Return the number of letters that may differ."""
+    return max(1, len(meant) // 6)
+
+
+def distance(left: str, right: str) -> int:
+    """Return the number of insertions, deletions, replacements and swaps of neighbours between two words."""
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        new = [i]
+        for j, b in enumerate(right, 1):
+            cost = min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            new.append(cost)
+        before, row = row, new
+    return row[-1]

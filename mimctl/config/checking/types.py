@@ -1,0 +1,76 @@
+"""Types and scopes: names that no registry has, of another kind than the place needs, or missing."""
+
+from __future__ import annotations
+
+from mimctl.config.checking.case import Case, Part
+from mimctl.config.checking.mistake import Mistake, Mistakes
+from mimctl.config.checking.spelling import slips
+from mimctl.config.schema import NEEDS_TYPE, RUNNER_KEYS
+from mimctl.config.scopes import SCOPE_ALIASES
+from mimctl.errors import nearest
+
+
+def find_wrong_types(case: Case) -> Mistakes:
+    """Yield types that nobody knows, types of another kind than their place needs, and dicts that lack a type."""
+    for part in case.parts:
+        if part.name is None:
+            yield from _untyped(part)
+        elif not part.found:
+            if case.tables.is_complete(part.scopes) and not case.is_open and not part.has_default_type:
+                yield _unknown(case, part, part.name)
+        elif not part.wanted and not case.is_open:
+            message = (
+                f"`{part.name}` is a {part.found[0].kind}, and `{part.path}` needs a {' or '.join(part.kinds or ())}"
+            )
+            near = nearest(part.name, case.tables.names(part.scopes, part.kinds))
+            yield Mistake(path=f"{part.path}.type", message=message, code="unknown-type", near=tuple(near))
+
+
+def find_unknown_scopes(case: Case) -> Mistakes:
+    """Yield scopes that look like one that exists, in `default_scope`, `_scope_` and before the dot of a type."""
+    known = {*case.tables.kinds, *SCOPE_ALIASES, *SCOPE_ALIASES.values()}
+    given = [("default_scope", case.config.get("default_scope"))]
+    given += [(f"{path}._scope_", value["_scope_"]) for path, value in case.dicts() if "_scope_" in value]
+    given += [(f"{each.path}.type", each.scopes[0]) for each in case.parts if _has_head(each)]
+    for path, scope in given:
+        if not isinstance(scope, str) or not scope or scope in known:
+            continue
+        near = slips(scope, known)
+        if near or (path == "default_scope" and not case.is_open):
+            message = f"no toolbox has the scope `{scope}`"
+            hints = () if near else (f"scopes known here: {', '.join(sorted(case.tables.kinds))}",)
+            yield Mistake(path=path, message=message, code="unknown-scope", near=tuple(near[:1]), hints=hints)
+
+
+def _has_head(part: Part) -> bool:
+    held = part.value.get("type")
+    return isinstance(held, str) and "." in held
+
+
+def _untyped(part: Part) -> Mistakes:
+    kinds = part.kinds
+    if kinds and kinds[0] in NEEDS_TYPE and part.value and part.path not in RUNNER_KEYS - {"param_scheduler"}:
+        if "type" in part.value:
+            yield Mistake(
+                path=f"{part.path}.type",
+                message=f"the `type` of `{part.path}` is {part.value['type']!r}, and no name",
+                code="unknown-type",
+            )
+        elif not part.path.startswith("default_hooks."):
+            first = next(iter(part.value))
+            yield Mistake(path=f"{part.path}.{first}", message=f"`{part.path}` needs a `type`", code="missing-type")
+
+
+def _unknown(case: Case, part: Part, name: str) -> Mistake:
+    near = nearest(name, case.tables.names(part.scopes, part.kinds))
+    what = " or ".join(part.kinds) if part.kinds else "type"
+    elsewhere = list(case.tables.scopes_with(name))
+    hints = [f"`{each}` has it: set `default_scope = '{each}'`, or write `{each}.{name}`" for each in elsewhere]
+    return Mistake(
+        path=f"{part.path}.type",
+        message=f"unknown {what} `{name}` at `{part.path}`",
+        code="unknown-type",
+        causes=(f"searched the scopes {', '.join(case.tables.order(part.scopes))}",),
+        near=() if elsewhere else tuple(near),
+        hints=tuple(hints),
+    )
