@@ -8,7 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing at start-up
     from mimctl.api.bundling import Extras, bundle, install_bundled, open_bundle, prepare_bundled
-    from mimctl.api.configs import lint_config, show_config
+    from mimctl.api.configs import Linted, lint_config, show_config, trace_config
     from mimctl.api.installing import (
         find_own_upgrade,
         install,
@@ -39,7 +39,7 @@ _ROOMS = {
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
-    "configs": "lint_config show_config",
+    "configs": "Linted lint_config show_config trace_config",
     "models": "download download_dataset get_model_info search",
     "porting": "port",
     "publishing": "audit_wheels build_index build_wheels expand_matrix verify_wheels yank_wheels",
@@ -52,6 +52,7 @@ _PLACES["explain"] = "mimctl.pages"
 __all__ = [
     "LOCK_FILE",
     "Extras",
+    "Linted",
     "Listing",
     "Share",
     "Watch",
@@ -100,6 +101,7 @@ __all__ = [
     "show_settings",
     "sync",
     "test",
+    "trace_config",
     "train",
     "uninstall",
     "upgrade",

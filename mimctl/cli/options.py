@@ -239,11 +239,6 @@ def plugin_argument(command: _Decorated) -> _Decorated:
 
 
 def _complete_plugin(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    # Only our own environment: asking another interpreter would make the shell wait.
-    from mimctl.plugin.discover import plugin_names
-    from mimctl.plugin.mim import find_packages
-    from mimctl.plugin.paths import import_paths
+    from mimctl.cli.completing import complete_plugin  # most commands complete nothing: start-up counts modules
 
-    paths = import_paths(None)
-    names = {*plugin_names(paths), *(each.name for each in find_packages(paths))}
-    return sorted(name for name in names if name.startswith(incomplete))
+    return complete_plugin(context, param, incomplete)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mimctl.cli.result import Line, Result, Styled, tame
+from mimctl.cli.result import Code, Line, Result, Styled, tame
 from mimctl.errors import MimctlError, render
 
 if TYPE_CHECKING:
@@ -93,8 +93,11 @@ class Output:
         colored = self.wants_color(stream)
         console = _console(stream) if colored else None
         for line in lines:
-            text, style = (tame(line.text), line.style) if isinstance(line, Styled) else (tame(line), "")
-            if console is not None and style:
+            text = tame(line if isinstance(line, str) else line.text)
+            style = line.style if isinstance(line, Styled) else ""
+            if console is not None and isinstance(line, Code):
+                console.print(_highlighted(text, line.language), soft_wrap=True, end="")
+            elif console is not None and style:
                 console.print(text, style=style, soft_wrap=True)
             else:
                 stream.write(_encodable(text, stream) + "\n")
@@ -120,6 +123,12 @@ def _error_lines(error: MimctlError) -> list[Line]:
 def _encodable(text: str, stream: TextIO) -> str:
     encoding = stream.encoding or "utf-8"
     return text if encoding.lower().startswith("utf") else text.encode(encoding, "replace").decode(encoding)
+
+
+def _highlighted(text: str, language: str) -> Any:
+    from rich.syntax import Syntax
+
+    return Syntax(text, language, theme="ansi_dark", background_color="default").highlight(text)
 
 
 def _console(stream: TextIO) -> Any:

@@ -143,7 +143,8 @@ class LiveView:
 
     def _print(self, line: Line) -> None:
         with self._lock:
-            text, style = (line.text, line.style) if isinstance(line, Styled) else (line, "")
+            text = line if isinstance(line, str) else line.text
+            style = line.style if isinstance(line, Styled) else ""
             self._progress.console.print(tame(text), style=style or None, soft_wrap=True)
 
 

@@ -15,7 +15,15 @@ class Styled:
     style: str
 
 
-Line = str | Styled
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Source text of a language (`python`, `yaml`, `json`), highlighted where colour is on."""
+
+    text: str
+    language: str
+
+
+Line = str | Styled | Code
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.errors import ConfigError, Origin, UsageError
+from mimctl.errors import ConfigError, Origin
 from mimctl.launch.type_tables import type_tables as type_tables
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin
@@ -89,15 +89,3 @@ def require_trust(config: Mapping[str, Any], path: Path, *, is_downloaded: bool,
             hints=["if you trust where it comes from: `--trust-config`"],
             origin=Origin(file=str(path)),
         )
-
-
-def existing_config(config: str) -> Path:
-    """Return the path of a config that is named without its toolbox; raise UsageError[config-not-found]."""
-    path = Path(config).expanduser()
-    if not path.is_file():
-        raise UsageError(
-            f"config `{config}` does not exist",
-            code="config-not-found",
-            hints=["a toolbox's config by name: add `--plugin det`"],
-        )
-    return path

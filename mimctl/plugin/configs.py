@@ -26,10 +26,15 @@ class HasConfigs(Protocol):
 def list_configs(plugin: HasConfigs) -> Iterator[Path]:
     """Yield the toolbox's own configs, without what they are built from (`_base_` folders)."""
     if plugin.configs_dir.is_dir():
-        for path in sorted(plugin.configs_dir.rglob("*")):
-            inner = path.relative_to(plugin.configs_dir)
-            if path.suffix in SUFFIXES and "_base_" not in inner.parts and path.stem != "metafile" and path.is_file():
-                yield path
+        yield from list_below(plugin.configs_dir)
+
+
+def list_below(folder: Path) -> Iterator[Path]:
+    """Yield the configs in a folder, sorted, without what they are built from (`_base_` folders)."""
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        if path.suffix in SUFFIXES and "_base_" not in inner.parts and path.stem != "metafile" and path.is_file():
+            yield path
 
 
 def find_config(text: str, plugin: HasConfigs) -> Path:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mimctl.errors import MimctlError, nearest
+from mimctl.plugin.entry_points import read_entry_points
 from mimctl.plugin.fits import refuse_other_engines, refuse_shared_words
 from mimctl.plugin.manifest import FILE_NAME, read_manifest
 from mimctl.plugin.model import BrokenPlugin, Plugin
@@ -25,10 +26,8 @@ __all__ = [
     "get_plugin",
     "import_roots",
     "names_of",
-    "plugin_names",
 ]
 
-GROUP = "mimctl.plugins"
 _STATES = {"engine-version": "needs another engine", "name-claimed-twice": "shares a name with another toolbox"}
 
 
@@ -46,18 +45,12 @@ def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
             distribution = re.sub(r"[-_.]+", "-", distribution).lower()
             if distribution in seen:
                 continue
-            for name, package in _entry_points(info / "entry_points.txt"):
+            for name, package in read_entry_points(info / "entry_points.txt"):
                 seen.add(distribution)
                 found.append(_load(name, package, distribution, version, roots, info))
     found.sort(key=lambda each: (each.name, each.distribution))
     engine = find_engine_version(roots) if any(map(_needs_engine, found)) else None
     return refuse_shared_words(refuse_other_engines(found, engine))
-
-
-def plugin_names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of the toolboxes on an import path, sorted, without looking into them."""
-    infos = (info for folder in paths if folder.is_dir() for info in folder.glob("*.dist-info"))
-    return sorted({name for info in infos for name, _ in _entry_points(info / "entry_points.txt")})
 
 
 def get_plugin(name: str, plugins: Sequence[Plugin | BrokenPlugin]) -> Plugin:
@@ -103,23 +96,6 @@ def _not_installed(name: str, plugins: Sequence[Plugin | BrokenPlugin]) -> Mimct
         causes=[f"installed: {', '.join(installed)}" if installed else "no toolbox is installed"],
         hints=hints,
     )
-
-
-def _entry_points(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return
-    if GROUP not in text:
-        return
-    section = ""
-    for line in text.splitlines():
-        line = line.strip()
-        if line.startswith("["):
-            section = line.strip("[] ")
-        elif section == GROUP and "=" in line and not line.startswith(("#", ";")):
-            name, _, target = line.partition("=")
-            yield name.strip(), target.partition(":")[0].strip()
 
 
 def _load(

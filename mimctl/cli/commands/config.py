@@ -2,104 +2,156 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mimctl import api
-from mimctl.cli.options import Context, config_options, verb
-from mimctl.cli.result import Line, Result, Styled
+from mimctl.cli.commands.config_diff import diff
+from mimctl.cli.commands.config_lint import lint
+from mimctl.cli.completing import config_argument, plugin_option
+from mimctl.cli.config_text import leaves, near_key, plain, shown, text_of
+from mimctl.cli.options import PATH, Context, config_options, verb
+from mimctl.cli.result import Code, Line, Result, Styled
 from mimctl.errors import UsageError
 
-_PLUGIN = click.option("--plugin", metavar="NAME", help="The toolbox in which bare names are looked up.")
+if TYPE_CHECKING:
+    from mimctl.config import Config
+    from mimctl.config.history import History, Step
+
+_FORMATS = {".py": "py", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
+_ABSENT = object()
 
 
 @verb(
     "show",
-    examples=["mimctl config show my_config.py", "mimctl config show rtmdet_s --plugin det --cfg-options a.b=1"],
+    examples=[
+        "mimctl config show my_config.py",
+        "mimctl config show rtmdet_s model.backbone --cfg-options model.backbone.deepen_factor=0.5",
+        "mimctl config show rtmdet_s train_dataloader --origin",
+        "mimctl config show my_config.py --out whole.yaml",
+    ],
     target=True,
     uses=("python",),
 )
-@click.argument("config")
-@_PLUGIN
+@config_argument
+@click.argument("key", required=False, metavar="[KEY.PATH]")
+@plugin_option
+@click.option("--origin", is_flag=True, help="Print the file and line of every value.")
+@click.option(
+    "--format", "kind", type=click.Choice(["py", "yaml", "json"]), help="How to write it.  [default: as --out, or py]"
+)
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write it to FILE, whole or not at all.")
 @config_options
-def show(context: Context, config: str, plugin: str | None, cfg_options: tuple[str, ...], **_: Any) -> Result:
-    """Print a config with its bases and overrides resolved, as a config that stands alone."""
-    evaluated = api.show_config(plugin, config, cfg_options, settings=context.settings)
-    text = evaluated.pretty_text.rstrip("\n").split("\n")
-    return Result(data={"config": evaluated.to_dict()}, lines=text, quiet=text)
+def show(context: Context, config: str, key: str | None, plugin: str | None, **values: Any) -> Result:
+    """Print a config with its bases and overrides resolved, as a config that stands alone.
+
+    KEY.PATH prints a part: `model.backbone`, `train_pipeline.0.type`.
+    """
+    if values["origin"] and (values["kind"] or values["out"]):
+        raise click.UsageError("--origin goes with neither --format nor --out")
+    evaluated = api.show_config(plugin, config, values["cfg_options"], settings=context.settings)
+    value = evaluated.to_dict() if key is None else _select(evaluated, key)
+    data = {"config": plain(value), "key": key}
+    if values["origin"]:
+        origins = {path: str(evaluated.origin(path) or "derived") for path in leaves(value, key or "")}
+        text = "\n".join(f"{path} = {shown(evaluated.select(path))}  # {place}" for path, place in origins.items())
+        return Result(data={**data, "origins": origins}, lines=[Code(text, "py")], quiet=[text])
+    out: Path | None = values["out"]
+    kind = values["kind"] or (_format_of(out) if out is not None else "py")
+    text = text_of(value, kind, key)
+    if out is None:
+        return Result(data=data, lines=[Code(text.rstrip("\n"), kind)], quiet=text.rstrip("\n").split("\n"))
+    _write(out, text)
+    return Result(data={**data, "out": str(out)}, notes=[f"written: {out}"], lines=[str(out)], quiet=[str(out)])
+
+
+def _format_of(out: Path) -> str:
+    if out.suffix.lower() not in _FORMATS:
+        raise UsageError(f"a config is written as {', '.join(_FORMATS)}, not `{out.suffix}`", code="config-format")
+    return _FORMATS[out.suffix.lower()]
+
+
+def _write(path: Path, text: str) -> None:
+    import os
+
+    from mimctl.files import write_bytes
+
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder `{path.parent}`", code="missing-file")
+    umask = os.umask(0o022)
+    os.umask(umask)
+    write_bytes(path, text.encode("utf-8"), mode=0o666 & ~umask)
+
+
+def _select(config: Config, key: str) -> Any:
+    value = config.select(key, _ABSENT)
+    if value is _ABSENT:
+        raise _no_key(config, key)
+    return plain_dicts(value)
+
+
+def plain_dicts(value: Any) -> Any:
+    """Return a value of a config without what makes its dicts special."""
+    from mimctl.config.values import unwrap
+
+    return unwrap(value)
+
+
+def _no_key(config: Config, key: str, causes: list[str] | None = None) -> UsageError:
+    near = near_key(config.to_dict(), key)
+    hints = [f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []
+    return UsageError(f"the config has no `{key}`", code="config-key", hints=hints, causes=causes or [])
 
 
 @verb(
-    "diff",
-    examples=["mimctl config diff a.py b.py", "mimctl config diff rtmdet_s mine.py --plugin det"],
+    "origin",
+    examples=[
+        "mimctl config origin my_config.py model.backbone.deepen_factor",
+        "mimctl config origin rtmdet_s optim_wrapper --cfg-options optim_wrapper.optimizer.lr=0.01",
+    ],
     target=True,
     uses=("python",),
 )
-@click.argument("first")
-@click.argument("second")
-@_PLUGIN
-def diff(context: Context, first: str, second: str, plugin: str | None) -> Result:
-    """Compare two resolved configs, value by value."""
-    old, new = (flatten(api.show_config(plugin, each, settings=context.settings).to_dict()) for each in (first, second))
-    lines: list[Line] = []
-    changes = {}
-    for key in [*old, *(key for key in new if key not in old)]:
-        if key in old and key in new and old[key] == new[key] and type(old[key]) is type(new[key]):
-            continue
-        changes[key] = {side: repr(values[key]) for side, values in (("old", old), ("new", new)) if key in values}
-        lines += [Styled(f"- {key} = {old[key]!r}", "red")] if key in old else []
-        lines += [Styled(f"+ {key} = {new[key]!r}", "green")] if key in new else []
-    return Result(data={"changes": changes}, lines=lines or ["no difference"], quiet=lines)
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return every leaf by its dotted path; empty containers are leaves."""
-    if isinstance(value, dict) and value:
-        pairs = [(str(key), each) for key, each in value.items()]
-    elif isinstance(value, list | tuple) and value:
-        pairs = [(str(number), each) for number, each in enumerate(value)]
-    else:
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, each in pairs:
-        flat.update(flatten(each, f"{prefix}.{key}" if prefix else key))
-    return flat
-
-
-@verb(
-    "origin", examples=["mimctl config origin my_config.py model.backbone.deepen_factor"], target=True, uses=("python",)
-)
-@click.argument("config")
-@click.argument("key")
-@_PLUGIN
+@config_argument
+@click.argument("key", required=False, metavar="[KEY.PATH]")
+@plugin_option
 @config_options
 def origin(
-    context: Context, config: str, key: str, plugin: str | None, cfg_options: tuple[str, ...], **_: Any
+    context: Context, config: str, key: str | None, plugin: str | None, cfg_options: tuple[str, ...], **_: Any
 ) -> Result:
-    """Say which file and line a value comes from."""
-    evaluated = api.show_config(plugin, config, cfg_options, settings=context.settings)
-    flat = flatten(evaluated.to_dict())
-    inside = {name: value for name, value in flat.items() if name == key or name.startswith(f"{key}.")}
-    if not inside:
-        from mimctl.errors import nearest
+    """Say which file and line a value comes from, and what was there before.
 
-        near = nearest(key, set(flat))
-        hints = [f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []
-        raise UsageError(f"the config has no `{key}`", code="config-key", hints=hints)
-    found = {name: str(evaluated.origin(name) or evaluated.origin(key) or "derived") for name in inside}
-    lines = [f"{name} = {inside[name]!r}  ({place})" for name, place in found.items()]
-    return Result(data={"origins": found}, lines=lines, quiet=lines)
+    Without KEY.PATH all values are told.
+    """
+    history = api.trace_config(plugin, config, cfg_options, settings=context.settings)
+    value = history.config.to_dict() if key is None else history.config.select(key, _ABSENT)
+    if value is _ABSENT:
+        assert key is not None
+        raise _no_key(history.config, key, _was_set(history, key))
+    found = {path: history.of(path) for path in leaves(plain_dicts(value), key or "")}
+    lines: list[Line] = []
+    for path, steps in found.items():
+        lines.append(f"{path} = {shown(history.config.select(path))}  ({_place(steps)})")
+        lines += [Styled(f"    was {shown(each.value)}  ({each.origin or 'derived'})", "dim") for each in steps[-2::-1]]
+    data = {
+        path: {
+            "value": plain(history.config.select(path)),
+            "origin": _place(steps),
+            "steps": [{"value": plain(each.value), "origin": str(each.origin or "derived")} for each in steps],
+        }
+        for path, steps in found.items()
+    }
+    return Result(data={"origins": data}, lines=lines, quiet=lines)
 
 
-@verb("lint", examples=["mimctl config lint my_config.py"], target=True, uses=("python",))
-@click.argument("config")
-@_PLUGIN
-@config_options
-def lint(context: Context, config: str, plugin: str | None, cfg_options: tuple[str, ...], **_: Any) -> Result:
-    """Check a config against what the installed engine and toolboxes accept."""
-    api.lint_config(plugin, config, cfg_options, settings=context.settings)
-    return Result(data={"ok": True}, lines=["no mistake found"])
+def _place(steps: list[Step]) -> str:
+    return str(steps[-1].origin or "derived") if steps else "derived"
+
+
+def _was_set(history: History, key: str) -> list[str]:
+    return [f"it was set at {each.origin} and removed since" for each in history.of(key) if each.origin is not None]
 
 
 COMMANDS = {"show": show, "diff": diff, "origin": origin, "lint": lint}

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mimctl import api
+from mimctl.cli.completing import model_argument
 from mimctl.cli.options import PATH, Context, config_options, index_option, plugin_argument, verb
 from mimctl.cli.result import Line, Result
 from mimctl.cli.runs import explain_plan, started
@@ -22,7 +23,7 @@ from mimctl.cli.runs import explain_plan, started
     target=True,
 )
 @plugin_argument
-@click.argument("model")
+@model_argument
 @click.argument("images", nargs=-1, required=True)
 @click.option("--config", type=PATH, metavar="FILE", help="The model's config.  [default: beside the checkpoint]")
 @click.option("--out-dir", type=PATH, metavar="DIR", help="Where pictures go.  [default: outputs/<checkpoint>]")

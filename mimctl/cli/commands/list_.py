@@ -10,8 +10,8 @@ import click
 from mimctl import api
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Line, Result, Styled, table
-from mimctl.plugin.discover import BrokenPlugin, Plugin
 from mimctl.plugin.mim import BrokenMimPackage, MimPackage
+from mimctl.plugin.model import BrokenPlugin, Plugin
 
 if TYPE_CHECKING:
     from mimctl.api.looking import ListedPackage, Listing

@@ -9,6 +9,7 @@ import click
 
 from mimctl import api
 from mimctl.cli.commands.script_verb import ToolboxCommand, remade
+from mimctl.cli.completing import config_argument
 from mimctl.cli.options import PATH, Context, config_options, launch_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result, table
 from mimctl.cli.runs import config_of, explain_plan, launch_of, started
@@ -23,7 +24,7 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, started
     target=True,
 )
 @plugin_argument
-@click.argument("config")
+@config_argument
 @click.option("-C", "--checkpoint", required=True, metavar="best|last|RUN|PATH", help="What to measure.")
 @click.option("--out", type=PATH, metavar="FILE", help="Write the raw predictions.")
 @click.option("--show", is_flag=True, help="Draw the predictions into the work dir.")

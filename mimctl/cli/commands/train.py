@@ -9,6 +9,7 @@ import click
 
 from mimctl import api
 from mimctl.cli.commands.script_verb import ToolboxCommand, remade
+from mimctl.cli.completing import config_argument
 from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
 from mimctl.cli.result import Result
 from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, started
@@ -26,7 +27,7 @@ from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, starte
     target=True,
 )
 @plugin_argument
-@click.argument("config")
+@config_argument
 @click.option("--data", type=PATH, metavar="DIR", help="A folder in COCO, VOC or YOLO layout to train on.")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Train this long; schedules follow.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images a step and process.")
