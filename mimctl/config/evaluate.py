@@ -144,7 +144,7 @@ class Interpreter(Evaluator):
         holder, key = self._slot(target)
         self.line = target.lineno
         if (type(holder) is ConfigDict and holder in self.inherited) or _root(target) == BASE:
-            # What goes into the base is a copy: later changes of the child's own variable do not reach it.
+            # What goes into the base is a copy: later changes of the file's own variable do not reach it.
             self.weigh(value)
             value = self.inherited.adopt(value)
         if type(holder) is ConfigDict:
@@ -165,7 +165,11 @@ class Interpreter(Evaluator):
             self.weigh_key(key)
             return holder, key
         if isinstance(target, ast.Attribute):
-            return self.evaluate(target.value), target.attr
+            holder = self.evaluate(target.value)
+            if type(holder) is ConfigDict:
+                self.line = target.lineno
+                self.require_attributes(holder, target.attr)
+            return holder, target.attr
         raise self.refuse(target, "this cannot be assigned to")
 
     def _augment(self, node: ast.AugAssign) -> None:
@@ -242,9 +246,7 @@ class Interpreter(Evaluator):
         self.scope[node.name] = Defined(node.name)
 
     def _with(self, node: ast.With) -> None:
-        context = node.items[0].context_expr
-        name = self.evaluate(context.func) if isinstance(context, ast.Call) else None
-        if len(node.items) != 1 or not (isinstance(name, LazyReference) and str(name).endswith("read_base")):
+        if not reads_bases(node):
             raise self.refuse(node, "only `with read_base():` can be used in a config")
         self._read_bases(node.body)
 
@@ -289,6 +291,17 @@ class Interpreter(Evaluator):
 
     def _continue(self, node: ast.Continue) -> None:
         raise _Continue
+
+
+def reads_bases(node: ast.stmt) -> bool:
+    """Say whether a statement is `with read_base():`."""
+    if not isinstance(node, ast.With) or len(node.items) != 1:
+        return False
+    context = node.items[0].context_expr
+    called = context.func if isinstance(context, ast.Call) else None
+    return (isinstance(called, ast.Name) and called.id == "read_base") or (
+        isinstance(called, ast.Attribute) and called.attr == "read_base"
+    )
 
 
 def _root(node: ast.expr) -> str:

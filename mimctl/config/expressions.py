@@ -196,14 +196,18 @@ class Evaluator(Meter):
     def _attribute(self, node: ast.Attribute) -> Any:
         held = self.evaluate(node.value)
         if type(held) is ConfigDict:
-            if node.attr in held:
-                return held[node.attr]
             self.line = node.lineno
-            raise KeyError(node.attr)
+            self.require_attributes(held, node.attr)
+            return held[node.attr]
         if type(held) is LazyReference:
             dotted = f"{held}.{node.attr}"
             return CONSTANTS.get(dotted, LazyReference(str(held), node.attr))
         raise self.refuse(node, f"`.{node.attr}` of a {type(held).__name__} is refused")
+
+    def require_attributes(self, held: ConfigDict, name: str) -> None:
+        """Raise AttributeError for a dict whose items are no attributes: one that the file itself makes."""
+        if held not in self.inherited:
+            raise AttributeError(f"a dict that the file itself makes has no attributes: write `[{name!r}]`")
 
     def _subscript(self, node: ast.Subscript) -> Any:
         held, key = self.evaluate(node.value), self.evaluate(node.slice)

@@ -1,6 +1,7 @@
 """Which dicts of a file came from its bases: `update` merges dict into dict there, in the file's own dicts it replaces.
 
-That is how MMEngine 0.10.7 has it: what a base defines is its ConfigDict by then, what the file writes a plain dict.
+That is how MMEngine 0.10.7 has it: what a base defines is its ConfigDict by then, what the file writes a plain dict. So
+only what a base defines has `merge`, and items that are attributes.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.config.values import ConfigDict, Place, copy_value
+from mimctl.config.values import DELETE, ConfigDict, Place, copy_value, new_dict
 
 
 class Inherited:
     """The dicts of one file that came from its bases, known from the first time that it matters."""
 
-    __slots__ = ("_dicts", "_waiting")
+    __slots__ = ("_dicts", "_waiting", "is_shared")
 
     def __init__(self) -> None:
+        self.is_shared = False
         self._dicts: dict[int, ConfigDict] = {}  # held, so that no other dict gets the number of one that is gone
         self._waiting: list[Any] = []
 
@@ -41,10 +43,18 @@ class Inherited:
         return id(held) in self._dicts
 
     def adopt(self, value: Any) -> Any:
-        """Return a copy of `value`, as it is put into an inherited dict: no later change of the original reaches it."""
-        copied = copy_value(value)
-        self.add(copied)
-        return copied
+        """Return `value` as it is put into an inherited dict: a copy, in which inherited dicts are shared."""
+        kind = type(value)
+        if kind is ConfigDict:
+            if value in self:
+                self.is_shared = True
+                return value
+            made = new_dict({key: self.adopt(item) for key, item in value.items()}, value._places)
+            self._dicts[id(made)] = made
+            return made
+        if kind is list or kind is tuple:
+            return kind(self.adopt(item) for item in value)
+        return copy_value(value)
 
     def update(self, held: ConfigDict, items: Mapping[Any, Any], places: Mapping[Any, Place], place: Place) -> None:
         """Merge `items` into an inherited dict: dict into dict, anything else replaced; `place` is where unknown."""
@@ -56,3 +66,22 @@ class Inherited:
             else:
                 dict.__setitem__(held, key, self.adopt(value))
         held.mark({key: places.get(key, place) for key in items})
+
+    def merge(self, held: ConfigDict, other: ConfigDict) -> None:
+        """Merge `other` into an inherited dict as `update` does; a dict with `_delete_=True` replaces what it meets."""
+        if other.get(DELETE):
+            held.clear()
+        dict.pop(held, DELETE, None)
+        for key, value in other.items():
+            inner = held.get(key)
+            if key == DELETE:
+                continue
+            if type(value) is ConfigDict and type(inner) is ConfigDict:
+                self.merge(inner, value)
+                continue
+            copied = copy_value(value)
+            if type(copied) is ConfigDict:
+                copied.pop(DELETE, None)
+            dict.__setitem__(held, key, copied)
+            self.add(copied)
+        held.mark(other._places)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mimctl.config.evaluate import BASE, Interpreter
+from mimctl.config.evaluate import BASE, Interpreter, reads_bases
 from mimctl.config.late import LateOverrides
 from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
 from mimctl.config.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
-from mimctl.config.templates import Templates
+from mimctl.config.templates import NoTemplates, Templates
 from mimctl.config.values import ConfigDict, LazyReference, Place, copy_value, new_dict
 from mimctl.errors import ConfigError, nearest
 
@@ -147,7 +147,10 @@ class Loader:
                 base = self._bases_of(statement, file, loaded)
                 body = body[:index] + body[index + 1 :]
                 break
-        templates = Templates(file, lambda dotted: _look_up(base, dotted))
+        if loaded.is_pure_python:
+            body.sort(key=lambda statement: not reads_bases(statement))  # what the bases define is there from the start
+        fill = NoTemplates if loaded.is_pure_python else Templates
+        templates = fill(file, lambda dotted: _look_up(base, dotted))
         interpreter = Interpreter(
             file,
             templates,
@@ -157,10 +160,18 @@ class Loader:
         )
         found = copy_value(interpreter.run_file(body))
         self._count(MAX_UNITS - interpreter.left, file)
-        loaded.data = found if base is None else merge(found, base)
+        loaded.data = found if base is None else merge(found, self._unshared(base, interpreter))
         loaded.references = interpreter.references()
         loaded.environment.update(templates.environment)
         return loaded
+
+    def _unshared(self, base: ConfigDict, interpreter: Interpreter) -> ConfigDict:
+        """Return the base with no dict in two places, as it is before a file puts one of its dicts into another."""
+        if not interpreter.inherited.is_shared:
+            return base
+        interpreter.weigh(base)
+        copied: ConfigDict = copy_value(base)
+        return copied
 
     def _count(self, units: int, file: str) -> None:
         self.num_units += units

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mimctl.config.limits import origin_of
-from mimctl.config.values import ConfigDict
+from mimctl.config.values import DELETE, ConfigDict
 from mimctl.errors import ConfigError
-
-DELETE = "_delete_"
 
 
 def merge(over: ConfigDict, base: ConfigDict, *, path: str = "") -> ConfigDict:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mimctl.config.limits import Meter
 from mimctl.config.operators import format_text
-from mimctl.config.values import ConfigDict, copy_value
+from mimctl.config.values import ConfigDict
 
 Method = Callable[..., Any]
 _ABSENT: Any = object()
@@ -30,11 +30,11 @@ def _dict_update(meter: Meter, held: ConfigDict, *args: Any, **kwargs: Any) -> N
 
 
 def _dict_merge(meter: Meter, held: ConfigDict, other: ConfigDict) -> None:
-    from mimctl.config.merge import merge
-
+    if held not in meter.inherited:
+        raise AttributeError("a dict that the file itself makes has no `merge`, only one of its base has")
     meter.weigh(held)
     meter.weigh(other)
-    merge(copy_value(other), held)
+    meter.inherited.merge(held, other)
 
 
 def _dict_pop(meter: Meter, held: ConfigDict, key: Any, default: Any = _ABSENT) -> Any:

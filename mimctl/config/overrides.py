@@ -8,9 +8,9 @@ from typing import Any
 
 from mimctl.config.evaluate import Interpreter
 from mimctl.config.limits import origin_of
-from mimctl.config.merge import DELETE, merge
+from mimctl.config.merge import merge
 from mimctl.config.templates import Templates
-from mimctl.config.values import ConfigDict, Place, copy_value, wrap
+from mimctl.config.values import DELETE, ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, nearest
 
 CFG_OPTIONS: Place = ("--cfg-options", 0)

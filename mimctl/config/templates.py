@@ -88,6 +88,20 @@ class Templates:
         return value
 
 
+class NoTemplates(Templates):
+    """The text of pure-Python configs is what it says: nothing is filled in, as MMEngine has it."""
+
+    __slots__ = ()
+
+    def fill(self, text: str) -> Any:
+        """Return `text`."""
+        return text
+
+    def fill_formatted(self, text: str) -> str:
+        """Return `text`."""
+        return text
+
+
 def is_template(text: str) -> bool:
     """Say whether loading `text` as part of a config would fill something into it."""
     return _TEMPLATE.search(text) is not None

@@ -11,6 +11,9 @@ from mimctl.errors import nearest
 Place = tuple[str, int]
 """Absolute file (or a named place such as `--cfg-options`) and 1-based line (0: no line)."""
 
+DELETE = "_delete_"
+"""The key that makes a dict replace the one it would be merged into."""
+
 
 @dataclass(frozen=True, slots=True)
 class LazyReference:

@@ -1,7 +1,8 @@
 """Every published config evaluates to what OpenMMLab's own loader makes of it.
 
 `MIMCTL_TEST_CONFIGS` names the wheels (mmdet 3.3.0, mmpretrain 1.2.0) or their folders, separated as in PATH:
-`pip download --no-deps mmdet==3.3.0 mmpretrain==1.2.0`.
+`pip download --no-deps mmdet==3.3.0 mmpretrain==1.2.0`. The pure-Python configs are in no wheel: a folder may also be
+that of a repository, which has them in `mmdet/configs` or `mmpretrain/configs`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from mimctl.config import Config, LazyReference, recipe
+from mimctl.errors import ConfigError
 
 PACKAGES = ("mmdet", "mmpretrain")
 
@@ -33,9 +35,18 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             package = wheel.name.partition("-")[0]
             target = tmp_path_factory.mktemp(package)
             with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(target, [name for name in archive.namelist() if "/.mim/configs/" in name])
+                archive.extractall(target, [name for name in archive.namelist() if "/configs/" in name])
             found[package] = target / package / ".mim" / "configs"
     return found
+
+
+@pytest.fixture(scope="session")
+def pure_python_sources(sources: dict[str, Path]) -> dict[str, Path]:
+    """Return package → folder of its pure-Python configs, in a repository or a wheel that the environment names."""
+    given = [Path(each) for each in os.environ["MIMCTL_TEST_CONFIGS"].split(os.pathsep)]
+    unpacked = [folder.parents[2] for folder in sources.values()]
+    places = {package: [root / package / "configs" for root in (*given, *unpacked)] for package in PACKAGES}
+    return {package: found for package in PACKAGES for found in places[package] if found.is_dir()}
 
 
 def canonical(value: Any) -> Any:
@@ -86,6 +97,26 @@ def test_every_published_config_equals_the_reference(
             different.append(path)
     assert different == []
     assert spent / len(wanted) < 0.0055, "half of what the reference takes on an idle core is far too slow"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_published_pure_python_config_equals_the_reference(
+    package: str, pure_python_sources: dict[str, Path], test_reference: Path
+) -> None:
+    if package not in pure_python_sources:
+        pytest.skip(f"MIMCTL_TEST_CONFIGS names no repository with {package}/configs")
+    root = pure_python_sources[package]
+    wanted = expected(test_reference / "configs" / f"{package}-lazy.tar.gz")
+    present = [path for path in wanted if (root / path).is_file()]
+    assert present, f"none of the {len(wanted)} configs is in {root}"
+    assert [path for path in present if read(root / path) != wanted[path]] == []
+
+
+def read(path: Path) -> Any:
+    try:
+        return canonical(Config.fromfile(path).to_dict())
+    except ConfigError as err:
+        return str(err)
 
 
 def test_dumped_published_configs_load_back_equal(sources: dict[str, Path]) -> None:
