@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -13,6 +14,8 @@ from mimctl.config.values import LazyReference
 from mimctl.errors import ConfigError
 
 _WIDTH = 110
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]|\\uD[89A-F]")
 
 
 def to_python(config: dict[str, Any]) -> str:
@@ -33,13 +36,20 @@ def to_yaml(config: dict[str, Any]) -> str:
     """Return YAML text; tuples are written as lists, lazy references as `module.Name`."""
     import yaml
 
-    text: str = yaml.safe_dump(_jsonable(config), sort_keys=False, allow_unicode=True, width=_WIDTH)
+    plain = _jsonable(config)
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_WIDTH)
+    if _LINE_ENDS.search(text):  # they would be read as the end of a line
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=False, width=_WIDTH)
+    if _HALF_PAIR.search(text):
+        message = "YAML cannot hold half of a surrogate pair"
+        raise ConfigError(message, code="config-format", hints=["dump it as Python or JSON"])
     return text
 
 
 def to_json(config: dict[str, Any]) -> str:
     """Return JSON text; tuples are written as lists, lazy references as `module.Name`."""
-    return json.dumps(_jsonable(config), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(_jsonable(config), indent=1, ensure_ascii=False)
+    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
 
 
 def _jsonable(value: Any) -> Any:

@@ -63,7 +63,10 @@ class Evaluator(Meter):
         if isinstance(value, str):
             if len(value) > 256:
                 self.charge_text(len(value))
-            return self.templates.fill(value) if "{{" in value else value
+            if "{{" not in value:
+                return value
+            self.inherited.is_read = True
+            return self.templates.fill(value)
         if isinstance(value, int) and not -_PLAIN_INT < value < _PLAIN_INT:
             self.line = node.lineno
             self.check_int(value.bit_length())
@@ -73,6 +76,8 @@ class Evaluator(Meter):
 
     def _name(self, node: ast.Name) -> Any:
         name = node.id
+        if name == "_base_":
+            self.inherited.is_read = True
         value = self.scope.get(name, _ABSENT)
         if value is _ABSENT:
             value = FUNCTIONS.get(name, _ABSENT)

@@ -15,9 +15,11 @@ from mimctl.config.values import DELETE, ConfigDict, Place, copy_value, new_dict
 class Inherited:
     """The dicts of one file that came from its bases, known from the first time that it matters."""
 
-    __slots__ = ("_dicts", "_waiting", "is_shared")
+    __slots__ = ("_dicts", "_waiting", "is_read", "is_shared")
 
     def __init__(self) -> None:
+        self.is_read = False
+        """Whether the file used its base by name, so that it may have put anything into it."""
         self.is_shared = False
         self._dicts: dict[int, ConfigDict] = {}  # held, so that no other dict gets the number of one that is gone
         self._waiting: list[Any] = []

@@ -168,6 +168,8 @@ class Loader:
     def _unshared(self, base: ConfigDict, interpreter: Interpreter) -> ConfigDict:
         """Return the base with no dict in two places, as it is before a file puts one of its dicts into another."""
         if not interpreter.inherited.is_shared:
+            if interpreter.inherited.is_read:
+                interpreter.weigh(base)  # lists of the base may have been put into themselves
             return base
         interpreter.weigh(base)
         copied: ConfigDict = copy_value(base)

@@ -3,124 +3,76 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import hostile_configs
 import pytest
-
 from mimctl.config import Config
 from mimctl.errors import ConfigError
 
-CODE = {
-    "system call": "import os\nx = os.system('touch MARK')",
-    "imported function": "from os import system\nx = system('touch MARK')",
-    "dunder import": "x = __import__('os').system('touch MARK')",
-    "open": "x = open('MARK', 'w')",
-    "eval": "x = eval('1')",
-    "exec": "exec('import os')",
-    "class escape": "x = ().__class__.__bases__[0].__subclasses__()",
-    "method of a number": "x = (1).__class__",
-    "function of a dict method": "d = dict()\nx = d.update.__self__",
-    "format attribute": "x = '{0.__class__}'.format(1)",
-    "format item": "x = '{0[a]}'.format(dict(a=1))",
-    "nested format": "x = '{:{}}'.format(1, 10)",
-    "lambda": "x = (lambda: 1)()",
-    "def call": "def f():\n    return 1\nx = f()",
-    "class": "class A: pass\nx = A()",
-    "decorator": "import os\n@os.system('touch MARK')\ndef f(): pass\nx = dict(a=f)",
-    "while": "while True:\n    pass",
-    "with": "with open('MARK', 'w') as f:\n    pass",
-    "try": "try:\n    x = 1\nexcept Exception:\n    pass",
-    "walrus": "x = (y := 1)",
-    "star import": "from os import *",
-    "getattr": "x = getattr(dict, 'update')",
-    "generator value": "x = type(1)",
-    "bytes": "x = b'a'",
-    "function as a value": "x = dict(a=len)",
-    "yield": "x = (yield 1)",
-    "global": "global x",
-    "raise": "raise SystemExit(3)",
-    "environment": "import os\nx = os.environ['HOME']",
-    "environment get": "import os\nx = os.environ.get('HOME')",
-    "base reassigned": "for _base_ in range(3):\n    pass",
-}
+MOST_SECONDS = 2.0
+MOST_MIB = 200
+REFUSALS = {"config-limits", "config-syntax", "config-value", "config-not-data", "config-base", "config-format"}
 
-BOMBS = {
-    "big loop": "for i in range(10 ** 12):\n    x = i",
-    "nested loops": "for i in range(10 ** 4):\n    for j in range(10 ** 4):\n        x = j",
-    "big list": "x = list(range(10 ** 12))",
-    "big sum": "x = sum(range(10 ** 12))",
-    "big max": "x = max(range(10 ** 12))",
-    "big text": "x = 'a' * 10 ** 10",
-    "big list by product": "x = [0] * 10 ** 10",
-    "big tuple by product": "x = 10 ** 10 * (0,)",
-    "big number": "x = 10 ** 10 ** 10",
-    "number squared again and again": "x = 9\nfor i in range(60):\n    x = x * x",
-    "shift": "x = 1 << 10 ** 10",
-    "text doubled": "x = 'ab'\nfor i in range(60):\n    x = x + x",
-    "text doubled in place": "x = 'ab'\nfor i in range(60):\n    x += x",
-    "list doubled": "x = [1]\nfor i in range(60):\n    x += x",
-    "list extended": "x = [1]\nfor i in range(60):\n    x.extend(x)",
-    "shared lists": "x = [1]\nfor i in range(60):\n    x = [x, x]",
-    "shared dicts": "x = dict()\nfor i in range(60):\n    x = dict(a=x, b=x)",
-    "shared compared": "x = [1]\ny = [1]\nfor i in range(60):\n    x = [x, x]\n    y = [y, y]\nz = x == y",
-    "shared as text": "x = [1]\nfor i in range(60):\n    x = [x, x]\nx = str(x)",
-    "shared formatted": "x = [1]\nfor i in range(60):\n    x = [x, x]\nx = f'{x}'",
-    "shared in": "x = [1]\nfor i in range(60):\n    x = [x, x]\ny = x in [x[:]]",
-    "shared copied": "import copy\nx = [1]\nfor i in range(60):\n    x = [x, x]\nx = copy.deepcopy(x)",
-    "cycle": "x = []\nx.append(x)",
-    "cycle of dicts": "x = dict()\nx['x'] = x",
-    "cycle as text": "x = []\nx.append(x)\ny = str([x])",
-    "deep list": "x = []\nfor i in range(5000):\n    x = [x]",
-    "deep brackets": "x = " + "[" * 150 + "]" * 150,
-    "deep sum": "x = " + "+".join(["1"] * 20000),
-    "deep minus": "x = " + "-" * 5000 + "1",
-    "deep attributes": "import a\nx = a" + ".b" * 20000,
-    "wide format": "x = f'{1:1000000000}'",
-    "wide format method": "x = '{:>1000000000}'.format(1)",
-    "wide percent": "x = '%1000000000d' % 1",
-    "star percent": "x = '%*d' % (1000000000, 1)",
-    "ljust": "x = 'a'.ljust(10 ** 10)",
-    "zfill": "x = 'a'.zfill(10 ** 10)",
-    "replace": "x = ('a' * 10 ** 5).replace('a', 'b' * 10 ** 5)",
-    "join": "x = ('a' * 10 ** 5).join(['b'] * 10 ** 5)",
-    "set of pairs": "x = [(i, j) for i in range(10 ** 4) for j in range(10 ** 4)]",
-    "dict comprehension": "x = {i: i for i in range(10 ** 9)}",
-    "product by zip": "x = list(zip(range(10 ** 9), range(10 ** 9)))",
-    "sum of lists": "x = sum([[1] * 1000 for i in range(900)], [])\nx = sum([x for i in range(900)], [])",
-    "slices": "x = [0] * 900000\ny = [x[:] for i in range(1000)]",
-    "inserts": "x = [0] * 500000\nfor i in range(400000):\n    x.insert(0, i)",
-    "pops": "x = [0] * 500000\nfor i in range(400000):\n    x.pop(0)",
-    "finds": "x = 'a' * 10 ** 7\nfor i in range(100000):\n    y = 'b' in x",
-    "shared tuples as a key": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {t: 1}",
-    "shared tuples set": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {t}",
-    "shared tuples to set": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = set([t])",
-    "shared tuples looked up": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\nx = d.get(t)",
-    "shared tuples subscript": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\nd[t] = 1",
-    "shared tuples deleted": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\ndel d[t]",
-    "shared tuples updated": "t = (1,)\nd = dict()\nfor i in range(60):\n    t = (t, t)\nd.update([(t, 1)])",
-    "shared tuples paired": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nd = dict([(t, 1)])",
-    "shared tuples added": "t = (1,)\ns = {1}\nfor i in range(60):\n    t = (t, t)\ns.add(t)",
-    "shared tuples comprehended": "t = (1,)\nfor i in range(60):\n    t = (t, t)\nx = {k: 1 for k in [t]}",
-    "fraction in a range": "x = 1.5 in range(10 ** 15)",
-    "large range as a value": "x = range(10 ** 15)",
-    "dict filled": "d = dict()\nfor i in range(10 ** 5):\n    d[i] = i",
-    "dict updated": "d = dict()\nfor i in range(10 ** 5):\n    d.update({i: i})",
-    "round": "x = round(5, -10 ** 9)",
-    "open percent keys": "x = ('%(' * 10 ** 5) % dict(a=1)",
-    "long percent flags": "x = ('%' + ' ' * 100 + '999999999d') % 1",
-    "percent key hides a width": "x = '%(a%b)999999999d' % {'a%b': 1}",
-    "long constant in a loop": f"for i in range(10 ** 6):\n    x = '{'a' * 390000}'",
-    "long template in a loop": f"for i in range(10 ** 6):\n    x = '{'{{ ' * 130000}'",
-    "long format in a loop": f"t = '{'a{}' * 100000}'\nfor i in range(10 ** 6):\n    x = t.format()",
-    "source too long": "#" * 400_001,
-    "wide source": "x = [" + "[]," * 300000 + "]",
-    "long digits": "x = int('9' * 10 ** 6)",
-}
+RUN = """
+import json, os, resource, sys, time
+from mimctl.config import Config
+from mimctl.errors import MimctlError
+
+def peak():
+    # VmHWM counts from the start or fork of this process; ru_maxrss would carry over from the process that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+
+def attempt(text, suffix):
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    before, start = peak(), time.process_time()
+    try:
+        Config.fromstring(text, suffix).pretty_text
+        code = "accepted"
+    except MimctlError as err:
+        code = err.code
+    except BaseException as err:
+        code = f"{type(err).__name__}: {err}"[:100]
+    return code, time.process_time() - start, (peak() - before) // 1024
+
+found = {}
+for name, text in json.load(sys.stdin).items():
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, json.dumps(attempt(text, sys.argv[1])).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as answer:
+        found[name] = json.loads(answer.read() or '["killed", 99, 0]')
+    os.waitpid(child, 0)
+print(json.dumps(found))
+"""
 
 
-@pytest.mark.parametrize("text", CODE.values(), ids=CODE.keys())
+def run_bounded(texts: dict[str, str], suffix: str, folder: Path) -> dict[str, str]:
+    """Evaluate each text in a process of its own, in `folder`; return name → code, after holding all to the bounds."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, suffix],
+        input=json.dumps(texts),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, tuple[str, float, int]] = json.loads(done.stdout)
+    too_dear = {name: each for name, each in found.items() if each[1] > MOST_SECONDS or each[2] > MOST_MIB}
+    assert too_dear == {}
+    assert list(folder.iterdir()) == [], "something ran"
+    return {name: each[0] for name, each in found.items()}
+
+
+@pytest.mark.parametrize("text", hostile_configs.CODE.values(), ids=hostile_configs.CODE.keys())
 def test_what_would_run_code_is_refused_with_its_line(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,77 +84,16 @@ def test_what_would_run_code_is_refused_with_its_line(
     assert list(tmp_path.iterdir()) == []
 
 
-RUN = """
-import json, resource, sys, time
-resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from mimctl.config import Config
-from mimctl.errors import ConfigError
-results = {}
-for name, text in json.load(sys.stdin).items():
-    start = time.process_time()
-    try:
-        Config.fromstring(text, sys.argv[1])
-        code = "accepted"
-    except ConfigError as err:
-        code = err.code
-    results[name] = (code, time.process_time() - start)
-print(json.dumps(results))
-# VmHWM counts from this program's start; ru_maxrss would carry over from the process that started it
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(int(peak.split()[1]) // 1024)
-"""
+@pytest.mark.parametrize("table", ["BOMBS", "YAML", "JSON"])
+def test_bombs_are_refused_in_bounded_time_and_memory(table: str, tmp_path: Path) -> None:
+    suffix = {"BOMBS": ".py", "YAML": ".yaml", "JSON": ".json"}[table]
+    codes = run_bounded(getattr(hostile_configs, table), suffix, tmp_path)
+    assert {name: code for name, code in codes.items() if code not in REFUSALS} == {}
 
 
-def run_bounded(texts: dict[str, str], suffix: str) -> dict[str, tuple[str, float]]:
-    """Evaluate texts in a process that may use 1 GiB of address space; return code and seconds of each."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, suffix], input=json.dumps(texts), capture_output=True, text=True, check=True
-    )
-    results, peak = done.stdout.splitlines()
-    assert int(peak) < 400
-    found: dict[str, tuple[str, float]] = json.loads(results)
-    return found
-
-
-def test_bombs_are_refused_in_bounded_time_and_memory() -> None:
-    results = run_bounded(BOMBS, ".py")
-    assert {name: code for name, (code, _) in results.items() if code not in REFUSALS} == {}
-    assert {name: spent for name, (_, spent) in results.items() if spent > 6} == {}
-
-
-REFUSALS = {"config-limits", "config-syntax", "config-value", "config-not-data"}
-
-LETTERS = list(zip("abcdefgh", "bcdefghi", strict=True))
-YAML_BOMBS = {
-    "aliases": "a: &a [1, 1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in LETTERS),
-    "merges": "a: &a {k: 1}\n" + "".join(f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}]}}\n" for a, b in LETTERS),
-    "cycle": "a: &a [*a]",
-    "cycle of mappings": "a: &a {b: *a}",
-    "object": "a: !!python/object/apply:os.system ['touch MARK']",
-    "name": "a: !!python/name:os.system",
-    "deep": "a: " + "[" * 3000 + "]" * 3000,
-    "list as a key": "? [1, 2]\n: 3",
-    "not a mapping": "- 1",
-    "two documents": "a: 1\n---\nb: 2",
-    "tab": "a:\n\t- 1",
-}
-
-
-def test_hostile_yaml_is_refused() -> None:
-    results = run_bounded(YAML_BOMBS, ".yaml")
-    assert {name: code for name, (code, _) in results.items() if code not in REFUSALS} == {}
-    assert {name: spent for name, (_, spent) in results.items() if spent > 6} == {}
-
-
-def test_hostile_json_is_refused() -> None:
-    texts = {
-        "deep": '{"a": ' + "[" * 100000,
-        "list": "[1]",
-        "long number": '{"a": ' + "9" * 100000 + "}",
-        "cut": '{"a"',
-    }
-    results = run_bounded(texts, ".json")
-    assert {name: code for name, (code, _) in results.items() if code not in REFUSALS} == {}
+def test_what_is_only_odd_is_read_within_the_same_bounds_and_nothing_runs(tmp_path: Path) -> None:
+    codes = run_bounded({**hostile_configs.ODD, **hostile_configs.INERT}, ".py", tmp_path)
+    assert set(codes.values()) == {"accepted"}
 
 
 def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
@@ -210,11 +101,103 @@ def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
     large.write_bytes(b"#" * 400_001)
     with pytest.raises(ConfigError, match="larger than 400 kB"):
         Config.fromfile(large)
-    binary = tmp_path / "binary.py"
-    binary.write_bytes(b"x = 1\ny = '\xff\xfe'\n")
+    for name, raw in {"latin.py": b"x = 1\ny = '\xff\xfe'\n", "wide.py": "x = 1\ny = 'ä'".encode("utf-16")}.items():
+        binary = tmp_path / name
+        binary.write_bytes(raw)
+        with pytest.raises(ConfigError) as caught:
+            Config.fromfile(binary)
+        assert caught.value.code == "config-syntax"
+        assert caught.value.origin is not None
+        assert caught.value.origin.line in (1, 2)
+
+
+@pytest.mark.parametrize("role", ["config", "base", "pure-Python base"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "broken link", "link to itself", "socket"])
+def test_what_is_no_file_is_refused_at_once(kind: str, role: str, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.py"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    elif kind == "device":
+        odd.symlink_to("/dev/zero")
+    elif kind == "folder":
+        odd.mkdir()
+    elif kind == "socket":
+        import socket
+
+        monkey = socket.socket(socket.AF_UNIX)
+        here = Path.cwd()
+        os.chdir(tmp_path)  # the address of a socket is short
+        monkey.bind("odd.py")
+        os.chdir(here)
+        monkey.close()
+    else:
+        odd.symlink_to("nothing.py" if kind == "broken link" else "odd.py")
+    child = tmp_path / "child.py"
+    read = "from mmengine.config import read_base\nwith read_base():\n    from .odd import *"
+    child.write_text("_base_ = './odd.py'" if role == "base" else read)
     with pytest.raises(ConfigError) as caught:
-        Config.fromfile(binary)
-    assert str(caught.value.origin) == f"{binary}:2"
+        Config.fromfile(odd if role == "config" else child)
+    assert caught.value.code in ("config-format", "config-not-found", "config-base")
+
+
+BASES = {
+    "no config by its name": ("_base_ = '../secret.txt'", "config-format"),
+    "a system file": ("_base_ = '/etc/passwd'", "config-format"),
+    "null character": ("_base_ = 'a\\0b.py'", "config-base"),
+    "null character in a folder": ("_base_ = 'a\\0/b.py'", "config-base"),
+    "address": ("_base_ = 'https://127.0.0.1:1/base.py'", "config-base"),
+    "file address": ("_base_ = 'file:///etc/passwd'", "config-base"),
+    "home": ("_base_ = '~/base.py'", "config-base"),
+    "empty": ("_base_ = ''", "config-base"),
+    "number": ("_base_ = 5", "config-base"),
+    "nested": ("_base_ = [['a.py']]", "config-base"),
+    "call": ("import os\n_base_ = os.popen('touch MARK').read()", "config-value"),
+    "long name": ("_base_ = 'a' * 100000 + '.py'", "config-base"),
+    "toolbox that nobody looks up": ("_base_ = 'pkg::../../secret.py'", "config-base"),
+    "surrogate": ("_base_ = '\\udc80.py'", "config-base"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), BASES.values(), ids=BASES.keys())
+def test_a_base_that_is_no_config_is_refused_with_its_line(
+    text: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.txt").write_text("x = 1")
+    child = tmp_path / "inner" / "child.py"
+    child.parent.mkdir()
+    child.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Config.fromfile(child)
+    assert caught.value.code == code
+    assert not (tmp_path / "MARK").exists()
+
+
+def test_deep_and_many_bases_and_circles_are_refused(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"chain{number}.py").write_text(f"_base_ = 'chain{number + 1}.py'")
+        (tmp_path / f"leaf{number}.py").write_text(f"k{number} = 1")
+        (tmp_path / f"twice{number}.py").write_text(f"_base_ = ['twice{number + 1}.py', 'twice{number + 1}.py']")
+    (tmp_path / "wide.py").write_text("_base_ = [f'leaf{i}.py' for i in range(300)]")
+    (tmp_path / "self.py").write_text("_base_ = 'self.py'")
+    (tmp_path / "pure.py").write_text(
+        "from mmengine.config import read_base\nwith read_base():\n    from .pure import *"
+    )
+    heavy = "x = list(range(400000))"
+    (tmp_path / "heavy.py").write_text("_base_ = [f'heavy{i}.py' for i in range(100)]")
+    for number in range(100):
+        (tmp_path / f"heavy{number}.py").write_text(heavy.replace("x", f"x{number}"))
+    for name, code in {
+        "chain0.py": "config-limits",
+        "wide.py": "config-limits",
+        "twice0.py": "config-limits",
+        "heavy.py": "config-limits",
+        "self.py": "config-base",
+        "pure.py": "config-base",
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            Config.fromfile(tmp_path / name)
+        assert caught.value.code == code, name
 
 
 @pytest.mark.parametrize("base", ["base.py", "/etc/base.py", "../base.py"])
@@ -225,6 +208,39 @@ def test_text_reaches_no_file(base: str, tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(ConfigError) as caught:
             Config.fromstring(text)
         assert caught.value.code == "config-base"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "_base_.a.b.append(_base_.a)",
+        "_base_.c.append(_base_.c)",
+        "_base_.a.b.append(_base_)",
+        "x = '{{ _base_.c }}'\nx.append(x)\ndel x",
+        "for i in range(60):\n    _base_.c.append(_base_.c[:])",
+        "for i in range(60):\n    _base_.a.x = dict(y=_base_.a, z=_base_.a)",
+        "for i in range(60):\n    _base_.a.update(x=dict(_base_.a), y=dict(_base_.a))",
+    ],
+)
+def test_circles_and_growth_inside_the_base_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("a = dict(b=[1])\nc = [1]")
+    child = tmp_path / "child.py"
+    child.write_text(f"_base_ = 'base.py'\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        Config.fromfile(child)
+    assert caught.value.code == "config-limits"
+
+
+@pytest.mark.parametrize("suffix", [".py", ".yaml", ".json"])
+def test_odd_text_survives_a_dump(suffix: str, tmp_path: Path) -> None:
+    config = Config.fromstring("x = '\\udc80\\0\\u202e'\ny = {'\\udc80': '\\x1b[31m'}")
+    target = tmp_path / f"dumped{suffix}"
+    if suffix == ".yaml":
+        with pytest.raises(ConfigError, match="surrogate"):
+            config.dump(target)
+        config = Config.fromstring("x = '\\0\\u202e'\ny = {'\\x85': '\\x1b[31m'}")
+    config.dump(target)
+    assert Config.fromfile(target) == config
 
 
 def test_evaluating_configs_imports_neither_torch_nor_numpy() -> None:
