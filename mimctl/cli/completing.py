@@ -87,12 +87,12 @@ def _with_files(incomplete: str, names: Callable[[], Iterable[str]], suffixes: t
 
 def _config_names(word: str | None) -> set[str]:
     from mimctl.plugin.configs import HasConfigs, list_configs
-    from mimctl.plugin.discover import Plugin, discover
+    from mimctl.plugin.discover import Plugin, read_all
     from mimctl.plugin.mim import MimPackage, find_packages
     from mimctl.plugin.paths import import_paths
 
     paths = import_paths(None)
-    plugins = [each for each in discover(paths) if isinstance(each, Plugin)]
+    plugins = [each for each in read_all(paths) if isinstance(each, Plugin)]
     fits = [each for each in plugins if word in (None, each.name, each.distribution, *each.manifest.aliases)]
     packages = [each for each in find_packages(paths) if isinstance(each, MimPackage)]
     if fits and word is not None:  # as elsewhere, ours come before a package of that name

@@ -26,6 +26,7 @@ __all__ = [
     "get_plugin",
     "import_roots",
     "names_of",
+    "read_all",
 ]
 
 _STATES = {"engine-version": "needs another engine", "name-claimed-twice": "shares a name with another toolbox"}
@@ -36,6 +37,13 @@ def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
 
     A distribution that an earlier folder holds hides the same one in a later folder, as on import.
     """
+    found = read_all(paths)
+    engine = find_engine_version(import_roots(paths)) if any(map(_needs_engine, found)) else None
+    return refuse_shared_words(refuse_other_engines(found, engine))
+
+
+def read_all(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
+    """Return what `discover` does, without asking whether the toolboxes fit the engine and each other."""
     found: list[Plugin | BrokenPlugin] = []
     seen: set[str] = set()
     roots = import_roots(paths)
@@ -49,8 +57,7 @@ def discover(paths: Sequence[Path]) -> list[Plugin | BrokenPlugin]:
                 seen.add(distribution)
                 found.append(_load(name, package, distribution, version, roots, info))
     found.sort(key=lambda each: (each.name, each.distribution))
-    engine = find_engine_version(roots) if any(map(_needs_engine, found)) else None
-    return refuse_shared_words(refuse_other_engines(found, engine))
+    return found
 
 
 def get_plugin(name: str, plugins: Sequence[Plugin | BrokenPlugin]) -> Plugin:

@@ -15,6 +15,7 @@ import pytest
 from toy_toolbox import install_toolbox
 
 BASH = """
+compopt() {{ :; }}
 eval "$(mimctl completions bash)"
 COMP_WORDS=({words})
 COMP_CWORD={position}
@@ -24,6 +25,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 ZSH = """
 compdef() {{ :; }}
+_path_files() {{ :; }}
 compadd() {{ while [ $# -gt 0 ]; do case "$1" in -U|-V|-X) shift;; esac; shift; done; print -l -- $completions; }}
 _describe() {{ print -l -- ${{completions_with_descriptions%%:*}}; }}
 eval "$(mimctl completions zsh)"
@@ -78,6 +80,43 @@ def test_a_shell_completes_verbs_options_and_toolboxes(shell, site, name):
     assert shell(name, "mimctl train t") == ["toy"]
 
 
+ZOO = """{"schema_version": 1, "plugin": "toy", "models": [
+{"name": "toynet_s", "buildable": true},
+{"name": "toynet_old", "buildable": false},
+{"name": "toynet_m", "buildable": true}
+]}"""
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_completes_names_of_configs_and_models(shell, site, tmp_path, name):
+    install_toolbox(site, "toy")
+    install_toolbox(site, "tui")
+    (tmp_path / "index" / "zoo").mkdir(parents=True)
+    (tmp_path / "index" / "zoo" / "toy.json").write_text(ZOO)
+    here = tmp_path / "ein Ordner für Bilder"
+    for file in ("toy_mine.py", "toy_weights.pth", "notes.txt"):
+        (here / file).touch()
+    index = str(tmp_path / "index")
+    toys = ["toy_big_1x", "toy_big_2x"]
+    for words in ("config show", "config diff", "config origin", "config lint", "train toy", "test oldtoy"):
+        assert shell(name, f"mimctl {words} toy_b") == toys, words
+    assert shell(name, "mimctl config diff toy_big_1x toy_b") == toys
+    assert shell(name, "mimctl config lint toy_big_1x toy_s") == ["toy_small"]
+    assert sorted(shell(name, "mimctl config show --plugin toy t")) == sorted([*toys, "toy_small", "toy_mine.py"])
+    assert "tui_small" in shell(name, "mimctl config show t")
+    assert shell(name, "mimctl train toy tui") == []
+    assert shell(name, "mimctl infer toy toynet", MIMCTL_INDEX_URL=index) == ["toynet_m", "toynet_s"]
+    assert shell(name, "mimctl infer toy toy_w", MIMCTL_INDEX_URL=index) == ["toy_weights.pth"]
+
+
+def test_names_that_no_index_holds_now_are_no_hindrance(shell, site, tmp_path):
+    install_toolbox(site, "toy")
+    (tmp_path / "index" / "zoo").mkdir(parents=True)
+    (tmp_path / "index" / "zoo" / "toy.json").write_text("{broken")
+    for index in (str(tmp_path / "index"), str(tmp_path / "none"), "https://nowhere.invalid/index"):
+        assert shell("bash", "mimctl infer toy toy_s", MIMCTL_INDEX_URL=index) == ["toy_small"]
+
+
 @pytest.fixture
 def ear() -> Iterator[tuple[str, list[str]]]:
     """Return an address, and who has called it."""
@@ -99,7 +138,8 @@ def ear() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    "line", ["mimctl ", "mimctl install ", "mimctl train ", "mimctl download det ", "mimctl upgrade "]
+    "line",
+    ["mimctl ", "mimctl install ", "mimctl train ", "mimctl download det ", "mimctl upgrade ", "mimctl infer det r"],
 )
 def test_completion_never_touches_the_network(shell, ear, line):
     address, calls = ear

@@ -39,7 +39,18 @@ def test_start_up_stays_within_its_budget_of_modules(own, site, tmp_path, argume
     assert loaded_modules(arguments, own, tmp_path) <= most
 
 
-@pytest.mark.parametrize(("typed", "position"), [("mimctl tr", "1"), ("mimctl train ", "2"), ("mimctl train --d", "2")])
-def test_completion_stays_within_its_budget_of_modules(own, tmp_path, typed, position):
+@pytest.mark.parametrize(
+    ("typed", "position", "most"),
+    [
+        ("mimctl tr", "1", 135),
+        ("mimctl train ", "2", 135),
+        ("mimctl train --d", "2", 135),
+        ("mimctl config show t", "3", 165),
+        ("mimctl train toy t", "3", 165),
+        ("mimctl infer toy t", "3", 185),
+    ],
+)
+def test_completion_stays_within_its_budget_of_modules(own, site, tmp_path, typed, position, most):
+    install_toolbox(site, "toy")
     words = {"_MIMCTL_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": position}
-    assert loaded_modules([], {**own, **words}, tmp_path) <= 135
+    assert loaded_modules([], {**own, **words}, tmp_path) <= most
