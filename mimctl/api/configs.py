@@ -102,12 +102,15 @@ def _configs_of(name: str, plugin: str | None, place: Workplace) -> Iterator[Pat
 def _load(config: str, plugin: str | None, cfg_options: Sequence[str], place: Workplace) -> Config:
     from mimctl.launch.config_names import resolve_config
     from mimctl.launch.experiment import load_config, parse_overrides
+    from mimctl.plugin.discover import import_roots
 
     path = resolve_config(config, place, plugin)
-    return load_config(path, parse_overrides(cfg_options), place.working_plugins)
+    return load_config(path, parse_overrides(cfg_options), place.working_plugins, import_roots(place.paths))
 
 
 def _search(place: Workplace) -> Callable[[str], Path]:
-    from mimctl.launch.experiment import find_in_toolbox
+    from mimctl.launch.experiment import find_base
+    from mimctl.plugin.discover import import_roots
 
-    return lambda reference: find_in_toolbox(reference, place.working_plugins)
+    roots = import_roots(place.paths)
+    return lambda reference: find_base(reference, Path(), place.working_plugins, roots)

@@ -56,7 +56,8 @@ class Config(MutableMapping[str, Any]):
     ) -> Config:
         """Read a .py, .yaml, .yml or .json config with its bases, then apply `overrides` (dotted path → value).
 
-        `search` finds the file of a base written as `pkg::path`. Nothing in the files is executed. Raises
+        `search` finds the file of a base written as `pkg::path`; without it, packages beside the one that the file is a
+        config of, and those on this interpreter's import path, are looked into. Nothing is executed. Raises
         ConfigError with file and line: config-not-found, config-syntax, config-not-data, config-value, config-base,
         config-merge, config-limits, config-format, bad-override.
         """

@@ -43,9 +43,24 @@ class LateOverrides:
         holder = new_dict({name: value}, {})
         for path, wanted in self.by_name.get(name, ()):
             meter.weigh(wanted)
+            if not _leads_somewhere(holder, path):
+                continue
             with contextlib.suppress(ConfigError):
                 apply_override(holder, path, wanted)
         return holder[name]
+
+
+def _leads_somewhere(holder: ConfigDict, path: str) -> bool:
+    """Say whether everything but the last name of a path is there."""
+    value: Any = holder
+    for part in path.split(".")[:-1]:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, (list, tuple)) and part.lstrip("-").isdigit() and -len(value) <= int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return False
+    return True
 
 
 def follow(

@@ -15,13 +15,14 @@ from mimctl.config.evaluate import BASE, Interpreter, reads_bases
 from mimctl.config.late import LateOverrides
 from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
+from mimctl.config.packages import find_in_packages, find_module, import_path
 from mimctl.config.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
 from mimctl.config.templates import NoTemplates, Templates
 from mimctl.config.values import ConfigDict, LazyReference, Place, copy_value, new_dict
 from mimctl.errors import ConfigError, nearest
 
 Search = Callable[[str], Path]
-"""`pkg::path` → the file in the configs of another toolbox."""
+"""`pkg::path` → the file in the configs of another toolbox; None: look beside the file and on this import path."""
 Stamp = tuple[str, int, int]
 
 _MAX_CHAIN = 40
@@ -250,12 +251,10 @@ class Loader:
 
     def _resolve(self, name: str, place: Place, loaded: Loaded) -> str:
         if "::" in name:
-            if self.search is None:
-                message = f"the base `{name}` belongs to another toolbox, and none can be looked up here"
-                raise ConfigError(message, code="config-base", origin=origin_of(place))
             loaded.uses_search = True
             try:
-                path = os.path.abspath(self.search(name))  # noqa: PTH100
+                found = self.search(name) if self.search else find_in_packages(name, import_path(place[0]))
+                path = os.path.abspath(found)  # noqa: PTH100
             except ConfigError as err:
                 err.origin = err.origin or origin_of(place)
                 raise
@@ -293,6 +292,10 @@ class Loader:
                 if os.path.isfile(path):  # noqa: PTH113
                     return path
             folder = os.path.dirname(folder)  # noqa: PTH120
+        found = find_module(module, import_path(place[0]))
+        if found is not None:
+            loaded.uses_search = True
+            return str(found)
         inner = parts[2:] if parts[1:2] == ["configs"] else parts[1:]
         return self._resolve(f"{parts[0]}::{'/'.join(inner)}.py", place, loaded)
 

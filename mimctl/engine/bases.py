@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
+from mimctl.config.packages import find_in_packages
 from mimctl.engine.toolboxes import canonical_scope, package_of_scope
-from mimctl.errors import ConfigError
 
 
 def find_base(reference: str) -> Path:
-    """Return the file of `toolbox::folder/name.py` among the toolbox's configs; a bare name is searched for."""
+    """Return the file of `toolbox::folder/name.py` among the toolbox's configs; a bare name is searched for.
+
+    Where no toolbox of ours has it, packages that carry their configs as OpenMMLab's do are looked into.
+    """
     name, _, inner = reference.partition("::")
     package = name if name.startswith("mimctl_") else package_of_scope(canonical_scope(name))
     try:
@@ -24,4 +28,4 @@ def find_base(reference: str) -> Path:
         found = sorted(configs.rglob(Path(inner).name))
         if len(found) == 1:
             return found[0]
-    raise ConfigError(f"`{reference}` names no config of an installed toolbox", code="config-base")
+    return find_in_packages(reference, map(Path, sys.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,36 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
     return dict(parse_override(pair) for pair in pairs)
 
 
-def load_config(path: Path, overrides: Mapping[str, Any], plugins: Sequence[Plugin]) -> Config:
-    """Evaluate a config with its bases and overrides; raise ConfigError with file and line."""
+def load_config(
+    path: Path, overrides: Mapping[str, Any], plugins: Sequence[Plugin], roots: Sequence[Path] = ()
+) -> Config:
+    """Evaluate a config with its bases and overrides; raise ConfigError with file and line.
+
+    `roots` is the target's import path, on which other packages that carry configs are found.
+    """
     from mimctl.config import Config
 
     def search(reference: str) -> Path:
-        return find_in_toolbox(reference, plugins)
+        return find_base(reference, path, plugins, roots)
 
     return Config.fromfile(path, overrides=overrides, search=search)
+
+
+def find_base(reference: str, config: Path, plugins: Sequence[Plugin], roots: Sequence[Path]) -> Path:
+    """Return the file of a base that `config` names as `toolbox::path`: of ours, else of any package with configs.
+
+    A config that lies in a package is built on the packages beside it first, as in an unpacked wheel.
+    """
+    from mimctl.config.packages import beside, find_in_packages
+
+    with contextlib.suppress(ConfigError):
+        return find_in_packages(reference, beside(str(config)))
+    try:
+        return find_in_toolbox(reference, plugins)
+    except ConfigError:
+        with contextlib.suppress(ConfigError):
+            return find_in_packages(reference, roots)
+        raise
 
 
 def find_in_toolbox(reference: str, plugins: Sequence[Plugin]) -> Path:

@@ -83,7 +83,7 @@ def prepare_experiment(
     find_verb(plugin, action)
     path = find_config(options.config, plugin)
     typed = parse_overrides(options.cfg_options)
-    config = load_config(path, typed, place.working_plugins)
+    config = load_config(path, typed, place.working_plugins, import_roots(place.paths))
     require_trust(config, path, is_downloaded=is_downloaded(path), is_trusted=options.trust_config)
     tables = type_tables(place.working_plugins, import_roots(place.paths), cache_dir=place.cache_dir, note=place.note)
     check_config(config, tables)

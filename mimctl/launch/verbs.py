@@ -21,7 +21,7 @@ from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listen
 from mimctl.launch.plan import choose_launcher, make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
 from mimctl.plugin.configs import find_config
-from mimctl.plugin.discover import Plugin, get_plugin
+from mimctl.plugin.discover import Plugin, get_plugin, import_roots
 
 
 class Models(Protocol):
@@ -157,7 +157,7 @@ def infer(
     _require_inputs(inputs)
     config, checkpoint = _model_files(plugin, model, options.config, models)
     if config is not None:
-        evaluated = load_config(config, {}, place.working_plugins)
+        evaluated = load_config(config, {}, place.working_plugins, import_roots(place.paths))
         is_foreign = is_downloaded(config) or (options.config is None and not is_of_run(checkpoint))
         require_trust(evaluated, config, is_downloaded=is_foreign, is_trusted=options.trust_config)
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()

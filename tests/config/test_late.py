@@ -204,6 +204,14 @@ def test_a_path_that_one_file_lacks_is_applied_in_the_other(put: Put) -> None:
     assert config.second.p == [{"a": 1}, {"a": 9}]
 
 
+def test_nothing_is_made_up_on_the_way_to_a_value_that_a_file_lacks(put: Put) -> None:
+    put("base.py", "norm = dict(mean=[dict(x=1)])\nfirst = dict(n=norm)")
+    child = put("child.yaml", "_base_: base.py\nnorm: {std: 2}\n")
+    config = Config.fromfile(child, overrides={"norm.mean.0.x": 9})
+    assert config.norm == {"mean": [{"x": 9}], "std": 2}
+    assert config.first.n.mean == [{"x": 9}]
+
+
 def test_a_variable_that_is_changed_after_its_assignment_stays_overridden(put: Put) -> None:
     text = "norm = dict(mean=1)\nnorm['mean'] = 2\nnorm.update(mean=3)\nscale = [1]\nscale += [2]\n"
     path = put("a.py", text + "model = dict(mean=norm['mean'], scale=scale[0])")
