@@ -15,7 +15,7 @@ from mimctl.errors import ConfigError
 
 _WIDTH = 110
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-_HALF_PAIR = re.compile(r"[\ud800-\udfff]|\\uD[89A-F]")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def to_python(config: dict[str, Any]) -> str:
@@ -40,7 +40,7 @@ def to_yaml(config: dict[str, Any]) -> str:
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_WIDTH)
     if _LINE_ENDS.search(text):  # they would be read as the end of a line
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=False, width=_WIDTH)
-    if _HALF_PAIR.search(text):
+    if "\\uD" in text and _HALF_PAIR.search(json.dumps(plain, ensure_ascii=False, default=str)):
         message = "YAML cannot hold half of a surrogate pair"
         raise ConfigError(message, code="config-format", hints=["dump it as Python or JSON"])
     return text

@@ -233,12 +233,12 @@ def test_circles_and_growth_inside_the_base_are_refused(text: str, tmp_path: Pat
 
 @pytest.mark.parametrize("suffix", [".py", ".yaml", ".json"])
 def test_odd_text_survives_a_dump(suffix: str, tmp_path: Path) -> None:
-    config = Config.fromstring("x = '\\udc80\\0\\u202e'\ny = {'\\udc80': '\\x1b[31m'}")
+    config = Config.fromstring("z = '\\\\uD83D'\nx = '\\udc80\\0\\u202e'\ny = {'\\udc80': '\\x1b[31m'}")
     target = tmp_path / f"dumped{suffix}"
     if suffix == ".yaml":
         with pytest.raises(ConfigError, match="surrogate"):
             config.dump(target)
-        config = Config.fromstring("x = '\\0\\u202e'\ny = {'\\x85': '\\x1b[31m'}")
+        config = Config.fromstring("z = '\\\\uD83D'\nx = '\\0\\u202e'\ny = {'\\x85': '\\x1b[31m'}")
     config.dump(target)
     assert Config.fromfile(target) == config
 
