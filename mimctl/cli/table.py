@@ -82,6 +82,13 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("explain", UPKEEP, "Explain an error code"),
     _verb("completions", UPKEEP, "Print the completion script of a shell"),
     _group(
+        "plugin",
+        MAKING,
+        "Check a toolbox that you write",
+        "mimctl.cli.commands.plugin",
+        ("check", "Check manifest, imports, types, configs and packaging, and that models build"),
+    ),
+    _group(
         "index",
         MAKING,
         "Build an index of wheels and models",
