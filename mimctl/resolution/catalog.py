@@ -227,12 +227,12 @@ def _is_torchs_alone(name: str) -> bool:
 
 
 def _together(pages: Iterable[Page]) -> Page:
-    """Return several pages as one; of one file's name the first counts."""
+    """Return several pages as one; of one file's name the first counts, unless another place offers it to more."""
     pages = list(pages)
-    files: dict[str, IndexFile] = {}
+    files: dict[tuple[str, str | None, bool], IndexFile] = {}
     for page in pages:
         for file in page.files:
-            files.setdefault(file.filename, file)
+            files.setdefault((file.filename, file.requires_python, file.yanked is None), file)
     sources: dict[str, SourceFile] = {}
     for page in pages:
         for source in page.sources:
