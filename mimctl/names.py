@@ -84,7 +84,12 @@ _VISION = {
     ),
     "mimctl.vision.backbones": "CSPNeXt",
     "mimctl.vision.necks": "CSPNeXtPAFPN",
-    "mimctl.vision.ops": "batched_nms nms",
+    "mimctl.vision.ops": (
+        "DeformConv2d DeformConv2dPack ModulatedDeformConv2d ModulatedDeformConv2dPack MultiScaleDeformableAttention "
+        "MultiScaleDeformableAttnFunction RoIAlign RoIAlignRotated SigmoidFocalLoss SimpleRoIAlign batched_nms "
+        "box_iou_rotated deform_conv2d modulated_deform_conv2d multi_scale_deformable_attn_pytorch nms nms_rotated "
+        "point_sample rel_roi_point_to_rel_img_point roi_align roi_align_rotated sigmoid_focal_loss soft_nms"
+    ),
 }
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mimctl.errors import ConfigError, MimctlError, nearest
+from mimctl.names import VISION
 
 _OPTIONS = {
     "nms": ("iou_threshold", "offset", "score_threshold"),
@@ -24,19 +25,46 @@ _OPTIONS = {
 _OF_ALL = ("type", "iou_thr", "class_agnostic", "split_thr", "max_num")
 
 
-def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Return the rows of the boxes to keep, best score first, as int64 (K,).
+class MissingOperators(MimctlError, ImportError):
+    """An operator of mimctl-ops is imported where that is not installed; what is optional may catch ImportError."""
+
+    default_code = "missing-extra"
+
+
+def __getattr__(name: str) -> Any:
+    """Return an operator of mimctl-ops that has no plain loop here."""
+    if name not in VISION or VISION[name] != __name__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    operators = _operators()
+    if operators is None:
+        raise MissingOperators(
+            f"`{name}` needs mimctl-ops, which is not installed", hints=["install it: `mimctl install mimctl-ops`"]
+        )
+    return getattr(operators, name)
+
+
+def nms(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float,
+    offset: int = 0,
+    score_threshold: float = 0,
+    max_num: int = -1,
+) -> tuple[Tensor, Tensor]:
+    """Return the boxes to keep with their scores (K, 5), best first, and their rows, int64 (K,).
 
     A box is dropped when its IoU with a kept one of a better score is above `iou_threshold`. `boxes` is (N, 4),
-    x1 y1 x2 y2; `scores` is (N,). MimctlError where mimctl-ops is installed and cannot be loaded.
+    x1 y1 x2 y2; `scores` is (N,). `offset` is 1 where x2 y2 are the last pixels inside; boxes whose score is not above
+    a positive `score_threshold` are left out; a positive `max_num` is the most that are kept. MimctlError where
+    mimctl-ops is installed and cannot be loaded.
     """
     operators = _operators()
-    rows: Tensor = (
-        _plain_nms(boxes, scores, iou_threshold)
-        if operators is None
-        else operators.nms(boxes, scores, iou_threshold)[1]
-    )
-    return rows
+    if operators is not None:
+        kept: tuple[Tensor, Tensor] = operators.nms(boxes, scores, iou_threshold, offset, score_threshold, max_num)
+        return kept
+    cfg = {"iou_threshold": iou_threshold, "offset": offset, "score_threshold": score_threshold, "max_num": max_num}
+    rows = _plain_batched_nms(boxes, scores, scores.new_zeros(len(scores), dtype=torch.long), cfg, class_agnostic=True)
+    return torch.cat((boxes[rows], scores[rows].unsqueeze(1)), dim=1), rows
 
 
 def batched_nms(

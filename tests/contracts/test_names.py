@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -17,6 +18,8 @@ def test_every_name_is_there(package: str) -> None:
     module = importlib.import_module(package)
     assert set(EXPORTS[package]) <= set(dir(module))
     for name, home in EXPORTS[package].items():
+        if home == "mimctl.vision.ops" and name not in ("batched_nms", "nms") and find_spec("mimctl_ops") is None:
+            continue  # operators without a loop of their own in mimctl.vision
         assert getattr(module, name) is getattr(importlib.import_module(home), name)
 
 

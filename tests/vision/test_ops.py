@@ -115,7 +115,36 @@ def test_plain_loops_keep_what_the_operators_keep(tier, more):
     cfg = {"iou_thr": 0.4, **more}
     plain = ops._plain_batched_nms(boxes, scores, labels, cfg, class_agnostic=False)
     assert torch.equal(ops.batched_nms(boxes, scores, labels, cfg)[1], plain)
-    assert torch.equal(ops.nms(boxes, scores, 0.5), ops._plain_nms(boxes, scores, 0.5))
+    assert torch.equal(ops.nms(boxes, scores, 0.5)[1], ops._plain_nms(boxes, scores, 0.5))
+
+
+def test_suppression_returns_boxes_with_scores_and_rows():
+    boxes, scores, _ = _scene(60)
+    detections, keep = ops.nms(boxes, scores, 0.5)
+    assert keep.tolist() == _greedy(boxes, scores, 0.5)
+    assert torch.equal(detections, torch.cat((boxes[keep], scores[keep, None]), dim=1))
+    assert torch.equal(ops.nms(boxes, scores, 0.5, max_num=4)[1], keep[:4])
+    assert torch.equal(ops.nms(boxes, scores, 0.5, score_threshold=0.4)[1], keep[scores[keep] > 0.4])
+    touching = torch.tensor([[0.0, 0, 1, 1], [1, 0, 2, 1]])
+    assert [len(ops.nms(touching, torch.tensor([0.9, 0.8]), 0.2, offset)[1]) for offset in (0, 1)] == [2, 1]
+
+
+@needs_operators
+def test_operators_of_mimctl_ops_are_offered_under_their_names(tier):
+    import mimctl_ops
+
+    from mimctl.vision.ops import RoIAlign, roi_align
+
+    assert (RoIAlign, roi_align) == (mimctl_ops.RoIAlign, mimctl_ops.roi_align)
+
+
+@pytest.mark.parametrize("tier", ["without"], indirect=True)
+def test_an_operator_that_is_not_installed_is_an_import_error(tier):
+    with pytest.raises(ImportError) as caught:
+        from mimctl.vision.ops import roi_align  # noqa: F401
+    assert caught.value.code == "missing-extra"
+    with pytest.raises(ImportError, match="no_such_operator"):
+        from mimctl.vision.ops import no_such_operator  # noqa: F401
 
 
 @needs_operators
@@ -140,7 +169,7 @@ def _run(code, folder):
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
 
 
-CALL = "import torch; from mimctl.vision.ops import nms; print(nms(torch.eye(4), torch.rand(4), 0.5).shape)"
+CALL = "import torch; from mimctl.vision.ops import nms; print(nms(torch.eye(4), torch.rand(4), 0.5)[1].shape)"
 
 
 def test_missing_package_is_served_by_the_plain_tier(tmp_path):
