@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mimctl.plugin.model import BrokenPlugin, Plugin
@@ -28,6 +29,8 @@ def refuse_other_engines(plugins: Sequence[Plugin | BrokenPlugin], engine: str |
 
 def misfit_of(wanted: str, engine: str) -> str | None:
     """Return how an engine's version does not fit `requires_engine`: "too old", "too new"; None where it does."""
+    if _fits_plainly(wanted, engine):
+        return None
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
@@ -40,6 +43,26 @@ def misfit_of(wanted: str, engine: str) -> str | None:
         return "too old" if any(there < Version(each.version.removesuffix(".*")) for each in lower) else "too new"
     except InvalidVersion:
         return None
+
+
+def _fits_plainly(wanted: str, engine: str) -> bool:
+    """Return whether a plain range (`>=0.1,<0.2`) holds a finished release; importing packaging would cost a bare
+    interpreter's start, and nearly all toolboxes are beside the engine that they were made for.
+    """
+    bounds = [_BOUND.fullmatch(each.strip()) for each in wanted.split(",")]
+    if not _RELEASE.fullmatch(engine) or None in bounds:
+        return False
+    there = _numbers(engine)
+    return all(there >= _numbers(each[2]) if each[1] == ">=" else there < _numbers(each[2]) for each in bounds if each)
+
+
+_RELEASE = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,5}", re.ASCII)
+_BOUND = re.compile(rf"(>=|<)\s*({_RELEASE.pattern})", re.ASCII)
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    numbers = [int(each) for each in release.split(".")]
+    return (*numbers, *[0] * (6 - len(numbers)))
 
 
 def refuse_shared_words(plugins: Sequence[Plugin | BrokenPlugin]) -> list[Plugin | BrokenPlugin]:
