@@ -9,6 +9,7 @@ from mimctl.errors import MimctlError
 from mimctl.launch.config_weights import weights_errors
 from mimctl.launch.experiment import load_config
 from mimctl.plugin.configs import list_configs
+from mimctl.plugin.discover import import_roots
 
 NAME = "configs"
 
@@ -22,12 +23,13 @@ def check_configs(given: Examination) -> Iterator[Finding]:
         yield Finding(check=NAME, status="skip", message="the manifest does not say where they are")
         return
     plugins = [plugin, *(each for each in given.place.working_plugins if each.name != plugin.name)]
+    roots = import_roots(given.place.paths)
     told: set[tuple[str, str]] = set()
     count = bad = 0
     for path in list_configs(plugin):
         count += 1
         try:
-            config = load_config(path, {}, plugins)
+            config = load_config(path, {}, plugins, roots)
             errors: list[MimctlError] = [*check(config, given.tables), *weights_errors(config)]
         except MimctlError as err:
             errors = [err]

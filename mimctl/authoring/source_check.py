@@ -11,7 +11,7 @@ from mimctl.authoring.model import Examination, Finding, counted
 from mimctl.config.types import generate, to_text
 from mimctl.errors import Origin
 from mimctl.files import write_text
-from mimctl.launch.type_tables import FILE_NAME, difference, read_table, type_tables
+from mimctl.launch.type_tables import FILE_NAME, in_scopes, read_table, type_tables
 from mimctl.plugin.discover import import_roots
 from mimctl.plugin.model import Plugin
 
@@ -135,8 +135,5 @@ def gather_tables(given: Examination) -> None:
     named = given.manifest.name if given.manifest is not None else None
     others = [each for each in others if each.name != named]
     given.tables = list(type_tables(others, import_roots(given.place.paths), cache_dir=given.place.cache_dir))
-    if given.table is not None:
-        given.tables.append(given.table)
-
-
-__all__ = ["check_source", "check_types", "difference", "gather_tables"]
+    if given.manifest is not None:
+        given.tables += in_scopes(given.table, given.manifest)

@@ -31,7 +31,7 @@ def check(spec: RunSpec) -> dict[str, Any]:
     root = Path(options["root"])
     findings = [
         *_verbs(options["verbs"], root),
-        *_types(options["table"], root),
+        *_types({**options["table"], "scope": spec.plugin}, root),
         *_models(options["configs"], tuple(options["input"]), root),
     ]
     return {"findings": findings}

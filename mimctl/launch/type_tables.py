@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mimctl import __version__
+from mimctl.config.scopes import canonical_scope
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
 from mimctl.plugin.discover import Plugin, find_package
+from mimctl.plugin.manifest import Manifest
 
 FILE_NAME = "types.json"
 ENGINE_PACKAGES = ("mimctl.engine", "mimctl.vision")
@@ -49,7 +51,7 @@ def type_tables(
     A toolbox without a usable table is left out, so that it breaks no other. Raises MimctlError[engine-missing] where
     the target has no mimctl.
     """
-    tables = []
+    tables: list[Table | None] = []
     for package in ENGINE_PACKAGES:
         folder = find_package(package, roots)
         if folder is None:
@@ -64,9 +66,18 @@ def type_tables(
         _tell(note, f"{package}: {read.problem}" if read.problem else None)
     for plugin in plugins:
         read = read_table(plugin.package_dir, is_edited=plugin.is_editable, cache_dir=cache_dir)
-        tables.append(read.table)
+        tables += in_scopes(read.table, plugin.manifest)
         _tell(note, problem_words(plugin, read))
     return [each for each in tables if each is not None]
+
+
+def in_scopes(table: Table | None, manifest: Manifest) -> list[Table]:
+    """Return a toolbox's table under each scope that its manifest claims, first under its name.
+
+    Words that everybody knows for another scope (`mmdet` for `det`) need no table of their own.
+    """
+    scopes = [manifest.name, *(each for each in manifest.scopes if canonical_scope(each) == each)]
+    return [] if table is None else [{**table, "scope": each} for each in dict.fromkeys(scopes)]
 
 
 def problem_words(plugin: Plugin, read: ReadTable) -> str | None:

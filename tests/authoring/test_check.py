@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from made_toolbox import change, make_toolbox
 from toy_toolbox import ROOT, Said, command
+from written_toolbox import change, make_toolbox
 
 from mimctl.config.types import generate, to_text
 
@@ -201,6 +201,20 @@ def test_class_that_registers_itself_in_a_loop_is_not_overlooked(toolbox):
     )
 
 
+def test_package_of_any_name_has_the_scopes_of_its_manifest(toolbox):
+    (toolbox / "mimctl_dots").rename(toolbox / "counting")
+    for file in ("pyproject.toml", "counting/plugin.toml"):
+        change(toolbox, file, "mimctl_dots", "counting")
+    change(toolbox, "counting/plugin.toml", 'aliases = ["dotty"]', 'scopes = ["mmdots"]')
+    change(toolbox, "counting/configs/dots/dots_small.py", "'dots'", "'mmdots'")
+    change(toolbox, "counting/configs/dots/dots_deep.py", "depth=3", "_delete_=True, type='dots.DotCounter', width=2")
+    said = check(toolbox)
+    assert said.code == 0, said.out
+    assert "2 configs without a mistake" in said.out
+    change(toolbox, "counting/configs/_base_/model.py", "width", "widht")
+    assert "did you mean `width`" in check(toolbox, "--no-run").out
+
+
 def test_interpreter_without_torch_skips_the_contract(toolbox, tmp_path):
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
@@ -288,6 +302,7 @@ def test_what_is_no_toolbox_says_what_to_type(tmp_path, target, code, words):
     assert (said.code, words in said.err) == (code, True), said.err
 
 
+@pytest.mark.slow
 def test_det_passes_its_own_check(tmp_path):
     said = check(ROOT / "plugins" / "det", "--no-write", cwd=tmp_path)
     assert said.code == 0, said.out

@@ -131,8 +131,11 @@ def test_toolbox_without_a_usable_table_takes_none_from_others(package, tmp_path
     edit(package, NETS + MORE)
     plugins = [each for each in discover([site]) if isinstance(each, Plugin)]
     notes: list[str] = []
+    change = package / "plugin.toml"
+    change.write_text(f'{MANIFEST}scopes = ["mmtoy", "toys"]\n')
+    plugins = [each for each in discover([site]) if isinstance(each, Plugin)]
     tables = type_tables(plugins, [*import_roots([site]), ROOT], cache_dir=tmp_path / "cache", note=notes.append)
-    assert [each["scope"] for each in tables] == ["engine", "vision", "toy"]
+    assert [each["scope"] for each in tables] == ["engine", "vision", "toy", "mmtoy", "toys"]
     assert notes == [
         "warning: toolbox `bad`: its types.json cannot be read; install it again: `mimctl install bad`",
         "warning: toolbox `toy`: its types.json is behind its source (it lacks Wide); write it anew: "
