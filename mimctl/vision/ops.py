@@ -25,7 +25,7 @@ _OPTIONS = {
 _OF_ALL = ("type", "iou_thr", "class_agnostic", "split_thr", "max_num")
 
 
-class MissingOperators(MimctlError, ImportError):
+class MissingOperatorError(MimctlError, ImportError):
     """An operator of mimctl-ops is imported where that is not installed; what is optional may catch ImportError."""
 
     default_code = "missing-extra"
@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     operators = _operators()
     if operators is None:
-        raise MissingOperators(
+        raise MissingOperatorError(
             f"`{name}` needs mimctl-ops, which is not installed", hints=["install it: `mimctl install mimctl-ops`"]
         )
     return getattr(operators, name)

@@ -132,7 +132,6 @@ def test_suppression_returns_boxes_with_scores_and_rows():
 @needs_operators
 def test_operators_of_mimctl_ops_are_offered_under_their_names(tier):
     import mimctl_ops
-
     from mimctl.vision.ops import RoIAlign, roi_align
 
     assert (RoIAlign, roi_align) == (mimctl_ops.RoIAlign, mimctl_ops.roi_align)
