@@ -73,12 +73,7 @@ class RunSpec:
         data = json.loads(text)
         found = data.get("schema_version") if isinstance(data, dict) else None
         if found != SCHEMA_VERSION:
-            raise MimctlError(
-                f"this run was written in schema {found}, this engine reads schema {SCHEMA_VERSION}",
-                code="spec-version",
-                causes=[f"written by mimctl {data.get('mimctl_version') if isinstance(data, dict) else '?'}"],
-                hints=["make both the same version: `mimctl install mimctl`"],
-            )
+            raise _other_schema(found, data.get("mimctl_version") if isinstance(data, dict) else None)
         known = {item.name for item in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         values["launcher"] = LauncherFacts(**values.get("launcher", {}))
@@ -89,3 +84,24 @@ class RunSpec:
     def read(cls, path: Path) -> RunSpec:
         """Read a spec from a file."""
         return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _other_schema(found: object, writer: object) -> MimctlError:
+    """Return the error for a spec of another generation, with what to type where the older of both halves is."""
+    from mimctl import __version__
+
+    is_engine_old = isinstance(found, int) and found > SCHEMA_VERSION
+    older = "the engine of this environment" if is_engine_old else "the command line"
+    return MimctlError(
+        f"this run was written in schema {found}, this engine reads schema {SCHEMA_VERSION}",
+        code="spec-version",
+        causes=[
+            f"written by mimctl {writer or '?'}, read by the engine of mimctl {__version__}",
+            f"{older} is the older one",
+        ],
+        hints=[
+            "bring the engine and its toolboxes: `mimctl upgrade --all`"
+            if is_engine_old
+            else "bring the command line: `pipx upgrade mimctl`, `uv tool upgrade mimctl` or `pip install -U mimctl`"
+        ],
+    )

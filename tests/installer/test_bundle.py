@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,26 @@ def test_weights_that_a_config_names_are_carried_into_the_cache(
     assert refused(fetch_weights, url, settings=offline).code == "offline"
     api.install_bundled(found, settings=offline)
     assert fetch_weights(url, settings=offline).read_bytes() == b"weights"
+
+
+def test_weights_that_a_config_names_by_a_short_name_are_carried(
+    site: Any, settings: Settings, venv: Path, tmp_path: Path, wheel_writer: Callable[..., Path]
+) -> None:
+    name = "open-mmlab://mmedit/mobilenet_v2"
+    weights = tmp_path / "www" / "mmediting" / "third_party" / "mobilenet_v2.pth"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    with serving(tmp_path / "www") as server:
+        settings = replace(settings, mirrors={"download.openmmlab.com": server.address})
+        _with_toolbox(
+            site, tmp_path, wheel_writer, f"model = dict(init_cfg=dict(type='Pretrained', checkpoint='{name}'))\n"
+        )
+        api.bundle(tmp_path / "usb", ["toy"], extras=api.Extras(configs=("small",), weights=(name,)), settings=settings)
+    found = api.open_bundle(tmp_path / "usb")
+    assert [each.url.rpartition("/")[2] for each in found.weights] == ["mobilenet_v2.pth"]
+    offline = load(venv, tmp_path, "cache2", offline=True)
+    api.install_bundled(found, settings=offline)
+    assert fetch_weights(name, settings=offline).read_bytes() == b"weights"
 
 
 def test_models_of_the_zoo_are_carried_with_their_configs(
