@@ -58,7 +58,8 @@ def near_key(config: dict[str, Any], path: str) -> list[str]:
 
 def text_of(value: Any, kind: str, key: str | None = None) -> str:
     """Return a config, or the part of it at `key`, as text of a kind: py, yaml or json."""
-    from mimctl.config.dump import to_json, to_python, to_yaml
+    from mimctl.config.dump import to_python
+    from mimctl.config.dump_plain import to_json, to_yaml
 
     if kind == "json":
         return to_json(value)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.config.dump import to_json, to_python, to_yaml
+from mimctl.config.dump import to_python
+from mimctl.config.dump_plain import to_json, to_yaml
 from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
 from mimctl.config.load import Search, Source, reads_name

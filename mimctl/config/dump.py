@@ -1,71 +1,32 @@
-"""Writes a config as Python text that loads back to the same value, or as YAML or JSON (tuples become lists)."""
+"""Writes a config as Python text that loads back to the same value."""
 
 from __future__ import annotations
 
-import json
-import keyword
 import math
 import re
-import unicodedata
 from typing import Any
 
+from mimctl.config.carried import is_name, require_carried
 from mimctl.config.templates import is_template
 from mimctl.config.values import LazyReference
-from mimctl.errors import ConfigError
 
 _WIDTH = 110
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_BRACES = re.compile(r"\{(?=\{)")
 
 
 def to_python(config: dict[str, Any]) -> str:
-    """Return Python source that evaluates to `config`; imported classes are written as imports."""
+    """Return Python source that evaluates to `config`; imported classes are written as imports.
+
+    Raises ConfigError[config-format] for what evaluating it would not give back.
+    """
+    require_carried(config, "Python")
     names = _import_names(config)
     lines = [_import_line(reference, name) for reference, name in names.items()]
     if lines:
         lines.append("")
     for key, value in config.items():
-        if not _is_name(key) or key.startswith("__"):
-            message = f"`{key}` cannot be a name in a Python config"
-            raise ConfigError(message, code="config-format", hints=["dump it as YAML or JSON"])
         lines.append(_Writer(names, brackets="dict" in config).assignment(key, value))
     return "\n".join(lines) + "\n"
-
-
-def to_yaml(config: dict[str, Any]) -> str:
-    """Return YAML text; tuples are written as lists, lazy references as `module.Name`."""
-    import yaml
-
-    plain = _jsonable(config)
-    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_WIDTH)
-    if _LINE_ENDS.search(text):  # they would be read as the end of a line
-        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=False, width=_WIDTH)
-    if "\\uD" in text and _HALF_PAIR.search(json.dumps(plain, ensure_ascii=False, default=str)):
-        message = "YAML cannot hold half of a surrogate pair"
-        raise ConfigError(message, code="config-format", hints=["dump it as Python or JSON"])
-    return text
-
-
-def to_json(config: dict[str, Any]) -> str:
-    """Return JSON text; tuples are written as lists, lazy references as `module.Name`."""
-    text = json.dumps(_jsonable(config), indent=1, ensure_ascii=False)
-    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, range)):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((_jsonable(item) for item in value), key=repr)
-    return str(value) if isinstance(value, LazyReference) else value
-
-
-def _is_name(key: Any) -> bool:
-    # Python reads names in their NFKC form: one that has another must stand as a string.
-    is_plain = isinstance(key, str) and unicodedata.normalize("NFKC", key) == key
-    return is_plain and key.isidentifier() and not keyword.iskeyword(key)
 
 
 def _import_names(config: dict[str, Any]) -> dict[LazyReference, str]:
@@ -126,7 +87,7 @@ class _Writer:
         return start + "\n" + "".join(f"{pad}{part},\n" for part in parts) + " " * indent + end
 
     def _dict_style(self, value: dict[Any, Any]) -> tuple[str, str, str]:
-        if self.brackets or not all(_is_name(key) for key in value):
+        if self.brackets or not all(is_name(key) for key in value):
             return "{", "}", ": "
         return "dict(", ")", "="
 
@@ -144,7 +105,7 @@ class _Writer:
             return "[" + ", ".join(map(self.flat, value)) + "]"
         if isinstance(value, tuple):
             return "(" + ", ".join(map(self.flat, value)) + (",)" if len(value) == 1 else ")")
-        if isinstance(value, (set, frozenset)):
+        if isinstance(value, set):
             return "{" + ", ".join(sorted(map(self.flat, value))) + "}" if value else "{*()}"
         if isinstance(value, float) and not math.isfinite(value):
             return "(1e999 - 1e999)" if math.isnan(value) else "1e999" if value > 0 else "-1e999"
@@ -152,7 +113,5 @@ class _Writer:
             return self.names[value]
         if isinstance(value, str) and is_template(value):
             quote = repr(value)[-1]
-            return repr(value).replace("{{", "{" + f"{quote} + {quote}" + "{")
-        if isinstance(value, (str, int, float, range)) or value is None:
-            return repr(value)
-        raise ConfigError(f"a {type(value).__name__} cannot be written into a config", code="config-format")
+            return _BRACES.sub("{" + f"{quote} + {quote}", repr(value))
+        return repr(value)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from mimctl.config.dump_plain import IMPORT_TAG, SET_TAG, TUPLE_TAG, read_import
 from mimctl.config.limits import MAX_DEPTH, MAX_SOURCE_BYTES, Meter, origin_of
 from mimctl.config.templates import quote_bare_environment, quote_base_references
 from mimctl.config.values import ConfigDict, Place, new_dict
@@ -118,7 +119,7 @@ def parse_yaml(text: str, file: str) -> ConfigDict:
 _MOST_DIGITS = 70
 """Of a number in YAML or JSON: what 256 bits have in hexadecimal and octal notation, more or less."""
 _YAML_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
-_YAML_TAGS = frozenset({"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
+_YAML_TAGS = frozenset({"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", TUPLE_TAG, SET_TAG})
 
 
 class _YamlReader:
@@ -136,12 +137,16 @@ class _YamlReader:
         if node.id != "scalar" and node.tag not in _YAML_TAGS:
             raise self.meter.fail(f"the tag {node.tag} is refused", code="config-not-data")
         if node.id == "sequence":
-            return [self.read(item, depth + 1) for item in node.value]
+            items = [self.read(item, depth + 1) for item in node.value]
+            return tuple(items) if node.tag == TUPLE_TAG else items
         if node.id == "mapping":
-            return self._mapping(node, depth)
+            values = self._mapping(node, depth)
+            return set(values) if node.tag == SET_TAG else values
         if node.tag == "tag:yaml.org,2002:timestamp":
             return node.value
         self.meter.charge_text(len(node.value))
+        if node.tag == IMPORT_TAG:
+            return read_import(node.value)
         if node.tag in _YAML_NUMBERS and len(node.value) > _MOST_DIGITS:
             raise self.meter.fail("this number is longer than any config needs", code="config-limits")
         return self.loader.construct_object(node)
@@ -162,12 +167,17 @@ class _YamlReader:
                         places.setdefault(key, (self.meter.file, line))
                 continue
             key = self.read(key_node, depth + 1)
-            if isinstance(key, (list, dict)):
+            if not _is_hashable(key):
                 self.meter.line = line
                 raise self.meter.fail("a key must be a plain value", code="config-syntax")
             self.meter.weigh_key(key)
+            self.meter.weigh_key(key)
             values[key], places[key] = value, (self.meter.file, line)
         return new_dict(values, places)
+
+
+def _is_hashable(key: Any) -> bool:
+    return all(map(_is_hashable, key)) if type(key) is tuple else not isinstance(key, (list, dict, set))
 
 
 def parse_json(text: str, file: str) -> ConfigDict:
