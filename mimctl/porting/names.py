@@ -49,8 +49,35 @@ _INNER = {
 MODULES = frozenset(f"{package}.{part}" for package, parts in _INNER.items() for part in parts.split())
 """Old names that are modules."""
 
-GONE: Mapping[str, str] = {}
-"""Old modules and names without a counterpart → what to do instead."""
+GONE: Mapping[str, str] = {
+    "mmengine._strategy": "there are no strategies: the Runner wraps the model for several processes itself",
+    "mmengine.analysis": "nothing here counts operations; fvcore does",
+    "mmengine.hub": "models of the zoo come by `mimctl download`, in Python by `mimctl.download`",
+    "mmengine.infer": "`mimctl.engine.infer` has `init_model` and `inference_model`",
+    "mmengine.testing": "`torch.testing` compares tensors",
+    "mmcv.image": "images are arrays of OpenCV here: `cv2` does this",
+    "mmcv.video": "`cv2.VideoCapture` reads videos",
+    "mmcv.visualization": "`mimctl.engine.Visualizer` draws",
+}
+"""Old modules without a counterpart → what to do instead."""
+
+INSTEAD: Mapping[str, str] = {
+    "DictAction": "`mimctl.config.parse_override` reads `key=value`",
+    "FileClient": "`mimctl.engine.get` and `put` take `backend_args`",
+    "FlexibleRunner": "`mimctl.engine.Runner` is the only one",
+    "MMDistributedDataParallel": "the Runner wraps the model itself",
+    "MMFullyShardedDataParallel": "models are not sharded yet",
+    "read_base": "only configs need it, and they are read without its import",
+    "bgr2gray": "`cv2.cvtColor` does this",
+    "bgr2rgb": "`cv2.cvtColor` does this",
+    "rgb2bgr": "`cv2.cvtColor` does this",
+    "imflip": "`cv2.flip` does this",
+    "imfrombytes": "`cv2.imdecode` does this",
+    "imread": "`cv2.imread` does this",
+    "imresize": "`cv2.resize` does this",
+    "imwrite": "`cv2.imwrite` does this",
+}
+"""Old names without a counterpart, wherever they were imported from → what to do instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +126,13 @@ class Names:
         """Say why an old name has no counterpart, and what comes near it."""
         top = old.partition(".")[0]
         name = old.rpartition(".")[2]
+        instead = INSTEAD.get(name) if top in HOMES else None
         inner = old
-        while inner:
-            if inner in GONE:
-                return Left(line=line, name=old, reason=GONE[inner])
+        while inner and instead is None:
+            instead = GONE.get(inner)
             inner = inner.rpartition(".")[0]
+        if instead is not None:
+            return Left(line=line, name=old, reason=instead)
         places = list(dict.fromkeys(self.places(old.rpartition(".")[0])))
         held = {each: place for place in reversed(places) for each in self.modules.get(place, ())}
         near = tuple(f"{held[each]}.{each}" for each in nearest(name, set(held), most=2) if not name.islower())
