@@ -111,16 +111,42 @@ def list_package(everything: bool = False, *, settings: Settings | None = None) 
     from mimctl.plugin.discover import discover
     from mimctl.plugin.paths import import_paths
 
-    target = find_target(settings or settings_module.load())
+    settings = settings or settings_module.load()
+    target = find_target(settings)
     paths = import_paths(None if target.is_own else target.python)
     findings = glance(paths, environ=os.environ, machine=os.uname().machine)
+    plugins = tuple(discover(paths))
     return Listing(
         target=target,
-        plugins=tuple(discover(paths)),
+        plugins=plugins,
         packages=_packages(paths),
         distributions=_distributions(paths) if everything else (),
-        findings=findings,
+        findings=(*findings, *_stale_types(plugins, settings)),
     )
+
+
+def _stale_types(plugins: Sequence[Plugin | BrokenPlugin], settings: Settings) -> list[Finding]:
+    """Return what is wrong with the tables of types of toolboxes that are edited in place.
+
+    A table that no source file is newer than is not looked into: listing stays cheap, a run compares in any case.
+    """
+    from mimctl.plugin.edited import may_be_stale
+
+    edited = [each for each in plugins if may_be_stale(each)]
+    if not edited:
+        return []
+    from mimctl.checkup.glance import Finding
+    from mimctl.launch.type_tables import read_table, what_to_type
+    from mimctl.plugin.discover import Plugin
+
+    found = []
+    for each in edited:
+        assert isinstance(each, Plugin)
+        read = read_table(each.package_dir, is_edited=True, cache_dir=settings.cache_dir)
+        if read.problem is not None:
+            summary, hint = f"toolbox `{each.name}`: {read.problem}", what_to_type(each, read)
+            found.append(Finding(name=each.distribution, summary=summary, hint=hint, code="stale-types"))
+    return found
 
 
 def find_useless(env: Environment, names: Collection[str]) -> dict[str, tuple[str, ...]]:

@@ -37,6 +37,7 @@ class ReadTable:
     table: Table | None
     """None where neither the stored table nor the source can be read: then nothing is known."""
     problem: str | None = None
+    is_from_source: bool = False
 
 
 def type_tables(
@@ -84,9 +85,14 @@ def problem_words(plugin: Plugin, read: ReadTable) -> str | None:
     """Return one line on a toolbox whose stored table is of no use, with what to type; None where all is well."""
     if read.problem is None:
         return None
-    if plugin.is_editable:
-        return f"toolbox `{plugin.name}`: {read.problem}; write it anew: `mimctl plugin check {plugin.name}`"
-    return f"toolbox `{plugin.name}`: {read.problem}; install it again: `mimctl install {plugin.name}`"
+    return f"toolbox `{plugin.name}`: {read.problem}; {what_to_type(plugin, read)}"
+
+
+def what_to_type(plugin: Plugin, read: ReadTable) -> str:
+    """Return what mends the stored table of a toolbox."""
+    if not plugin.is_editable:
+        return f"install it again: `mimctl install {plugin.name}`"
+    return f"{'write it anew' if read.is_from_source else 'see where'}: `mimctl plugin check {plugin.name}`"
 
 
 def read_table(folder: Path, *, is_edited: bool, cache_dir: Path | None = None) -> ReadTable:
@@ -104,7 +110,7 @@ def read_table(folder: Path, *, is_edited: bool, cache_dir: Path | None = None) 
         return ReadTable(table=stored, problem=problem or behind)
     if stored is not None and stored != own:
         problem = f"its {FILE_NAME} is behind its source ({difference(stored, own)})"
-    return ReadTable(table=own, problem=problem)
+    return ReadTable(table=own, problem=problem, is_from_source=True)
 
 
 def generated_table(folder: Path, cache_dir: Path | None) -> dict[str, Any]:
@@ -137,8 +143,9 @@ def fingerprint(folder: Path) -> str:
             folders[:] = sorted(each for each in folders if each != "__pycache__")
             for name in sorted(names):
                 if name.endswith(".py"):
-                    found = Path(place, name).stat()
-                    facts.append(f"{place}/{name} {found.st_size} {found.st_mtime_ns}")
+                    with contextlib.suppress(OSError):  # a link to nothing
+                        found = Path(place, name).stat()
+                        facts.append(f"{place}/{name} {found.st_size} {found.st_mtime_ns}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
