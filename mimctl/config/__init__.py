@@ -2,7 +2,7 @@
 
 from mimctl.config.checking import check
 from mimctl.config.config import Config
-from mimctl.config.overrides import parse_override
+from mimctl.config.override_text import parse_override
 from mimctl.config.values import ConfigDict, LazyReference
 
 __all__ = ["Config", "ConfigDict", "LazyReference", "check", "parse_override"]

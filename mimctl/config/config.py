@@ -13,7 +13,7 @@ from mimctl.config.dump_plain import to_json, to_yaml
 from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
 from mimctl.config.load import Search, Source, reads_name
-from mimctl.config.overrides import CFG_OPTIONS, apply_override
+from mimctl.config.overrides import CFG_OPTIONS, apply_overrides
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, Origin
 
@@ -162,8 +162,9 @@ class Config(MutableMapping[str, Any]):
         return self._data.to_dict()
 
     def merge_from_dict(self, overrides: Mapping[str, Any], *, origin: str = CFG_OPTIONS[0]) -> None:
-        """Set values by dotted path (`a.b.0`); dicts merge into dicts unless they hold `_delete_=True`.
+        """Set values by dotted path (`a.b.0`); dicts merge into dicts, and by index into lists.
 
+        A dict that holds `_delete_=True` replaces what is there; the path `a.b._delete_` empties `a.b` first.
         An override of a variable of the config (`train_pipeline`, `max_epochs`) is applied where the files assign it,
         so that all that they make of it follows; what was set otherwise since they were read is left alone. Raises
         ConfigError[bad-override] where a path runs into a plain value or past the end of a list, and ConfigError with
@@ -173,8 +174,8 @@ class Config(MutableMapping[str, Any]):
         late = {key: value for key, value in overrides.items() if self._is_late(key.partition(".")[0])}
         if late:
             self._follow(late, origin)
-        created = [apply_override(self._data, key, value, place) for key, value in overrides.items()]
-        self.created = tuple(dict.fromkeys((*self.created, *(path for path in created if path))))
+        created = apply_overrides(self._data, overrides, place)
+        self.created = tuple(dict.fromkeys((*self.created, *created)))
         if place == CFG_OPTIONS:
             self.overridden = tuple(dict.fromkeys((*self.overridden, *overrides)))
 
@@ -194,7 +195,7 @@ class Config(MutableMapping[str, Any]):
             place: Place = (f"{origin} {name}", 0)
             has_effect = follow(self._data, before, after, place=place, kept={name, *self.overridden})
             self._late[key] = value
-            if not has_effect and before.get(name) != after.get(name):
+            if origin == CFG_OPTIONS[0] and not has_effect and before.get(name) != after.get(name):
                 self.idle = tuple(dict.fromkeys((*self.idle, key)))
             before = after
 

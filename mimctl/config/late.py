@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mimctl.config.limits import Meter
-from mimctl.config.overrides import apply_override
+from mimctl.config.overrides import apply_overrides, empties
 from mimctl.config.schema import RUNNER_KEYS, TOOL_KEYS
 from mimctl.config.values import ConfigDict, Place, copy_value, new_dict
 from mimctl.errors import ConfigError
@@ -32,7 +32,7 @@ class LateOverrides:
 
     def __init__(self, overrides: Mapping[str, Any]) -> None:
         self.by_name: dict[str, list[tuple[str, Any]]] = {}
-        for path, value in overrides.items():
+        for path, value in sorted(overrides.items(), key=lambda each: not empties(each[0])):
             self.by_name.setdefault(path.partition(".")[0], []).append((path, value))
 
     def apply(self, name: str, value: Any, meter: Meter) -> Any:
@@ -46,7 +46,7 @@ class LateOverrides:
             if not _leads_somewhere(holder, path):
                 continue
             with contextlib.suppress(ConfigError):
-                apply_override(holder, path, wanted)
+                apply_overrides(holder, {path: wanted})
         return holder[name]
 
 

@@ -1,102 +1,35 @@
-"""Overrides by dotted path: read off `key=value` text and put into a config, knowing which keys no file has."""
+"""Overrides by dotted path: put into a config, knowing which keys no file has."""
 
 from __future__ import annotations
 
-import ast
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from mimctl.config.evaluate import Interpreter
 from mimctl.config.limits import origin_of
-from mimctl.config.merge import merge
-from mimctl.config.templates import Templates
 from mimctl.config.values import DELETE, ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, nearest
 
 CFG_OPTIONS: Place = ("--cfg-options", 0)
-_WORDS = {"true": True, "false": False, "none": None}
-_KEY = re.compile(r"[^\s.=]+(\.[^\s.=]+)*")
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Read `a.b.0=value`: literals as in Python, bare words as strings, `1,2` as a list, `dict(…)` as data.
+def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any], place: Place = CFG_OPTIONS) -> list[str]:
+    """Set the values at dotted paths; return the outermost paths that had to be created.
 
-    Raises ConfigError[bad-override].
+    `a.b._delete_` empties `a.b` before anything is put there, wherever it stands among the others. Raises
+    ConfigError[bad-override] where a path leads nowhere.
     """
-    key, equals, value = text.partition("=")
-    if not equals or not _KEY.fullmatch(key.strip()):
-        raise ConfigError(
-            f"`{text}` is no override",
-            code="bad-override",
-            hints=["write `key.path=value`, e.g. `optim_wrapper.optimizer.lr=0.01`"],
-            origin=origin_of(CFG_OPTIONS),
-        )
-    return key.strip(), parse_value(value)
+    others = dict(overrides)
+    for path in filter(empties, overrides):
+        if others.pop(path):
+            apply_override(config, path.removesuffix(f".{DELETE}"), {DELETE: True}, place)
+    created = (apply_override(config, path, value, place) for path, value in others.items())
+    return [path for path in created if path]
 
 
-def parse_value(text: str) -> Any:
-    """Return the value that a piece of command line text stands for."""
-    text = text.strip()
-    parts = _split(text)
-    if len(parts) > 1:
-        return [_parse_one(part) for part in parts if part.strip()]
-    return _parse_one(text)
-
-
-def _parse_one(text: str) -> Any:
-    text = text.strip()
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    if text[:1] == "[" and text[-1:] == "]":
-        return [_parse_one(part) for part in _split(text[1:-1]) if part.strip()]
-    if text[:1] == "(" and text[-1:] == ")":
-        return tuple(_parse_one(part) for part in _split(text[1:-1]) if part.strip())
-    if text.startswith(("{", "dict(")):
-        return _evaluate(text)
-    if re.match(r"[-+.\d'\"]", text):
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return text
-        return value if isinstance(value, (int, float, str)) else text
-    return text
-
-
-def _evaluate(text: str) -> Any:
-    """Evaluate `dict(…)` or `{…}` as a config would."""
-    name = CFG_OPTIONS[0]
-    try:
-        node = ast.parse(f"value = {text}").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return text
-    interpreter = Interpreter(name, Templates(name, lambda _: None), base=None, read_base=lambda *_: ConfigDict())
-    return _displace(interpreter.run_file(node)["value"])
-
-
-def _displace(value: Any) -> Any:
-    if isinstance(value, ConfigDict):
-        value.mark(dict.fromkeys(value, CFG_OPTIONS))
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
-        _displace(item)
-    return value
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas that stand outside brackets and quotes."""
-    parts, depth, quote, start = [], 0, "", 0
-    for index, char in enumerate(text):
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-        elif char == "," and depth == 0:
-            parts.append(text[start:index])
-            start = index + 1
-    return [*parts, text[start:]]
+def empties(path: str) -> bool:
+    """Say whether a path is that of the mark that empties a dict."""
+    return path.endswith(f".{DELETE}")
 
 
 def apply_override(config: ConfigDict, key: str, value: Any, place: Place = CFG_OPTIONS) -> str | None:
@@ -119,11 +52,12 @@ def _put(holder: Any, path: list[str], depth: int, value: Any, place: Place) -> 
         key = next((each for each in list[Any](holder) if not isinstance(each, str) and str(each) == name), name)
         created = shown if key is name else None
     if depth == len(path) - 1:
-        _set(holder, key, value, place)
+        _set(holder, key, value, shown, place)
         return created
-    if created:
-        dict.__setitem__(holder, key, ConfigDict())
-        holder.mark({key: place})
+    if created or holder[key] is None:
+        _store(holder, key, ConfigDict())
+        if isinstance(holder, ConfigDict):
+            holder.mark({key: place})
     inner = holder[key]
     if isinstance(inner, tuple):
         items = list(inner)
@@ -140,16 +74,32 @@ def _put(holder: Any, path: list[str], depth: int, value: Any, place: Place) -> 
     return created or created_inside
 
 
-def _set(holder: Any, key: Any, value: Any, place: Place) -> None:
+def _set(holder: Any, key: Any, value: Any, shown: str, place: Place) -> None:
     held = holder.get(key) if isinstance(holder, dict) else holder[key]
-    if isinstance(value, ConfigDict) and isinstance(held, ConfigDict) and not value.pop(DELETE, False):
-        merge(value, held)
-    else:
-        if isinstance(value, ConfigDict):
-            value.pop(DELETE, None)
-        _store(holder, key, value)
+    _store(holder, key, _combined(held, value, shown, place))
     if isinstance(holder, ConfigDict):
         holder.mark({key: place})
+
+
+def _combined(held: Any, value: Any, shown: str, place: Place) -> Any:
+    """Return what an override makes of the value that is there: a dict goes into a dict, or by index into a list."""
+    if not isinstance(value, ConfigDict):
+        return value
+    replaces = value.pop(DELETE, False)
+    if isinstance(held, ConfigDict) and not replaces:
+        for key, item in value.items():
+            dict.__setitem__(held, key, _combined(held.get(key), item, f"{shown}.{key}", place))
+        held.mark(value._places)
+        return held
+    if isinstance(held, (list, tuple)) and not replaces:
+        items = list(held)
+        for key, item in value.items():
+            index = _index(items, str(key), f"{shown}.{key}", place)
+            items[index] = _combined(items[index], item, f"{shown}.{key}", place)
+        return type(held)(items)
+    for key, item in value.items():
+        dict.__setitem__(value, key, _combined(None, item, f"{shown}.{key}", place))
+    return value
 
 
 def _store(holder: Any, key: Any, value: Any) -> None:
