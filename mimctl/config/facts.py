@@ -37,13 +37,13 @@ def reads_annotation_file(sources: Sources, found: Found) -> bool:
     return False
 
 
-def names_in(module: Module) -> list[str]:
-    """Return the names that parts of the models of a module may bear: attributes, and strings used to name them.
+def names_in(body: Iterable[ast.stmt]) -> list[str]:
+    """Return the names that parts of the models of some source may bear: attributes, and strings used to name them.
 
     A name that is put together from variables stands as a pattern: `stage*`.
     """
     found: set[str] = set()
-    for statement in module.body:
+    for statement in body:
         for node in _without_docstrings(statement):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 found.add(node.attr)

@@ -153,6 +153,15 @@ PARAMWISE_VALUES = {
 
 PARAMWISE_KEYS = frozenset(PARAMWISE_VALUES)
 
+DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
+
+NAMED_TYPES = {
+    "optim_wrapper.constructor": "optim_wrapper_constructor",
+    "ema_type": "model",
+    "runner_type": "runner",
+}
+"""Dotted path, or the last part of it, of values that name a type by themselves → its kind."""
+
 DEFAULT_HOOKS = {
     "runtime_info": "RuntimeInfoHook",
     "timer": "IterTimerHook",

@@ -82,7 +82,7 @@ def _modules(sources: Sources, package: str, table: Mapping[str, Mapping[str, An
         if module is None:
             continue
         uses = [each for each in uses_of(module, (*PART_PACKAGES, f"{package}.")) if sources.module(each) is not None]
-        found[name] = {"names": " ".join(names_in(module)), "uses": " ".join(uses)}
+        found[name] = {"names": " ".join(names_in(module.body)), "uses": " ".join(uses)}
         waiting += uses
     return found
 

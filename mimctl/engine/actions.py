@@ -17,6 +17,7 @@ from mimctl.engine.events import open_events, plain
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import configure_logging, get_logger
 from mimctl.engine.runner import Runner
+from mimctl.engine.user_types import check_with_user_code
 from mimctl.engine.work_dir import locked, put_earlier_run_away
 from mimctl.errors import ConfigError
 from mimctl.spec import RunSpec
@@ -72,7 +73,7 @@ def test(spec: RunSpec) -> Result:
 
 
 def load_config(spec: RunSpec) -> Config:
-    """Read the spec's config with its overrides, import what it names in `custom_imports`."""
+    """Read the spec's config with its overrides, import what it names in `custom_imports`, and check it with that."""
     if spec.config is None:
         raise ConfigError("the run has no config", code="missing-argument")
     cfg = Config.fromfile(spec.config, overrides=spec.overrides, search=find_base)
@@ -80,6 +81,7 @@ def load_config(spec: RunSpec) -> Config:
     if imports:
         for name in [imports["imports"]] if isinstance(imports["imports"], str) else imports["imports"]:
             _import_custom(name, is_optional=bool(imports.get("allow_failed_imports", False)))
+        check_with_user_code(cfg)
     return cfg
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import ConfigError, Origin
-from mimctl.launch.type_tables import type_tables as type_tables
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin
 
@@ -78,20 +77,9 @@ def check_config(config: Config, tables: Sequence[Mapping[str, Any]]) -> None:
 
 def raise_all(errors: Sequence[ConfigError]) -> None:
     """Raise the first error with the others as further causes; none → return."""
-    if not errors:
-        return
-    first, *others = errors
-    if not others:
-        raise first
-    causes = [*first.causes, *(f"also {each.origin or 'in the config'}: {each.message}" for each in others)]
-    raise ConfigError(
-        first.message,
-        code=first.code,
-        causes=causes,
-        hints=first.hints,
-        origin=first.origin,
-        details={"errors": [each.to_dict() for each in errors]},
-    )
+    from mimctl.config.checking import raise_all as raise_found
+
+    raise_found(errors)
 
 
 def imports_of(config: Mapping[str, Any]) -> list[str]:

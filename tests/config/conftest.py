@@ -1,7 +1,9 @@
-"""Small config files in a temporary folder."""
+"""Small config files in a temporary folder, and those of published wheels."""
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,3 +29,20 @@ def put(tmp_path: Path) -> Callable[[str, str], Path]:
 def load(put: Callable[[str, str], Path]) -> Callable[[str], Config]:
     """Return a function that evaluates the text of a Python config."""
     return lambda text: Config.fromfile(put("config.py", text))
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return package → folder of its configs, unpacked from the wheels that the environment names."""
+    given = os.environ.get("MIMCTL_TEST_CONFIGS")
+    if not given:
+        pytest.skip("MIMCTL_TEST_CONFIGS names no wheels of mmdet 3.3.0 and mmpretrain 1.2.0")
+    found: dict[str, Path] = {}
+    for each in map(Path, given.split(os.pathsep)):
+        for wheel in sorted(each.glob("*.whl")) if each.is_dir() else [each]:
+            package = wheel.name.partition("-")[0]
+            target = tmp_path_factory.mktemp(package)
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(target, [name for name in archive.namelist() if "/configs/" in name])
+            found[package] = target / package / ".mim" / "configs"
+    return found

@@ -28,7 +28,11 @@ TABLES = [
             "optim_wrapper": {"OptimWrapper": entry("optimizer", clip_grad=None, accumulative_counts=None)},
             "param_scheduler": {"LinearLR": entry("optimizer", start_factor=None, begin=None, end=None)},
             "loop": {"EpochBasedTrainLoop": entry("runner", "dataloader", "max_epochs", val_interval=None)},
-            "hook": {"LoggerHook": entry(interval=None), "EarlyHook": entry(), "EMAHook": entry(ema_type=None, extra=True)},
+            "hook": {
+                "LoggerHook": entry(interval=None),
+                "EarlyHook": entry(),
+                "EMAHook": entry(ema_type=None, extra=True),
+            },
             "data_sampler": {"DefaultSampler": entry("dataset", shuffle=None)},
         },
     },
@@ -47,7 +51,9 @@ TABLES = [
                 "RTMDet": entry("backbone", bbox_head=None, train_cfg=None, data_preprocessor=None),
                 "Head": entry("num_classes", loss=None),
             },
-            "dataset": {"CocoDataset": entry(ann_file=None, data_root=None, pipeline=None, metainfo=None, filter_cfg=None)},
+            "dataset": {
+                "CocoDataset": entry(ann_file=None, data_root=None, pipeline=None, metainfo=None, filter_cfg=None)
+            },
             "metric": {"CocoMetric": entry(ann_file=None, metric=None)},
             "task_util": {"Assigner": entry(topk=None)},
         },

@@ -11,7 +11,6 @@ import json
 import os
 import tarfile
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,6 @@ from mimctl.config import Config, LazyReference, recipe
 from mimctl.errors import ConfigError
 
 PACKAGES = ("mmdet", "mmpretrain")
-
-
-@pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return package → folder of its configs, unpacked from the wheels that the environment names."""
-    given = os.environ.get("MIMCTL_TEST_CONFIGS")
-    if not given:
-        pytest.skip("MIMCTL_TEST_CONFIGS names no wheels of mmdet 3.3.0 and mmpretrain 1.2.0")
-    found: dict[str, Path] = {}
-    for each in map(Path, given.split(os.pathsep)):
-        for wheel in sorted(each.glob("*.whl")) if each.is_dir() else [each]:
-            package = wheel.name.partition("-")[0]
-            target = tmp_path_factory.mktemp(package)
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(target, [name for name in archive.namelist() if "/configs/" in name])
-            found[package] = target / package / ".mim" / "configs"
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.tables import Type
-from mimctl.config.schema import also_taken
+from mimctl.config.schema import DEFAULT_CONSTRUCTOR, also_taken
 from mimctl.errors import nearest
 
 DELETE = "_delete_"
@@ -13,11 +13,14 @@ DELETE = "_delete_"
 
 def find_wrong_arguments(case: Case) -> Mistakes:
     """Yield arguments that a type does not take or lacks, where no type of that name would do."""
+    constructor = case.config.select("optim_wrapper.constructor")
     for part in case.parts:
         wanted = part.wanted
+        if part.path == "optim_wrapper.optimizer" and constructor not in (None, DEFAULT_CONSTRUCTOR):
+            continue  # the constructor may take arguments for itself
         if wanted and all(_is_refused(each, part) for each in wanted):
             yield from _unknown(case, part, wanted[0])
-            yield from _missing(part, wanted[0])
+            yield from _missing(part, wanted[0]) if case.is_whole else ()
 
 
 def find_idle_deletions(case: Case) -> Mistakes:

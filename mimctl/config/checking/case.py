@@ -57,12 +57,17 @@ class Case:
         self.is_open = is_open
 
     @property
+    def is_whole(self) -> bool:
+        """Say whether this is a config that can be run, and not a file that others are built on."""
+        return "model" in self.config
+
+    @property
     def default_scopes(self) -> Scopes:
         """Return the scopes of names without one. What is no whole config may be meant for any toolbox."""
         scope = self.config.get("default_scope")
         if isinstance(scope, str) and scope:
             return (scope,)
-        return () if "model" in self.config else (UNKNOWN_SCOPE,)
+        return () if self.is_whole else (UNKNOWN_SCOPE,)
 
     @cached_property
     def parts(self) -> list[Part]:

@@ -25,17 +25,19 @@ from mimctl.config.checking.ranges import find_numbers_out_of_range
 from mimctl.config.checking.schedule import find_idle_schedules, find_mixed_units
 from mimctl.config.checking.tables import Tables
 from mimctl.config.checking.top_level import find_unknown_keys
-from mimctl.config.checking.types import find_unknown_scopes, find_wrong_types
+from mimctl.config.checking.types import find_unknown_names, find_unknown_scopes, find_wrong_types
 from mimctl.config.checking.values import find_wrong_values
 from mimctl.config.config import Config
 from mimctl.errors import ConfigError
 
+OVERRIDE_RULES: tuple[Callable[[Case], Mistakes], ...] = (find_unknown_overrides, find_idle_overrides)
+"""What is looked at where the command line is read, and nowhere later."""
+
 RULES: tuple[Callable[[Case], Mistakes], ...] = (
-    find_unknown_overrides,
-    find_idle_overrides,
     find_unknown_keys,
     find_unknown_scopes,
     find_wrong_types,
+    find_unknown_names,
     find_wrong_arguments,
     find_unknown_plain_keys,
     find_unknown_paramwise_keys,
@@ -54,7 +56,7 @@ RULES: tuple[Callable[[Case], Mistakes], ...] = (
     find_class_mismatches,
     find_repeated_keys,
 )
-"""Every rule, those first that explain what others would stumble over at the same place."""
+"""Every other rule, those first that explain what others would stumble over at the same place."""
 
 
 def check(config: Config, tables: Sequence[Mapping[str, Any]], *, knows_user_code: bool = False) -> list[ConfigError]:
@@ -67,7 +69,7 @@ def check(config: Config, tables: Sequence[Mapping[str, Any]], *, knows_user_cod
     is_open = bool(config.get("custom_imports")) and not knows_user_code
     case = Case(config, Tables(tables), is_open=is_open)
     found: dict[str, ConfigError] = {}
-    for rule in RULES:
+    for rule in RULES if knows_user_code else (*OVERRIDE_RULES, *RULES):
         for mistake in rule(case):
             if mistake.path not in found:
                 found[mistake.path] = mistake.to_error(config)

@@ -20,7 +20,7 @@ def find_halves(case: Case) -> Mistakes:
         return
     lacking = [key for key in ("train_cfg", "optim_wrapper") if config.get(key) is None]
     if len(lacking) == 1:
-        yield _half("train_dataloader", lacking[0], "training needs both")
+        yield _half(case, "train_dataloader", lacking[0], "training needs both")
 
 
 def find_contradicting_checkpoints(case: Case) -> Mistakes:
@@ -40,19 +40,20 @@ def _half_evaluation(case: Case, mode: str) -> Mistakes:
     config = case.config
     names = {part: f"{mode}_{part}" for part in ("dataloader", "cfg", "evaluator")}
     has = {part: config.get(key) is not None for part, key in names.items()}
-    if has["evaluator"] and not has["dataloader"]:
-        yield _half(names["evaluator"], names["dataloader"], "a metric needs data")
+    is_whole = any(config.get(f"{each}_dataloader") is not None for each in ("train", "val", "test"))
+    if has["evaluator"] and not has["dataloader"] and (is_whole or names["dataloader"] in config):
+        yield _half(case, names["evaluator"], names["dataloader"], "a metric needs data")
     elif has["dataloader"] and not has["evaluator"] and (has["cfg"] or names["evaluator"] not in config):
-        yield _half(names["dataloader"], names["evaluator"], "data are evaluated by metrics")
+        yield _half(case, names["dataloader"], names["evaluator"], "data are evaluated by metrics")
     elif has["dataloader"] and has["evaluator"] and not has["cfg"] and names["cfg"] in config:
-        yield _half(names["dataloader"], names["cfg"], f"write `{names['cfg']} = dict()` for the usual loop")
+        yield _half(case, names["dataloader"], names["cfg"], f"write `{names['cfg']} = dict()` for the usual loop")
 
 
-def _half(there: str, lacking: str, why: str) -> Mistake:
+def _half(case: Case, there: str, lacking: str, why: str) -> Mistake:
     return Mistake(
-        path=there,
+        path=lacking if lacking in case.config else there,
         message=f"the config has `{there}` and no `{lacking}`",
         code="incomplete",
-        causes=(why,),
+        causes=(why, f"`{there}` is set at {case.config.origin(there)}"),
         hints=(f"add `{lacking}`, or set all that belongs to it to None",),
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from mimctl.config.checking.case import Case
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import is_misspelled, slips
-from mimctl.config.schema import DEFAULT_HOOKS, MARKS, PARAMWISE_KEYS, PLAIN_KEYS
+from mimctl.config.schema import DEFAULT_CONSTRUCTOR, DEFAULT_HOOKS, MARKS, PARAMWISE_KEYS, PLAIN_KEYS
 from mimctl.config.values import ConfigDict
 from mimctl.errors import nearest
 
 _PARAMWISE = "optim_wrapper.paramwise_cfg"
-_DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
 _MODEL_CFGS = frozenset({"train_cfg", "test_cfg"})
 _NMS_KEYS = frozenset(
     [
@@ -42,7 +42,7 @@ def find_unknown_plain_keys(case: Case) -> Mistakes:
 def find_unknown_paramwise_keys(case: Case) -> Mistakes:
     """Yield keys that `paramwise_cfg` of the default constructor does not have, its `custom_keys` included."""
     wrapper = case.config.get("optim_wrapper")
-    if not isinstance(wrapper, ConfigDict) or wrapper.get("constructor", _DEFAULT_CONSTRUCTOR) != _DEFAULT_CONSTRUCTOR:
+    if not isinstance(wrapper, ConfigDict) or wrapper.get("constructor", DEFAULT_CONSTRUCTOR) != DEFAULT_CONSTRUCTOR:
         return
     rules = wrapper.get("paramwise_cfg")
     yield from _keys_of(_PARAMWISE, rules, PARAMWISE_KEYS)
@@ -95,7 +95,7 @@ def _misspelled(value: Any, path: str, names: Collection[str]) -> Mistakes:
         if path.endswith("_cfg") and key == "nms" and isinstance(item, ConfigDict):
             yield from _keys_of(f"{path}.nms", item, _NMS_KEYS, is_typed=True)
         elif isinstance(key, str) and key not in names:
-            near = slips(key, names)
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.85)
             if near:
                 message = f"nothing reads `{key}` of `{path}`"
                 yield Mistake(path=f"{path}.{key}", message=message, code="unknown-key", near=(near[0],))
@@ -109,9 +109,10 @@ def model_names(case: Case) -> set[str]:
     for part in case.below("model"):
         if part.name is None:
             continue
-        if not part.found:
+        models = [each.module for each in part.found if each.kind == "model"]
+        if not part.found or not all(each in case.tables.modules for each in models):
             return set()
-        modules += [each.module for each in part.found]
+        modules += models
     return names_of_modules(case, modules)
 
 

@@ -113,7 +113,7 @@ def find_numbers_out_of_range(case: Case) -> Mistakes:
     for path, wanted in PLAIN.items():
         yield from _check(path, path.rpartition(".")[2], case.config.select(path), wanted)
     for part in case.parts:
-        found = part.type
+        found = part.type if part.type and part.type.is_sure else None
         for name, wanted in BY_KIND.get(found.kind, {}).items() if found else ():
             if name in part.value and (name in found.params or name == "priority"):  # type: ignore[union-attr]
                 yield from _check(f"{part.path}.{name}", f"{part.name}.{name}", part.value[name], wanted)

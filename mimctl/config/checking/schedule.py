@@ -1,4 +1,4 @@
-"""Schedules: parts that never act, because they end before they begin, come after the run, or count something else."""
+"""Schedules: parts that never act, because they end before they begin, or count what the run does not."""
 
 from __future__ import annotations
 
@@ -12,14 +12,10 @@ _BY_EPOCH = "by_epoch"
 
 def find_idle_schedules(case: Case) -> Mistakes:
     """Yield schedulers that never change anything."""
-    loop = case.by_path.get("train_cfg")
-    max_epochs = _number(loop.value.get("max_epochs")) if loop else None
     for part in case.below("param_scheduler"):
         if part.type is not None and part.type.kind == "param_scheduler":
             yield from _ends_before_it_begins(part)
             yield from _is_out_of_order(part)
-            if max_epochs is not None:
-                yield from _comes_after_the_run(part, max_epochs)
 
 
 def find_mixed_units(case: Case) -> Mistakes:
@@ -54,7 +50,7 @@ def _counts_epochs(part: Part) -> bool:
         return False
     if found.kind == "param_scheduler":
         return part.path.startswith("param_scheduler")
-    return part.path in ("log_processor", "default_hooks.checkpoint")
+    return part.path == "default_hooks.checkpoint"
 
 
 def _ends_before_it_begins(part: Part) -> Mistakes:
@@ -72,19 +68,6 @@ def _is_out_of_order(part: Part) -> Mistakes:
     if list(given) != sorted(given):
         message = f"the `milestones` of `{part.path}` do not grow: {list(given)}"
         yield Mistake(path=f"{part.path}.milestones", message=message, code="bad-value")
-
-
-def _comes_after_the_run(part: Part, max_epochs: float) -> Mistakes:
-    begin = _number(part.value.get("begin", 0))
-    if part.value.get(_BY_EPOCH, True) and begin is not None and begin >= max_epochs > 0:
-        message = f"`{part.name}` at `{part.path}` begins at epoch {begin:g}, and the run has {max_epochs:g}"
-        yield Mistake(
-            path=f"{part.path}.begin",
-            message=message,
-            code="contradiction",
-            causes=(f"`train_cfg.max_epochs` is {max_epochs:g}",),
-            hints=("`--epochs` moves schedules with the length of the run",),
-        )
 
 
 def _contradiction(path: str, message: str) -> Mistake:

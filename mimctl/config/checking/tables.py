@@ -26,6 +26,8 @@ class Type:
     scope: str
     params: Mapping[str, Mapping[str, Any]]
     extra: bool
+    is_sure: bool = True
+    """Whether no scope without a table comes before, which might have another type of that name."""
     module: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,7 +79,7 @@ class Tables:
             is_sure = is_sure and each in self.kinds
             for kind, names in self.kinds.get(each, {}).items():
                 if name in names and kind not in found and (is_sure or kind in ENGINE_KINDS):
-                    found[kind] = _type(kind, name, each, names[name])
+                    found[kind] = _type(kind, name, each, names[name], is_sure=is_sure)
         return list(found.values())
 
     def names(self, scopes: Scopes, kinds: tuple[str, ...] | None) -> set[str]:
@@ -97,13 +99,14 @@ class Tables:
                 yield scope
 
 
-def _type(kind: str, name: str, scope: str, entry: Mapping[str, Any]) -> Type:
+def _type(kind: str, name: str, scope: str, entry: Mapping[str, Any], *, is_sure: bool) -> Type:
     return Type(
         kind=kind,
         name=name,
         scope=scope,
         params=entry["params"],
         extra=entry["extra"],
+        is_sure=is_sure,
         module=entry.get("module", ""),
         facts=entry,
     )
@@ -118,4 +121,6 @@ def split_type(value: ConfigDict, scopes: Scopes) -> tuple[str | None, Scopes]:
     if not isinstance(name, str) or not name:
         return None, scopes
     head, dot, rest = name.partition(".")
+    if head == "torch":
+        head = "engine"  # which registers torch's own classes
     return (rest, (head,)) if dot else (name, scopes)

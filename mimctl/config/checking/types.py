@@ -5,7 +5,7 @@ from __future__ import annotations
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import slips
-from mimctl.config.schema import NEEDS_TYPE, RUNNER_KEYS
+from mimctl.config.schema import NAMED_TYPES, NEEDS_TYPE, RUNNER_KEYS
 from mimctl.config.scopes import SCOPE_ALIASES
 from mimctl.errors import nearest
 
@@ -24,6 +24,24 @@ def find_wrong_types(case: Case) -> Mistakes:
             )
             near = nearest(part.name, case.tables.names(part.scopes, part.kinds))
             yield Mistake(path=f"{part.path}.type", message=message, code="unknown-type", near=tuple(near))
+
+
+def find_unknown_names(case: Case) -> Mistakes:
+    """Yield names of types that stand where no dict is: an optimizer's constructor, the kind of moving average."""
+    for path, value in case.dicts():
+        for key in value:
+            kind = NAMED_TYPES.get(f"{path}.{key}", NAMED_TYPES.get(str(key)))
+            name = value[key]
+            if kind is None or not isinstance(name, str) or case.is_open:
+                continue
+            head, dot, rest = name.partition(".")
+            scopes = (head,) if dot else case.default_scopes
+            plain = rest if dot else name
+            known = case.tables.names(scopes, (kind,))
+            if plain not in known and case.tables.is_complete(scopes):
+                message = f"unknown {kind} `{name}` at `{path}.{key}`"
+                near = tuple(nearest(plain, known))
+                yield Mistake(path=f"{path}.{key}", message=message, code="unknown-type", near=near)
 
 
 def find_unknown_scopes(case: Case) -> Mistakes:

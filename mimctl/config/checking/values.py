@@ -37,7 +37,7 @@ def _of(holder: Any, path: str, known: Mapping[str, str]) -> Mistakes:
 
 def _of_arguments(part: Part) -> Mistakes:
     """Yield arguments that no type that the name may stand for would take."""
-    wanted = part.wanted
+    wanted = [each for each in part.wanted if each.is_sure]
     for key, value in part.value.items() if wanted else ():
         annotations = [each.params.get(key, {}).get("type") for each in wanted]
         if key in MARKS or not all(annotations) or any(fits(value, str(each)) for each in annotations):

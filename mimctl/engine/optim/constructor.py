@@ -8,9 +8,15 @@ from typing import Any
 from torch import nn
 from torch.nn import GroupNorm, LayerNorm, Parameter
 
+from mimctl.config.checking.parameters import unmatched
+from mimctl.config.facts import names_in
+from mimctl.config.limits import origin_of
+from mimctl.config.sources import Sources
+from mimctl.config.values import ConfigDict
 from mimctl.engine.log import get_logger
 from mimctl.engine.optim.wrapper import OptimWrapper
 from mimctl.engine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mimctl.engine.user_types import source_of
 from mimctl.errors import ConfigError, nearest
 
 PARAMWISE_KEYS = (
@@ -38,7 +44,7 @@ class DefaultOptimWrapperConstructor:
     - `bypass_duplicate`: take a shared parameter once, where it comes first.
 
     Parameters with equal options share a group, so that an optimizer updates them together. Raises ConfigError for
-    unknown options, for decay factors without a `weight_decay`, for a key that looks like a misspelt name.
+    unknown options, for decay factors without a `weight_decay`, for a custom key that is part of no parameter's name.
     """
 
     def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: Mapping[str, Any] | None = None) -> None:
@@ -150,19 +156,47 @@ class DefaultOptimWrapperConstructor:
             )
 
     def _check_custom_keys(self, model: nn.Module) -> None:
+        """Refuse keys that no parameter's name contains, but for names that the model's code has for other settings."""
+        custom_keys = self.paramwise_cfg.get("custom_keys", {})
         names = [name for name, _ in model.named_parameters()]
-        parts = {part for name in names for part in name.split(".")}
-        for key in self.paramwise_cfg.get("custom_keys", {}):
-            if any(key in name for name in names):
+        idle = [key for key in custom_keys if not any(key in name for name in names)]
+        known = _names_in_code(model) if idle else set()
+        for key in idle:
+            if not unmatched(key, known):
+                get_logger().warning("paramwise_cfg.custom_keys: this model has no parameter `%s`", key)
                 continue
-            close = [part for part in nearest(key.rpartition(".")[2], parts) if _is_misspelling(key, part)]
-            if close:
-                raise ConfigError(
-                    f"`paramwise_cfg.custom_keys` names `{key}`, which no parameter's name contains",
-                    code="bad-argument",
-                    hints=[f"did you mean `{close[0]}`?"],
-                )
-            get_logger().warning("paramwise_cfg.custom_keys: no parameter's name contains `%s`", key)
+            near = nearest(key, _pieces(names), most=1)
+            place = custom_keys.place_of(key) if isinstance(custom_keys, ConfigDict) else None
+            raise ConfigError(
+                f"`paramwise_cfg.custom_keys` names `{key}`, which is part of no parameter's name",
+                code="unknown-parameter",
+                hints=[f"did you mean `{each}`?" for each in near],
+                origin=origin_of(place) if place else None,
+            )
+
+
+def _pieces(names: list[str]) -> set[str]:
+    """Return every run of whole parts of names, as keys are usually written: `backbone`, `backbone.0`, `0.weight`."""
+    split = [name.split(".") for name in names]
+    return {
+        ".".join(parts[start:end])
+        for parts in split
+        for start in range(len(parts))
+        for end in range(start + 1, len(parts) + 1)
+    }
+
+
+def _names_in_code(model: nn.Module) -> set[str]:
+    """Return the names that a model's classes give to parts and parameters in their source, whatever the settings."""
+    sources = Sources({})
+    found: set[str] = set()
+    for cls in {each for part in model.modules() for each in type(part).__mro__}:
+        module = (
+            None if cls.__module__.partition(".")[0] in ("torch", "builtins") else source_of(sources, cls.__module__)
+        )
+        node = module.definitions.get(cls.__name__) if module is not None else None
+        found.update(names_in([node] if node is not None else []))
+    return found
 
 
 def _owned_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Module, Parameter]]:
@@ -182,9 +216,3 @@ def _is_depthwise(module: nn.Module) -> bool:
 
 def _is_deformable(module: nn.Module) -> bool:
     return type(module).__name__.startswith(("DeformConv2d", "ModulatedDeformConv2d", "DeformConv"))
-
-
-def _is_misspelling(key: str, part: str) -> bool:
-    from difflib import SequenceMatcher
-
-    return SequenceMatcher(None, key.rpartition(".")[2], part).ratio() >= 0.85
