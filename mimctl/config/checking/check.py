@@ -9,6 +9,7 @@ from mimctl.config.checking.arguments import find_idle_deletions, find_wrong_arg
 from mimctl.config.checking.case import Case
 from mimctl.config.checking.classes import find_class_mismatches
 from mimctl.config.checking.completeness import find_contradicting_checkpoints, find_halves
+from mimctl.config.checking.foreign import find_foreign_names
 from mimctl.config.checking.hooks import find_repeated_hooks
 from mimctl.config.checking.literals import find_repeated_keys
 from mimctl.config.checking.mistake import Mistakes
@@ -35,6 +36,7 @@ OVERRIDE_RULES: tuple[Callable[[Case], Mistakes], ...] = (find_unknown_overrides
 
 RULES: tuple[Callable[[Case], Mistakes], ...] = (
     find_unknown_keys,
+    find_foreign_names,
     find_unknown_scopes,
     find_wrong_types,
     find_unknown_names,

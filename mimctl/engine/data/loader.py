@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mimctl.config.values import LazyReference
 from mimctl.engine.data.collate import pseudo_collate
 from mimctl.engine.data.dataset import BaseDataset
 from mimctl.engine.data.failures import FetchTogether, Loader, PassFailures
@@ -20,6 +21,7 @@ from mimctl.engine.data.wrappers import DatasetWrapper
 from mimctl.engine.distributed import get_rank, get_world_size
 from mimctl.engine.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
 from mimctl.engine.scopes import StartInScope
+from mimctl.engine.toolboxes import name_of_reference
 from mimctl.errors import ConfigError, MimctlError
 
 
@@ -178,10 +180,12 @@ def _function(cfg: Any) -> Callable[..., Any]:
     if callable(cfg):
         found: Callable[..., Any] = cfg
         return found
-    arguments = {"type": cfg} if isinstance(cfg, str) else dict(cfg)
+    arguments = {"type": cfg} if isinstance(cfg, (str, LazyReference)) else dict(cfg)
     name = arguments.pop("type", None)
+    if isinstance(name, LazyReference):
+        name = name_of_reference(name)
     function = FUNCTIONS.get(name) if isinstance(name, str) else name
-    if function is None:
+    if not callable(function):
         raise ConfigError(
             f"unknown function `{name}`", code="unknown-type", causes=["looked for a registered function"]
         )
