@@ -35,7 +35,14 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "mmengine": (ENGINE, VISION),
     "mmcv": (VISION, ENGINE),
 }
-"""Old module → the modules that its names, and those of modules inside it, may live in now; toolboxes: see `Names`."""
+"""Old package → the modules that its names may live in now; names move between its modules from release to release."""
+
+SHARED: Mapping[str, bool] = {
+    "mmdet.structures": True,
+    "mmdet.datasets.transforms": False,
+    "mmdet.models": False,
+}
+"""Modules of a toolbox whose names are vision's now, and whether its functions are too or classes alone."""
 
 _INNER = {
     "mmengine": (
@@ -56,6 +63,8 @@ GONE: Mapping[str, str] = {
     "mmengine.infer": "`mimctl.engine.infer` has `init_model` and `inference_model`",
     "mmengine.testing": "`torch.testing` compares tensors",
     "mmcv.image": "images are arrays of OpenCV here: `cv2` does this",
+    "mmcv.runner": "this is mmcv 1.x: write it as MMEngine has it first",
+    "mmcv.parallel": "this is mmcv 1.x: write it as MMEngine has it first",
     "mmcv.video": "`cv2.VideoCapture` reads videos",
     "mmcv.visualization": "`mimctl.engine.Visualizer` draws",
 }
@@ -93,30 +102,40 @@ class Names:
 
     def find(self, old: str) -> Target | None:
         """Return where the old name (`mmengine.hooks.Hook`) lives now, None for none and for a module."""
-        if old in MODULES or old in OLD_PACKAGES:
+        if self.is_module(old):
             return None
         if old in RENAMED:
             return Target(*RENAMED[old].rsplit(".", 1))
         module, _, name = old.rpartition(".")
-        held = [place for place in self.places(module) if name in self.modules.get(place, ())]
+        if module == "mmcv.runner" and name.upper().endswith(("HOOK", "HOOKS")):
+            return None
+        held = [each for each in self.places(module, name) if name in self.modules.get(each, ())]
         return Target(held[0], name) if held else None
 
-    def places(self, module: str) -> Iterator[str]:
-        """Yield the modules that the names of an old module may live in, the likeliest first."""
-        top = module.partition(".")[0]
-        inner = module
-        while inner:
-            yield from HOMES.get(inner, ())
-            inner = inner.rpartition(".")[0]
-        if top in TOOLBOXES:
-            words = set(module.split(".")[1:])
-            own = () if "registry" in words else self.toolboxes.get(top, ())
-            yield from sorted(own, key=lambda each: (-len(words & set(each.split("."))), each.count("."), each))
-            yield from (ENGINE,) if "registry" in words else (VISION, ENGINE)
+    def places(self, module: str, name: str) -> Iterator[str]:
+        """Yield the modules that a name of an old module may live in, the likeliest first."""
+        top, *words = module.split(".")
+        if top not in TOOLBOXES:
+            yield from HOMES.get(top, ())
+            return
+        if name.isupper():  # registries, wherever a toolbox keeps them
+            yield ENGINE
+            return
+        # A function of one toolbox may be called like that of another and do something else: classes and `apis` alone.
+        own = [each for each in self.toolboxes.get(top, ()) if name[:1].isupper() or each.endswith(".apis")]
+        yield from sorted(own, key=lambda each: (-len({*words} & {*each.split(".")}), each.count("."), each))
+        shared = next((each for each in SHARED if f"{module}.".startswith(f"{each}.")), None)
+        if shared is not None and (name[:1].isupper() or SHARED[shared]):
+            yield VISION
 
     def home(self, module: str) -> str | None:
         """Return the module that stands for a whole old module, None for none."""
-        return next((each for each in self.places(module) if each in self.modules), None)
+        top, _, inner = module.partition(".")
+        if top in HOMES:
+            return HOMES[top][0]
+        if inner == "registry":
+            return ENGINE
+        return next((each for each in self.toolboxes.get(top, ()) if each.partition(".")[2] == inner), None)
 
     def is_module(self, old: str) -> bool:
         """Whether an old dotted name is a module rather than something in one."""
@@ -133,12 +152,13 @@ class Names:
             inner = inner.rpartition(".")[0]
         if instead is not None:
             return Left(line=line, name=old, reason=instead)
-        places = list(dict.fromkeys(self.places(old.rpartition(".")[0])))
+        places = list(dict.fromkeys(self.places(old.rpartition(".")[0], name)))
         held = {each: place for place in reversed(places) for each in self.modules.get(place, ())}
         near = tuple(f"{held[each]}.{each}" for each in nearest(name, set(held), most=2) if not name.islower())
         if top in TOOLBOXES and top not in self.toolboxes:
             reason = f"it belongs to toolbox `{TOOLBOXES[top]}`, which is not installed"
         else:
-            shown = dict.fromkeys(place if place.startswith("mimctl.") else place.partition(".")[0] for place in places)
-            reason = f"{' and '.join(shown)} have no `{name}`" if len(shown) > 1 else f"{next(iter(shown))} has none"
+            packages = dict.fromkeys(each if each in (ENGINE, VISION) else each.partition(".")[0] for each in places)
+            where = " and ".join(f"`{each}`" for each in packages) or f"toolbox `{TOOLBOXES.get(top, top)}`"
+            reason = f"there is no `{name}` in {where}"
         return Left(line=line, name=old, reason=reason, near=near)

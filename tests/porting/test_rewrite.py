@@ -17,9 +17,10 @@ NAMES = Names(
         "mimctl.engine": {"Config", "Hook", "MODELS", "Runner", "get_rank", "load"},
         "mimctl.vision": {"ConvModule", "DetDataSample", "Resize", "nms"},
         "mimctl_det.models.rtmdet": {"RTMDet", "Head"},
-        "mimctl_det.datasets.heads": {"Head"},
+        "mimctl_det.datasets.heads": {"Head", "draw"},
+        "mimctl_det.apis": {"infer"},
     },
-    toolboxes={"mmdet": ("mimctl_det.datasets.heads", "mimctl_det.models.rtmdet")},
+    toolboxes={"mmdet": ("mimctl_det.datasets.heads", "mimctl_det.models.rtmdet", "mimctl_det.apis")},
 )
 
 
@@ -43,6 +44,11 @@ def ported(text: str) -> str:
         ("from mmdet.models import RTMDet", "from mimctl_det.models.rtmdet import RTMDet"),
         ("from mmdet.models.x import Head", "from mimctl_det.models.rtmdet import Head"),
         ("from mmdet.datasets import Head", "from mimctl_det.datasets.heads import Head"),
+        ("from mmdet.utils import infer", "from mimctl_det.apis import infer"),
+        ("from mmcls.models.builder import MODELS", "from mimctl.engine import MODELS"),
+        ("from mmdet.datasets.transforms import Resize", "from mimctl.vision import Resize"),
+        ("import mmdet.registry as registry", "import mimctl.engine as registry"),
+        ("import mmdet.apis as apis", "import mimctl_det.apis as apis"),
     ],
 )
 def test_only_the_module_changes(before, after):
@@ -56,7 +62,7 @@ def test_comments_and_layout_inside_brackets_stay():
 
 
 def test_names_of_two_modules_become_two_statements():
-    assert ported("from mmdet import Hook, nms, Runner\n") == (
+    assert ported("from mmcv import Hook, nms, Runner\n") == (
         "from mimctl.engine import Hook, Runner\nfrom mimctl.vision import nms\n"
     )
     assert ported("x = 1; from mmcv import nms, Config; y = 2\n") == (
@@ -133,6 +139,17 @@ def test_what_only_a_person_can_port_is_left_and_told(text, line, reason):
     assert found.after.replace("import mmcv, mimctl.vision", "import mmcv") == text
     assert [each.line for each in found.left] == [line]
     assert reason in found.left[0].reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mmpose.evaluation.functional.nms", "mmdet.models.losses.nms", "mmseg.utils.load", "mmdet.datasets.draw",
+     "mmpretrain.datasets.Resize", "mmcls.models.ConvModule", "mmcv.runner.Hook"],
+)  # fmt: skip
+def test_what_only_has_the_same_name_elsewhere_is_no_counterpart(name):
+    module, _, leaf = name.rpartition(".")
+    found = port(f"from {module} import {leaf}\n".encode(), "x.py", NAMES)
+    assert (found.moved, [each.name for each in found.left]) == ((), [name])
 
 
 def test_a_name_without_a_counterpart_says_what_comes_near():
@@ -254,7 +271,7 @@ STATEMENTS = st.sampled_from(
         "import mmengine.dist as dist",
         "from mmengine import Hook, Config as C",
         "from mmcv.cnn import (ConvModule,  # é\n    nms as n, Gone)",
-        "from mmdet.models import RTMDet, nms",
+        "from mmdet.models import RTMDet, ConvModule, MODELS",
         "from mmengine.hooks import *",
         "x = mmengine.Config(dist.get_rank(), mmcv.ops.nms)",
         "class A(Hook): pass",
