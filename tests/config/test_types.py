@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mimctl.config.outside.collect import lacking, merged, read, to_stub
 from mimctl.config.types import generate, is_fresh, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,9 +26,86 @@ Put = Callable[[str, str], Path]
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_the_stored_table_is_what_the_source_says(package: Path) -> None:
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("signatures of torch's own classes are read off an installed torch")
     assert is_fresh(package), f"run `python -m mimctl.config.types {package.relative_to(ROOT)}`"
+
+
+def test_the_stubs_of_torch_take_all_that_the_installed_torch_takes() -> None:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("there is no torch to compare with")
+    folder = Path(spec.submodule_search_locations[0])
+    missing = lacking(folder)
+    assert missing == [], f"run `python -m mimctl.config.outside.collect FOLDER… {folder}`, the oldest torch first"
+
+
+def torch_of(folder: Path, optim: str) -> Path:
+    """Write the source of a torch that has only what `optim` says, and return its folder."""
+    for name, text in (
+        ("__init__", ""),
+        ("nn/__init__", ""),
+        ("nn/modules/__init__", ""),
+        ("nn/parallel/__init__", ""),
+        ("utils/__init__", ""),
+        ("utils/data/__init__", ""),
+        ("optim/__init__", "from torch.optim.sgd import SGD as SGD\n"),
+        ("optim/sgd", optim),
+    ):
+        path = folder / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_stubs_hold_for_every_version_they_are_made_of(tmp_path: Path) -> None:
+    old = torch_of(tmp_path / "old", "class SGD:\n    def __init__(self, params, lr: float, gone=1): pass\n")
+    new = torch_of(tmp_path / "new", "class SGD:\n    def __init__(self, params, lr: float = 0.1, fresh=1): pass\n")
+    text = to_stub("torch.optim", merged([read(old), read(new)])["torch.optim"])
+    assert "class SGD(Optimizer):" in text
+    assert "def __init__(self, params, lr: float = ..., fresh = 1, *, gone = 1) -> None: ..." in text
+    newer = torch_of(tmp_path / "newer", "class SGD:\n    def __init__(self, params, brand_new=1): pass\n")
+    assert "torch.optim.SGD(brand_new)" in lacking(newer)
+
+
+def test_no_table_depends_on_the_torch_at_hand(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import torch.optim\nfrom torch import nn\n@MODELS.register_module()\nclass A(nn.Conv2d): pass\n"
+    text += "MODELS.register_module(name='S', module=torch.optim.SGD)\n"
+    before = table(put, text)
+    monkeypatch.syspath_prepend(str(torch_of(tmp_path / "other" / "torch", "class SGD:\n    pass\n").parent))
+    assert table(put, text) == before
+    assert {"in_channels", "kernel_size"} <= set(before["model"]["A"]["params"])
+    assert before["model"]["S"]["params"]["lr"]["type"] == "float"
+
+
+def test_values_and_facts_are_read_off_the_source(put: Put) -> None:
+    text = (
+        "from collections.abc import Sequence\nfrom typing import Literal\n"
+        "from mimctl.engine.registry import DATASETS\n"
+        "Size = tuple[int, int]\nNAMES = ('a', 'b', 'c')\n"
+        "@MODELS.register_module()\nclass A:\n"
+        "    def __init__(self, a: int, b: 'float | None' = None, c: Size | int = 1, d: Literal['x', 'y'] = 'x',\n"
+        "                 e: Sequence[str] = (), f: dict[str, int] = {}, g: Base = None, h: list = None, i=3):\n"
+        "        self.stem = a\n        self.add_module(f'stage{a}', b)\n"
+        "@DATASETS.register_module()\nclass D:\n    METAINFO = dict(classes=NAMES)\n"
+        "    def load_data_list(self):\n        return open(self.ann_file)\n"
+    )
+    put("mimctl_x/basis.py", "class Base: pass\n")
+    kinds = table(put, text)
+    types = {name: facts.get("type") for name, facts in kinds["model"]["A"]["params"].items()}
+    assert types == {
+        "a": "int",
+        "b": "float | None",
+        "c": "tuple[int, int] | int",
+        "d": "Literal['x', 'y']",
+        "e": "Sequence[str]",
+        "f": "dict",
+        "g": None,
+        "h": "Sequence | None",
+        "i": None,
+    }
+    assert kinds["model"]["A"]["params"]["i"] == {"required": False, "default": 3}
+    assert (kinds["dataset"]["D"]["num_classes"], kinds["dataset"]["D"]["needs"]) == (3, ["ann_file"])
+    held = generate(put("mimctl_x/e.py", "").parent)["modules"]["mimctl_x.m"]
+    assert {"stem", "stage*"} <= set(held["names"].split())
 
 
 HEADER = "from mimctl.engine.registry import MODELS, HOOKS as H\nimport other.base as ob\nfrom .basis import Base\n"
