@@ -84,6 +84,10 @@ _VISION = {
     ),
     "mimctl.vision.backbones": "CSPNeXt",
     "mimctl.vision.necks": "CSPNeXtPAFPN",
+    "mimctl.vision.hints": (
+        "ConfigType InstanceList MultiConfig OptConfigType OptInstanceList OptMultiConfig OptPixelList OptSampleList "
+        "PixelList SampleList"
+    ),
     "mimctl.vision.ops": (
         "DeformConv2d DeformConv2dPack ModulatedDeformConv2d ModulatedDeformConv2dPack MultiScaleDeformableAttention "
         "MultiScaleDeformableAttnFunction RoIAlign RoIAlignRotated SigmoidFocalLoss SimpleRoIAlign batched_nms "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from mimctl.errors import nearest
 from mimctl.names import RENAMED
 from mimctl.porting.model import Left, Target
 
@@ -41,6 +41,7 @@ SHARED: Mapping[str, bool] = {
     "mmdet.structures": True,
     "mmdet.datasets.transforms": False,
     "mmdet.models": False,
+    "mmdet.utils": False,
 }
 """Modules of a toolbox whose names are vision's now, and whether its functions are too or classes alone."""
 
@@ -55,6 +56,9 @@ _INNER = {
 
 MODULES = frozenset(f"{package}.{part}" for package, parts in _INNER.items() for part in parts.split())
 """Old names that are modules."""
+
+HINTS = frozenset({"ConfigType", "MultiConfig", "OptConfigType", "OptMultiConfig", "InstanceList", "OptInstanceList"})
+"""Names for types in signatures that mean the same in every toolbox; they are vision's."""
 
 GONE: Mapping[str, str] = {
     "mmengine._strategy": "there are no strategies: the Runner wraps the model for several processes itself",
@@ -121,6 +125,9 @@ class Names:
         if name.isupper():  # registries, wherever a toolbox keeps them
             yield ENGINE
             return
+        if name in HINTS:
+            yield VISION
+            return
         # A function of one toolbox may be called like that of another and do something else: classes and `apis` alone.
         own = [each for each in self.toolboxes.get(top, ()) if name[:1].isupper() or each.endswith(".apis")]
         yield from sorted(own, key=lambda each: (-len({*words} & {*each.split(".")}), each.count("."), each))
@@ -154,7 +161,8 @@ class Names:
             return Left(line=line, name=old, reason=instead)
         places = list(dict.fromkeys(self.places(old.rpartition(".")[0], name)))
         held = {each: place for place in reversed(places) for each in self.modules.get(place, ())}
-        near = tuple(f"{held[each]}.{each}" for each in nearest(name, set(held), most=2) if not name.islower())
+        likes = get_close_matches(name, sorted(held), n=2, cutoff=0.75) if not name.islower() else []
+        near = tuple(f"{held[each]}.{each}" for each in likes)
         if top in TOOLBOXES and top not in self.toolboxes:
             reason = f"it belongs to toolbox `{TOOLBOXES[top]}`, which is not installed"
         else:

@@ -7,6 +7,16 @@ from mimctl.engine.data import RandomChoice as RandomChoice
 from mimctl.engine.data import TransformBroadcaster as TransformBroadcaster
 from mimctl.engine.registry import TRANSFORMS as TRANSFORMS
 from mimctl.vision.backbones import CSPNeXt as CSPNeXt
+from mimctl.vision.hints import ConfigType as ConfigType
+from mimctl.vision.hints import InstanceList as InstanceList
+from mimctl.vision.hints import MultiConfig as MultiConfig
+from mimctl.vision.hints import OptConfigType as OptConfigType
+from mimctl.vision.hints import OptInstanceList as OptInstanceList
+from mimctl.vision.hints import OptMultiConfig as OptMultiConfig
+from mimctl.vision.hints import OptPixelList as OptPixelList
+from mimctl.vision.hints import OptSampleList as OptSampleList
+from mimctl.vision.hints import PixelList as PixelList
+from mimctl.vision.hints import SampleList as SampleList
 from mimctl.vision.layers import CSPLayer as CSPLayer
 from mimctl.vision.layers import CSPNeXtBlock as CSPNeXtBlock
 from mimctl.vision.layers import ChannelAttention as ChannelAttention

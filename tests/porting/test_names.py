@@ -50,6 +50,9 @@ def test_names_of_an_installed_toolbox_can_be_imported():
         ("mmdet.apis.init_detector", "mimctl_det.apis.init_detector"),
         ("mmdet.registry.MODELS", "mimctl.engine.MODELS"),
         ("mmdet.structures.DetDataSample", "mimctl.vision.DetDataSample"),
+        ("mmdet.structures.OptSampleList", "mimctl.vision.OptSampleList"),
+        ("mmdet.utils.InstanceList", "mimctl.vision.InstanceList"),
+        ("mmseg.utils.OptConfigType", "mimctl.vision.OptConfigType"),
     ]:
         assert str(NAMES.find(old)) == new
         module, _, name = new.rpartition(".")
