@@ -16,6 +16,17 @@ _ENGINE = {
     ),
     "mimctl.engine.scopes": "DefaultScope carry_scope init_default_scope use_scope",
     "mimctl.engine.builders": "build_from_cfg build_model_from_cfg build_runner_from_cfg",
+    "mimctl.engine.sequences": (
+        "concat_list is_list_of is_seq_of is_str is_tuple_of iter_cast list_cast slice_list to_1tuple to_2tuple "
+        "to_3tuple to_4tuple to_ntuple tuple_cast"
+    ),
+    "mimctl.engine.introspection": (
+        "TORCH_VERSION apply_to deprecated_api_warning digit_version get_object_from_string has_method "
+        "import_modules_from_strings is_installed is_method_overridden merge_dict requires_package"
+    ),
+    "mimctl.engine.progress": "ProgressBar Timer track_iter_progress track_progress",
+    "mimctl.engine.log": "MMLogger print_log",
+    "mimctl.engine.devices": "get_device get_max_cuda_memory is_cuda_available is_mps_available",
     "mimctl.engine.runner": "Runner",
     "mimctl.engine.loops": "BaseLoop TrainLoop EpochBasedTrainLoop IterBasedTrainLoop EvaluationLoop ValLoop TestLoop",
     "mimctl.engine.log_processor": "LogProcessor",
@@ -23,7 +34,7 @@ _ENGINE = {
         "AveragedModel BaseAveragedModel BaseDataPreprocessor BaseModel BaseModule Caffe2XavierInit ConstantInit "
         "ExponentialMovingAverage ImgDataPreprocessor KaimingInit ModuleDict ModuleList MomentumAnnealingEMA "
         "NormalInit PretrainedInit Sequential StochasticWeightAverage TruncNormalInit UniformInit XavierInit "
-        "bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init stack_batch "
+        "BaseInit bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init stack_batch "
         "trunc_normal_init uniform_init xavier_init"
     ),
     "mimctl.engine.parallel": "revert_sync_batchnorm",
@@ -42,13 +53,25 @@ _ENGINE = {
     ),
     "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator",
     "mimctl.engine.visualization": "BaseVisBackend LocalVisBackend TensorboardVisBackend Visualizer",
-    "mimctl.engine.messages": "MessageHub",
-    "mimctl.engine.fileio": "dump exists get get_text load put put_text",
-    "mimctl.engine.distributed": (
-        "all_reduce barrier collect_results gather get_device get_local_rank get_rank get_world_size is_distributed "
-        "is_main_process"
+    "mimctl.engine.messages": "MessageHub ScalarHistory",
+    "mimctl.engine.fileio": "HttpBackend LocalBackend exists get get_text put put_text",
+    "mimctl.engine.datafiles": "dict_from_file dump list_from_file load",
+    "mimctl.engine.folders": (
+        "check_file_exist copyfile copyfile_from_local copyfile_to_local copytree fopen get_local_path is_abs "
+        "is_filepath isdir isfile join_path list_dir_or_file mkdir_or_exist remove rmtree scandir symlink"
     ),
-    "mimctl.engine.checkpoint": "load_checkpoint load_state_dict save_checkpoint",
+    "mimctl.engine.distributed": (
+        "all_gather_object all_reduce barrier collect_results gather_object get_local_rank get_rank get_world_size "
+        "is_distributed is_main_process"
+    ),
+    "mimctl.engine.collectives": (
+        "all_gather all_reduce_dict all_reduce_params broadcast broadcast_object_list cast_data_device "
+        "collect_results_cpu collect_results_gpu gather get_backend get_comm_device get_data_device get_default_group "
+        "get_dist_info get_local_size infer_launcher init_dist master_only sync_random_seed"
+    ),
+    "mimctl.engine.weights": (
+        "find_latest_checkpoint get_state_dict load_checkpoint load_state_dict save_checkpoint weights_to_cpu"
+    ),
     "mimctl.engine.schedule": "ParamScheduler build_param_schedulers",
     "mimctl.engine.schedule.policies": (
         "ConstantLR ConstantMomentum ConstantParamScheduler CosineAnnealingLR CosineAnnealingMomentum "
@@ -110,7 +133,14 @@ VISION: dict[str, str] = _by_name(_VISION)
 EXPORTS: dict[str, dict[str, str]] = {"mimctl.engine": ENGINE, "mimctl.vision": VISION}
 """Package → its names → the module that defines each."""
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "mmengine.HTTPBackend": "mimctl.engine.HttpBackend",
+    "mmengine.HardDiskBackend": "mimctl.engine.LocalBackend",
+    "mmengine.HistoryBuffer": "mimctl.engine.ScalarHistory",
+    "mmengine.fileio.HTTPBackend": "mimctl.engine.HttpBackend",
+    "mmengine.fileio.HardDiskBackend": "mimctl.engine.LocalBackend",
+    "mmengine.logging.HistoryBuffer": "mimctl.engine.ScalarHistory",
+}
 """Old dotted name → ours, where the last part is another one."""
 
 TOOLBOXES = ("mmaction", "mmagic", "mmcls", "mmdet", "mmdet3d", "mmocr", "mmpose", "mmpretrain", "mmrotate", "mmseg")

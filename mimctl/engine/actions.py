@@ -125,12 +125,9 @@ def work_dir_of(spec: RunSpec, cfg: Mapping[str, Any]) -> Path:
 
 def make_runner(cfg: Config, spec: RunSpec) -> Runner:
     """Build the spec's Runner; its files go beside the run's events, where these lie in the work dir."""
-    runner = Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg, log_dir=run_dir_of(spec))
     runner.events = open_events(spec)
     configure_logging(events=runner.events)
-    own = run_dir_of(spec)
-    if own is not None:
-        runner.log_dir, runner.timestamp = own, own.name
     return runner
 
 

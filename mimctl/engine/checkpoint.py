@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mimctl.engine.inert import inert_globals, numpy_globals
 from mimctl.config.weight_names import BACKBONE_OF
+from mimctl.engine.inert import inert_globals, numpy_globals
 from mimctl.errors import ConfigError, IntegrityError, MimctlError, UnsafeFileError, nearest
 from mimctl.files import sync_folder
 
@@ -27,10 +27,11 @@ __all__ = [
     "below_prefix",
     "export_weights",
     "find_latest",
-    "load_checkpoint",
     "load_state_dict",
     "numpy_globals",
+    "read_checkpoint",
     "resolve",
+    "revised",
     "save_checkpoint",
     "use_weights",
 ]
@@ -97,12 +98,13 @@ def resolve(path_or_url: str | os.PathLike[str]) -> Path:
     return path
 
 
-def load_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint as a dict that has at least `state_dict` and `meta`.
 
-    Of a classifier named by `mmcls://` the backbone is read alone, as with MMEngine. `.safetensors` files give tensors and metadata; other files are read with `weights_only=True` in every case.
-    Raises MimctlError[checkpoint-not-found], UnsafeFileError[unsafe-checkpoint] where the pickle names a global that
-    could run code, IntegrityError[bad-checkpoint] where the file is cut off or of another kind.
+    Of a classifier named by `mmcls://` the backbone is read alone, as with MMEngine. `.safetensors` files give tensors
+    and metadata; other files are read with `weights_only=True` in every case. Raises MimctlError[checkpoint-not-found],
+    UnsafeFileError[unsafe-checkpoint] where the pickle names a global that could run code, and
+    IntegrityError[bad-checkpoint] where the file is cut off or of another kind.
     """
     local = resolve(path)
     content = _read_safetensors(local, map_location) if local.suffix == ".safetensors" else _read(local, map_location)
@@ -205,6 +207,14 @@ def load_state_dict(
     return report
 
 
+def revised(state_dict: Mapping[str, Any], revise_keys: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return weights whose keys were changed by each (regular expression, replacement) in turn."""
+    state = dict(state_dict)
+    for pattern, replacement in revise_keys:
+        state = {re.sub(pattern, replacement, key): value for key, value in state.items()}
+    return state
+
+
 def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
     """Return the newest checkpoint of a work dir that can be read, None where there is none.
 
@@ -250,7 +260,7 @@ def export_weights(
     """
     from safetensors.torch import save_file
 
-    content = load_checkpoint(src)
+    content = read_checkpoint(src)
     kind: torch.dtype | None = getattr(torch, dtype) if dtype else None
     tensors = {
         key: (value.to(kind) if kind and value.is_floating_point() else value).contiguous().clone()

@@ -12,6 +12,15 @@ from torch import Tensor
 from torch import distributed as dist
 
 T = TypeVar("T")
+Group = dist.ProcessGroup | None
+
+_REDUCTIONS = {
+    "sum": dist.ReduceOp.SUM,
+    "mean": dist.ReduceOp.SUM,
+    "max": dist.ReduceOp.MAX,
+    "min": dist.ReduceOp.MIN,
+    "product": dist.ReduceOp.PRODUCT,
+}
 
 
 def is_distributed() -> bool:
@@ -19,14 +28,14 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def get_rank() -> int:
-    """Return this process's rank, 0 without a process group."""
-    return dist.get_rank() if is_distributed() else 0
+def get_rank(group: Group = None) -> int:
+    """Return this process's rank (in `group`, default all), 0 without a process group."""
+    return dist.get_rank(group) if is_distributed() else 0
 
 
-def get_world_size() -> int:
-    """Return the number of ranks, 1 without a process group."""
-    return dist.get_world_size() if is_distributed() else 1
+def get_world_size(group: Group = None) -> int:
+    """Return the number of ranks (in `group`, default all), 1 without a process group."""
+    return dist.get_world_size(group) if is_distributed() else 1
 
 
 def get_local_rank() -> int:
@@ -34,9 +43,9 @@ def get_local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def is_main_process() -> bool:
+def is_main_process(group: Group = None) -> bool:
     """Return whether this is rank 0."""
-    return get_rank() == 0
+    return get_rank(group) == 0
 
 
 def get_device() -> torch.device:
@@ -69,22 +78,23 @@ def shutdown() -> None:
         dist.destroy_process_group()
 
 
-def barrier() -> None:
+def barrier(group: Group = None) -> None:
     """Wait for all ranks."""
-    if get_world_size() > 1:
-        dist.barrier()
+    if get_world_size(group) > 1:
+        dist.barrier(group)
 
 
-def all_reduce(tensor: Tensor, op: str = "sum") -> Tensor:
-    """Reduce in place over all ranks (`sum`, `mean`, `max`, `min`) and return the tensor."""
-    world_size = get_world_size()
+def all_reduce(data: Tensor, op: str = "sum", group: Group = None) -> Tensor:
+    """Reduce in place over all ranks (`sum`, `mean`, `max`, `min`, `product`) and return the tensor."""
+    world_size = get_world_size(group)
     if world_size == 1:
-        return tensor
-    kinds = {"sum": dist.ReduceOp.SUM, "mean": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX, "min": dist.ReduceOp.MIN}
-    dist.all_reduce(tensor, kinds[op])
-    if op == "mean":
-        tensor /= world_size
-    return tensor
+        return data
+    if op.lower() not in _REDUCTIONS:
+        raise ValueError(f"ranks reduce by {', '.join(_REDUCTIONS)}, not by {op!r}")
+    dist.all_reduce(data, _REDUCTIONS[op.lower()], group)
+    if op.lower() == "mean":
+        data /= world_size
+    return data
 
 
 def any_rank(flag: bool) -> bool:
@@ -117,38 +127,57 @@ def share(tensors: Iterable[Tensor]) -> None:
             tensor.detach().copy_(part.reshape(tensor.shape))
 
 
-def gather(value: Any) -> list[Any] | None:
-    """Return every rank's value on rank 0 (None elsewhere): plain data, tensors and numpy arrays.
+def gather_object(data: Any, dst: int = 0, group: Group = None) -> list[Any] | None:
+    """Return every rank's value on rank `dst` (None elsewhere): plain data, tensors and numpy arrays.
 
     Values travel as bytes of torch's format and are read with `weights_only`, so no object is unpickled.
     """
-    if get_world_size() == 1:
-        return [value]
-    body = _encode(value)
-    sizes = torch.zeros(get_world_size(), dtype=torch.int64)
-    sizes[get_rank()] = body.numel()
-    dist.all_reduce(sizes)
-    padded = torch.zeros(int(sizes.max().item()), dtype=torch.uint8)
-    padded[: body.numel()] = body
-    places = [torch.empty_like(padded) for _ in range(get_world_size())] if is_main_process() else None
-    dist.gather(padded, places, dst=0)
+    world_size = get_world_size(group)
+    if world_size == 1:
+        return [data]
+    padded, sizes = _padded(data, group)
+    places = [torch.empty_like(padded) for _ in range(world_size)] if get_rank(group) == dst else None
+    dist.gather(padded, places, dst=dst, group=group)
     if places is None:
         return None
-    return [_decode(place[: int(size)]) for place, size in zip(places, sizes.tolist(), strict=True)]
+    return [_decode(place[:size]) for place, size in zip(places, sizes, strict=True)]
 
 
-def collect_results(results: Sequence[T], size: int) -> list[T] | None:
+def all_gather_object(data: Any, group: Group = None) -> list[Any]:
+    """Return every rank's value on every rank, as `gather_object` does on one."""
+    world_size = get_world_size(group)
+    if world_size == 1:
+        return [data]
+    padded, sizes = _padded(data, group)
+    places = [torch.empty_like(padded) for _ in range(world_size)]
+    dist.all_gather(places, padded, group=group)
+    return [_decode(place[:size]) for place, size in zip(places, sizes, strict=True)]
+
+
+def collect_results(results: Sequence[T], size: int, device: str = "cpu", tmpdir: str | None = None) -> list[T] | None:
     """Return all ranks' results in dataset order on rank 0 (None elsewhere), at most `size` of them.
 
     Rank r holds samples r, r + world size, …, as DefaultSampler deals them; what it added to make the shares
-    equal stands at the end and is cut off by position.
+    equal stands at the end and is cut off by position. Results travel by the CPU, through no file: `device` and
+    `tmpdir` are accepted for MMEngine's sake.
     """
-    parts = gather(list(results))
+    parts = gather_object(list(results))
     if parts is None:
         return None
     longest = max(len(part) for part in parts)
     ordered = [part[place] for place in range(longest) for part in parts if place < len(part)]
     return ordered[:size]
+
+
+def _padded(value: Any, group: Group) -> tuple[Tensor, list[int]]:
+    """Return the value as bytes, as long as the longest of all ranks, and every rank's own length."""
+    body = _encode(value)
+    sizes = torch.zeros(get_world_size(group), dtype=torch.int64)
+    sizes[get_rank(group)] = body.numel()
+    dist.all_reduce(sizes, group=group)
+    padded = torch.zeros(int(sizes.max().item()), dtype=torch.uint8)
+    padded[: body.numel()] = body
+    return padded, [int(each) for each in sizes.tolist()]
 
 
 def _encode(value: Any) -> Tensor:

@@ -7,16 +7,16 @@ end where they name none.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mimctl.errors import ConfigError, MimctlError, UnsafeFileError
+from mimctl.errors import ConfigError, MimctlError
 
 BackendArgs = Mapping[str, Any] | None
+PathLike = str | os.PathLike[str]
 
 
 class Backend(Protocol):
@@ -105,7 +105,7 @@ class HttpBackend:
         return sorted(str(each).rstrip("/").rpartition("/")[2] for each in _http_system().ls(path, detail=False))
 
 
-def backend_for(path: str | os.PathLike[str], backend_args: BackendArgs = None) -> Backend:
+def backend_for(path: PathLike, backend_args: BackendArgs = None) -> Backend:
     """Return the back end of a path: as `backend_args['backend']` says, else by the path's prefix.
 
     Raises ConfigError[unknown-backend].
@@ -125,41 +125,41 @@ def backend_for(path: str | os.PathLike[str], backend_args: BackendArgs = None) 
     )
 
 
-def get(path: str | os.PathLike[str], backend_args: BackendArgs = None) -> bytes:
+def get(filepath: PathLike, backend_args: BackendArgs = None) -> bytes:
     """Return the bytes of a file. Raises MimctlError[missing-file], naming it."""
-    return backend_for(path, backend_args).get(_plain(path))
+    return backend_for(filepath, backend_args).get(_plain(filepath))
 
 
-def get_text(path: str | os.PathLike[str], backend_args: BackendArgs = None, encoding: str = "utf-8") -> str:
+def get_text(filepath: PathLike, encoding: str = "utf-8", backend_args: BackendArgs = None) -> str:
     """Return the text of a file. Raises MimctlError[missing-file] or [bad-annotations] where it is no text."""
     try:
-        return get(path, backend_args).decode(encoding)
+        return get(filepath, backend_args).decode(encoding)
     except UnicodeDecodeError as err:
-        raise MimctlError(f"{path} is not {encoding} text", code="bad-annotations", causes=[str(err)]) from err
+        raise MimctlError(f"{filepath} is not {encoding} text", code="bad-annotations", causes=[str(err)]) from err
 
 
-def put(data: bytes, path: str | os.PathLike[str], backend_args: BackendArgs = None) -> None:
+def put(obj: bytes, filepath: PathLike, backend_args: BackendArgs = None) -> None:
     """Write bytes to a file, making its folder."""
-    backend_for(path, backend_args).put(data, _plain(path))
+    backend_for(filepath, backend_args).put(obj, _plain(filepath))
 
 
-def put_text(text: str, path: str | os.PathLike[str], backend_args: BackendArgs = None) -> None:
+def put_text(obj: str, filepath: PathLike, backend_args: BackendArgs = None) -> None:
     """Write UTF-8 text to a file, making its folder."""
-    put(text.encode("utf-8"), path, backend_args)
+    put(obj.encode("utf-8"), filepath, backend_args)
 
 
-def exists(path: str | os.PathLike[str], backend_args: BackendArgs = None) -> bool:
+def exists(filepath: PathLike, backend_args: BackendArgs = None) -> bool:
     """Tell whether a file or folder is there."""
-    return backend_for(path, backend_args).exists(_plain(path))
+    return backend_for(filepath, backend_args).exists(_plain(filepath))
 
 
-def list_dir(path: str | os.PathLike[str], backend_args: BackendArgs = None) -> list[str]:
+def list_dir(path: PathLike, backend_args: BackendArgs = None) -> list[str]:
     """Return the names in a folder, sorted. Raises MimctlError[missing-file]."""
     return backend_for(path, backend_args).list_dir(_plain(path))
 
 
 @contextlib.contextmanager
-def local_path(path: str | os.PathLike[str], backend_args: BackendArgs = None) -> Iterator[Path]:
+def local_path(path: PathLike, backend_args: BackendArgs = None) -> Iterator[Path]:
     """Give a path on this machine that holds the file while the block runs (itself, or a temporary copy)."""
     backend = backend_for(path, backend_args)
     if isinstance(backend, LocalBackend):
@@ -171,36 +171,6 @@ def local_path(path: str | os.PathLike[str], backend_args: BackendArgs = None) -
         yield copy
 
 
-def load(path: str | os.PathLike[str], backend_args: BackendArgs = None) -> Any:
-    """Return the data of a JSON or YAML file, chosen by its suffix.
-
-    Raises MimctlError[missing-file], MimctlError[bad-annotations] with the line, and UnsafeFileError for a pickle.
-    """
-    suffix = Path(str(path)).suffix.lower()
-    if suffix in (".pkl", ".pickle"):
-        raise UnsafeFileError(
-            f"{path} is a pickle, which could run code when it is read",
-            code="unsafe-annotations",
-            hints=["write the annotations as JSON"],
-        )
-    if suffix in (".yml", ".yaml"):
-        import yaml
-
-        try:
-            return yaml.safe_load(get_text(path, backend_args))
-        except yaml.YAMLError as err:
-            raise _malformed(path, "YAML", str(err)) from err
-    try:
-        return json.loads(get(path, backend_args))
-    except (json.JSONDecodeError, UnicodeDecodeError) as err:
-        raise _malformed(path, "JSON", str(err)) from err
-
-
-def dump(value: Any, path: str | os.PathLike[str], backend_args: BackendArgs = None) -> None:
-    """Write plain data as JSON."""
-    put_text(json.dumps(value), path, backend_args)
-
-
 def join(prefix: str, path: str) -> str:
     """Return `path` under `prefix`; a path that is absolute or has a scheme stays as it is."""
     if not prefix or not path or "://" in path or Path(path).is_absolute():
@@ -210,7 +180,7 @@ def join(prefix: str, path: str) -> str:
     return os.path.join(prefix, path)  # noqa: PTH118 - keeps a trailing slash and a leading `./`
 
 
-def missing_file(path: str | os.PathLike[str]) -> MimctlError:
+def missing_file(path: PathLike) -> MimctlError:
     """Return the error for a data file that is not there, with the first folder of its path that is missing."""
     missing = Path(_plain(path))
     causes = []
@@ -229,12 +199,8 @@ def missing_file(path: str | os.PathLike[str]) -> MimctlError:
     )
 
 
-def _plain(path: str | os.PathLike[str]) -> str:
+def _plain(path: PathLike) -> str:
     return os.fspath(path).removeprefix("file://")
-
-
-def _malformed(path: str | os.PathLike[str], kind: str, cause: str) -> MimctlError:
-    return MimctlError(f"{path} is not valid {kind}", code="bad-annotations", causes=cause.splitlines())
 
 
 def _umask() -> int:

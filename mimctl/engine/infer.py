@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from mimctl.config import Config
-from mimctl.engine.checkpoint import load_checkpoint, load_state_dict
+from mimctl.engine.checkpoint import load_state_dict, read_checkpoint
 from mimctl.engine.data import Compose, pseudo_collate
 from mimctl.engine.parallel import wrap_model
 from mimctl.engine.registry import MODELS
@@ -37,7 +37,7 @@ def init_model(
     Without a config the text in the checkpoint's `meta` is read, as data. The model carries `cfg` and `dataset_meta`
     (class names). Raises ConfigError[model-config-missing] where neither is there.
     """
-    loaded = load_checkpoint(checkpoint) if checkpoint is not None else None
+    loaded = read_checkpoint(checkpoint) if checkpoint is not None else None
     cfg = _config_of(config, loaded, checkpoint)
     if overrides:
         cfg.merge_from_dict(overrides)

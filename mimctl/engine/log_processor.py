@@ -67,17 +67,30 @@ class LogProcessor:
             scalars.update(epoch=runner.epoch + 1, iter=runner.iter + 1)
         return scalars, "  ".join(line)
 
-    def get_log_after_epoch(self, runner: Runner, metrics: Mapping[str, Any], mode: str) -> tuple[Scalars, str]:
-        """Return the record and the log line after a validation or test."""
+    def get_log_after_epoch(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        mode: str,
+        with_non_scalar: bool = False,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> tuple[Scalars, str]:
+        """Return the record and the log line after a validation or test of `batch_idx` batches.
+
+        Without `metrics` they are those in the message hub, as a metric's owner put them there (`val/…`).
+        """
+        if metrics is None:
+            kept = runner.message_hub.log_scalars.items()
+            metrics = {key.removeprefix(f"{mode}/"): each.current() for key, each in kept if key.startswith(f"{mode}/")}
         scalars = {**metrics, **{name: value for name, value in self._averaged(runner, mode).items() if "time" in name}}
         shown = [
             f"{name}: {value:.{self.num_digits}f}" if isinstance(value, float) else f"{name}: {value}"
             for name, value in metrics.items()
         ]
-        steps = len((runner.val_loop if mode == "val" else runner.test_loop).dataloader)
         counted = f"[{runner.epoch if runner.is_by_epoch else runner.iter}]" if mode == "val" else ""
         unit = "Epoch" if runner.is_by_epoch else "Iter"
-        return scalars, "  ".join([f"{unit}({mode}) {counted}[{steps}/{steps}]", *shown])
+        return scalars, "  ".join([f"{unit}({mode}) {counted}[{batch_idx}/{batch_idx}]", *shown])
 
     def _averaged(self, runner: Runner, mode: str) -> Scalars:
         histories = {

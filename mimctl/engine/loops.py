@@ -24,7 +24,13 @@ Intervals = Sequence[tuple[int, int]]
 
 
 class BaseLoop:
-    """A loop over a dataloader, which is built from its config where it is one."""
+    """A loop over a dataloader, which is built from its config where it is one.
+
+    A loop of one's own needs `run`; one for training also `epoch`, `iter`, `max_epochs` and `max_iters`, and
+    `is_by_epoch` where it counts iterations alone.
+    """
+
+    is_by_epoch: bool = True
 
     def __init__(self, runner: Runner, dataloader: DataLoader[Any] | Mapping[str, Any]) -> None:
         self.runner = runner
@@ -32,13 +38,26 @@ class BaseLoop:
             dataloader, seed=runner.seed, diff_rank_seed=runner.diff_rank_seed
         )
 
+    def run(self) -> Any:
+        """Do the work of the loop."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the processes that load data."""
+        stop_workers(self.dataloader)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far a training is."""
+        return {"epoch": getattr(self, "epoch", 0), "iter": getattr(self, "iter", 0)}
+
+    def load_state_dict(self, state: dict[str, Any], *, is_validated: bool = False) -> None:
+        """Go on from a saved state: set `_epoch` and `_iter`."""
+        self._epoch = int(state["epoch"])
+        self._iter = int(state["iter"])
+
 
 class TrainLoop(BaseLoop):
     """What both training loops share: one iteration, when to validate, where a resumed run goes on."""
-
-    is_by_epoch: bool
-    max_epochs: int
-    max_iters: int
 
     def __init__(
         self,
@@ -52,6 +71,8 @@ class TrainLoop(BaseLoop):
         self.feed = Feed(self.dataloader)
         self.stop_training = False
         self.val_begin = val_begin
+        self._max_epochs = 1
+        self._max_iters = 0
         self._intervals = [(0, val_interval), *sorted((int(at), int(each)) for at, each in dynamic_intervals or ())]
         self._epoch = 0
         self._iter = 0
@@ -71,6 +92,16 @@ class TrainLoop(BaseLoop):
         return self._iter
 
     @property
+    def max_epochs(self) -> int:
+        """Return the number of epochs, 1 where iterations are counted."""
+        return self._max_epochs
+
+    @property
+    def max_iters(self) -> int:
+        """Return the number of iterations."""
+        return self._max_iters
+
+    @property
     def val_interval(self) -> int:
         """Return the validation interval that holds for the next epoch or iteration."""
         return self._interval_at(self._progress() + 1)
@@ -83,8 +114,8 @@ class TrainLoop(BaseLoop):
         """End the processes that load data."""
         self.feed.stop()
 
-    def run_iter(self, idx: int, data_batch: Any) -> None:
-        """Train on one batch."""
+    def train_on(self, idx: int, data_batch: Any) -> None:
+        """Do one training step between its hooks, and count it."""
         runner = self.runner
         model: Any = runner.model
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
@@ -161,8 +192,8 @@ class EpochBasedTrainLoop(TrainLoop):
         if int(max_epochs) != max_epochs or max_epochs < 0:
             raise ConfigError(f"`max_epochs` must be a whole number, got {max_epochs}")
         super().__init__(runner, dataloader, val_begin, val_interval, dynamic_intervals)
-        self.max_epochs = int(max_epochs)
-        self.max_iters = self.max_epochs * len(self.dataloader)
+        self._max_epochs = int(max_epochs)
+        self._max_iters = self._max_epochs * len(self.dataloader)
 
     def run(self) -> torch.nn.Module:
         """Train to the end and return the model."""
@@ -184,6 +215,10 @@ class EpochBasedTrainLoop(TrainLoop):
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
         self._epoch_is_done = False
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """Train on one batch, the `idx`-th of the epoch."""
+        self.train_on(idx, data_batch)
 
     def load_state_dict(self, state: dict[str, Any], *, is_validated: bool = False) -> None:
         # Checkpoints of others know the epoch alone.
@@ -215,8 +250,7 @@ class IterBasedTrainLoop(TrainLoop):
         if int(max_iters) != max_iters or max_iters < 0:
             raise ConfigError(f"`max_iters` must be a whole number, got {max_iters}")
         super().__init__(runner, dataloader, val_begin, val_interval, dynamic_intervals)
-        self.max_iters = int(max_iters)
-        self.max_epochs = 1
+        self._max_iters = int(max_iters)
 
     def run(self) -> torch.nn.Module:
         """Train to the end and return the model."""
@@ -227,13 +261,17 @@ class IterBasedTrainLoop(TrainLoop):
         batches = self.feed.endless()
         while self._iter < self.max_iters and not self.stop_training:
             _, data_batch = next(batches)
-            self.run_iter(self._iter, data_batch)
+            self.run_iter(data_batch)
             if self._validation_is_due():
                 self.runner.val_loop.run()
                 self.runner.model.train()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
+
+    def run_iter(self, data_batch: Any) -> None:
+        """Train on one batch."""
+        self.train_on(self._iter, data_batch)
 
     def load_state_dict(self, state: dict[str, Any], *, is_validated: bool = False) -> None:
         length = max(len(self.dataloader), 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -23,38 +23,40 @@ class ScalarHistory:
 
     __slots__ = ("count", "values")
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int = 100) -> None:
         self.values: deque[Scalar] = deque(maxlen=window)
         self.count = 0
 
-    def update(self, value: Scalar) -> None:
-        """Append a value without reading it."""
-        self.values.append(value.detach() if isinstance(value, Tensor) else value)
+    def update(self, log_val: Scalar, count: int = 1) -> None:
+        """Append a value without reading it; with `count` it is the sum of so many."""
+        if count != 1:
+            log_val = log_val / count
+        self.values.append(log_val.detach() if isinstance(log_val, Tensor) else log_val)
         self.count += 1
 
-    def numbers(self, window: int | None = None) -> list[float]:
-        """Return the last `window` values (default: all that are kept) as numbers, oldest first."""
+    def numbers(self, window_size: int | None = None) -> list[float]:
+        """Return the last `window_size` values (default: all that are kept) as numbers, oldest first."""
         values = list(self.values)
-        if window is not None:
-            values = values[-window:]
+        if window_size is not None:
+            values = values[-window_size:]
         return read_scalars(values)
 
-    def mean(self, window: int | None = None) -> float:
-        """Return the mean of the last `window` values."""
-        numbers = self.numbers(window)
+    def mean(self, window_size: int | None = None) -> float:
+        """Return the mean of the last `window_size` values."""
+        numbers = self.numbers(window_size)
         return sum(numbers) / max(len(numbers), 1)
 
     def current(self) -> float:
         """Return the newest value."""
         return self.numbers(1)[0]
 
-    def min(self, window: int | None = None) -> float:
-        """Return the smallest of the last `window` values."""
-        return min(self.numbers(window))
+    def min(self, window_size: int | None = None) -> float:
+        """Return the smallest of the last `window_size` values."""
+        return min(self.numbers(window_size))
 
-    def max(self, window: int | None = None) -> float:
-        """Return the largest of the last `window` values."""
-        return max(self.numbers(window))
+    def max(self, window_size: int | None = None) -> float:
+        """Return the largest of the last `window_size` values."""
+        return max(self.numbers(window_size))
 
     def statistics(self, method_name: str, window_size: int | None = None) -> float:
         """Return one of `mean`, `current`, `min`, `max` over the last `window_size` values."""
@@ -67,10 +69,12 @@ class ScalarHistory:
 class MessageHub:
     """Scalars (with a short history) and facts of one run, under names such as `train/loss`."""
 
-    def __init__(self, window: int = 100) -> None:
+    def __init__(self, name: str = "run", window: int = 100) -> None:
+        self.instance_name = name
         self.window = window
         self._scalars: dict[str, ScalarHistory] = {}
         self._infos: dict[str, Any] = {}
+        self._unsaved: set[str] = set()
 
     @classmethod
     def get_current_instance(cls) -> MessageHub:
@@ -80,6 +84,11 @@ class MessageHub:
             hub = cls()
             _CURRENT.set(hub)
         return hub
+
+    @classmethod
+    def get_instance(cls, name: str, **kwargs: Any) -> MessageHub:
+        """Return the current hub, whatever the name: each run has its own, and no table of them is kept."""
+        return cls.get_current_instance()
 
     def make_current(self) -> None:
         """Make this hub the one that `get_current_instance` returns in this context."""
@@ -95,40 +104,50 @@ class MessageHub:
         """Return all facts by name."""
         return self._infos
 
-    def update_scalar(self, name: str, value: Scalar) -> None:
-        """Append a value to the history of `name`."""
-        history = self._scalars.get(name)
+    def update_scalar(self, key: str, value: Scalar, count: int = 1, resumed: bool = True) -> None:
+        """Append a value to the history of `key`; with `count` it is the sum of so many."""
+        history = self._scalars.get(key)
         if history is None:
-            history = self._scalars[name] = ScalarHistory(self.window)
-        history.update(value)
+            history = self._scalars[key] = ScalarHistory(self.window)
+        history.update(value, count)
 
-    def update_scalars(self, values: dict[str, Scalar]) -> None:
-        """Append several values."""
-        for name, value in values.items():
-            self.update_scalar(name, value)
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        """Append several values: each a number, or a dict of `value` and `count`."""
+        for key, value in log_dict.items():
+            if isinstance(value, Mapping):
+                self.update_scalar(key, value["value"], value.get("count", 1))
+            else:
+                self.update_scalar(key, value)
 
-    def get_scalar(self, name: str) -> ScalarHistory:
-        """Return the history of `name`; KeyError where nothing was recorded."""
-        return self._scalars[name]
+    def get_scalar(self, key: str) -> ScalarHistory:
+        """Return the history of `key`; KeyError where nothing was recorded."""
+        return self._scalars[key]
 
-    def update_info(self, name: str, value: Any) -> None:
-        """Set a fact."""
-        self._infos[name] = value
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        """Set a fact. With `resumed` plain facts are part of checkpoints, others never."""
+        self._infos[key] = value
+        (self._unsaved.discard if resumed else self._unsaved.add)(key)
 
-    def pop_info(self, name: str, default: Any = None) -> Any:
+    def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        """Set several facts."""
+        for key, value in info_dict.items():
+            self.update_info(key, value, resumed)
+
+    def pop_info(self, key: str, default: Any = None) -> Any:
         """Remove and return a fact."""
-        return self._infos.pop(name, default)
+        return self._infos.pop(key, default)
 
-    def get_info(self, name: str, default: Any = None) -> Any:
+    def get_info(self, key: str, default: Any = None) -> Any:
         """Return a fact, or `default`."""
-        return self._infos.get(name, default)
+        return self._infos.get(key, default)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the facts that are plain data; histories are not kept, a checkpoint stays small."""
-        return {name: value for name, value in self._infos.items() if _is_plain(value)}
+        return {name: value for name, value in self._infos.items() if name not in self._unsaved and _is_plain(value)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over facts of a checkpoint; OpenMMLab's form ({'runtime_info': …}) is understood."""
+    def load_state_dict(self, state_dict: Mapping[str, Any] | MessageHub) -> None:
+        """Take over facts of a checkpoint or another hub; OpenMMLab's form ({'runtime_info': …}) is understood."""
+        state = state_dict.state_dict() if isinstance(state_dict, MessageHub) else state_dict
         facts = state.get("runtime_info", state)
         if isinstance(facts, dict):
             self._infos.update({name: value for name, value in facts.items() if _is_plain(value)})

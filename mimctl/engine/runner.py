@@ -14,32 +14,32 @@ from torch import nn
 
 from mimctl.config.values import copy_value
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import load_checkpoint, save_checkpoint
+from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint
 from mimctl.engine.events import EventWriter
 from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import Hook, acts_at, get_priority
 from mimctl.engine.hooks.logger import LoggerHook
-from mimctl.engine.log import configure_logging, get_logger
+from mimctl.engine.log import configure_logging, get_logger, logging_to
 from mimctl.engine.log_processor import LogProcessor
 from mimctl.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, TrainLoop, ValLoop
 from mimctl.engine.messages import MessageHub
-from mimctl.engine.optim import OptimWrapper, build_optim_wrapper
+from mimctl.engine.optim import OptimWrapper
 from mimctl.engine.optim.scale_lr import scale_lr
-from mimctl.engine.parallel import bare_model, build_model
+from mimctl.engine.parallel import bare_model
 from mimctl.engine.process import apply_environment, check_environment
-from mimctl.engine.random import choose_seed, seed_everything
 from mimctl.engine.registry import LOG_PROCESSORS, LOOPS, RUNNERS, VISUALIZERS
-from mimctl.engine.schedule.build import RunLengths, Schedulers, build_param_schedulers
+from mimctl.engine.runner_parts import RunnerParts
+from mimctl.engine.schedule.build import Schedulers
 from mimctl.engine.scopes import use_scope
 from mimctl.engine.state import collect_state, load_or_resume, load_weights, restore_state
-from mimctl.engine.visualization import Visualizer
+from mimctl.engine.visualization import Visualizer, use_visualizer
 from mimctl.errors import ConfigError
 
 Cfg = Mapping[str, Any]
 
 
 @RUNNERS.register_module()
-class Runner:
+class Runner(RunnerParts):
     """Train, validate and test what a config describes.
 
     The arguments are the top-level keys of a config. Parts are built at their first use: `model`, `optim_wrapper`,
@@ -76,8 +76,10 @@ class Runner:
         randomness: Cfg | None = None,
         experiment_name: str | None = None,
         cfg: Any = None,
+        *,
+        log_dir: Path | None = None,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "cfg")}
+        given = {name: value for name, value in locals().items() if name not in ("self", "cfg", "log_dir")}
         self.cfg: Any = cfg if cfg is not None else given
         self._parts = {name: copy_value(value) for name, value in given.items()}
         self.scope = default_scope
@@ -93,30 +95,35 @@ class Runner:
         apply_environment(environment)
         distributed.init(launcher, backend=dict(environment.get("dist_cfg") or {}).get("backend"))
         self.device = distributed.get_device()
-        self._set_seed(**dict(randomness or {}))
+        self.set_randomness(**{"seed": None, **(randomness or {})})
 
         self.work_dir = Path(work_dir).expanduser().resolve()
         self.timestamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(distributed.broadcast_int(int(time.time()))))
         self.log_dir = self.work_dir / self.timestamp
+        if log_dir is not None:
+            self.log_dir, self.timestamp = log_dir, log_dir.name
         self.experiment_name = experiment_name or _experiment_name(cfg, self.timestamp)
         self.events, self.logger = EventWriter(None), get_logger()
         self._log_level = log_level
         self.message_hub = MessageHub()
         self.hooks: list[Hook] = []
-        with use_scope(self.scope):
+        with use_scope(self.scope), use_visualizer(lambda: self.visualizer):
             for hook in build_hooks(default_hooks, custom_hooks):
                 self.register_hook(hook)
 
     @classmethod
-    def from_cfg(cls, cfg: Any) -> Self:
-        """Build a Runner from a config, whose other top-level keys are left alone."""
-        keys = cls.__init__.__annotations__.keys() - {"return", "cfg"}
+    def from_cfg(cls, cfg: Any, *, log_dir: Path | None = None) -> Self:
+        """Build a Runner from a config, whose other top-level keys are left alone.
+
+        Its log and scalars go to `log_dir`, by default a folder of the work dir that is named after the time.
+        """
+        keys = Runner.__init__.__annotations__.keys() - {"return", "cfg", "log_dir"}
         if "model" not in cfg:
             raise ConfigError("the config has no `model`", code="missing-argument")
         arguments = {key: cfg[key] for key in keys if key in cfg}
         stem = Path(getattr(cfg, "filename", None) or "run").stem
         arguments["work_dir"] = arguments.get("work_dir") or Path("work_dirs", stem)
-        return cls(**arguments, cfg=cfg)
+        return cls(**arguments, cfg=cfg) if log_dir is None else cls(**arguments, cfg=cfg, log_dir=log_dir)
 
     from_config = from_cfg
 
@@ -166,9 +173,7 @@ class Runner:
     @cached_property
     def model(self) -> nn.Module:
         """Return the model on its device, wrapped where there are several ranks."""
-        options = self.cfg if isinstance(self.cfg, Mapping) else {}
-        with use_scope(self.scope):
-            return build_model(self._parts["model"], self._parts["data_preprocessor"], self.device, options)
+        return self.build_model(self._parts["model"])
 
     @property
     def bare_model(self) -> nn.Module:
@@ -178,22 +183,14 @@ class Runner:
     @cached_property
     def optim_wrapper(self) -> OptimWrapper:
         """Return the optimizer wrapper, its learning rate scaled by `auto_scale_lr`."""
-        with use_scope(self.scope):
-            wrapper = build_optim_wrapper(self.model, self._needed("optim_wrapper", "train"))
+        wrapper = self.build_optim_wrapper(self._needed("optim_wrapper", "train"))
         self._scale_lr(wrapper)
         return wrapper
 
     @cached_property
     def param_schedulers(self) -> Schedulers:
         """Return the schedulers."""
-        loop = self.train_loop
-        lengths = RunLengths(
-            epoch_length=len(loop.dataloader),
-            max_epochs=loop.max_epochs if loop.is_by_epoch else None,
-            max_iters=loop.max_iters,
-        )
-        with use_scope(self.scope):
-            return build_param_schedulers(self._parts["param_scheduler"], self.optim_wrapper, lengths=lengths)
+        return self.build_param_scheduler(self._parts["param_scheduler"])
 
     @cached_property
     def train_loop(self) -> TrainLoop:
@@ -316,17 +313,38 @@ class Runner:
         distributed.barrier()
         return path
 
-    def load_checkpoint(self, filename: str | Path, map_location: Any = "cpu", strict: bool = False) -> dict[str, Any]:
-        """Load weights into the model and return the checkpoint."""
-        checkpoint = load_checkpoint(filename, map_location)
+    def load_checkpoint(
+        self,
+        filename: str | Path,
+        map_location: Any = "cpu",
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r"^module\.", ""),),
+    ) -> dict[str, Any]:
+        """Load weights into the model and return the checkpoint.
+
+        `revise_keys` are (regular expression, replacement) for the keys of its weights.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        checkpoint["state_dict"] = revised(checkpoint["state_dict"], revise_keys)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         load_weights(self, checkpoint, strict=strict)
         return checkpoint
 
-    def resume(self, filename: str | Path) -> None:
-        """Go on where a checkpoint was saved."""
+    def resume(
+        self,
+        filename: str | Path,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: Any = "cpu",
+    ) -> None:
+        """Go on where a checkpoint was saved; optimizer and schedulers may start anew."""
         self.is_resuming = True
-        restore_state(self, self.load_checkpoint(filename, strict=True))
+        checkpoint = self.load_checkpoint(filename, map_location, strict=True)
+        if not resume_optimizer:
+            checkpoint.pop("optimizer", None)
+        if not resume_param_scheduler:
+            checkpoint.pop("param_schedulers", None)
+        restore_state(self, checkpoint)
         get_logger().info("resumed from %s: epoch %d, iteration %d", filename, self.epoch, self.iter)
 
     @contextlib.contextmanager
@@ -335,23 +353,24 @@ class Runner:
         self.message_hub.make_current()
         intervals = [int(getattr(hook, "interval", 0)) for hook in self.hooks if isinstance(hook, LoggerHook)]
         self.message_hub.window = max([self.log_processor.window_size, *intervals])
-        configure_logging(level=self._log_level, log_file=self.log_dir / f"{self.timestamp}.log", events=self.events)
-        get_logger().info(
-            "%s: seed %d, %s, %d process(es), torch %s",
-            mode,
-            self.seed,
-            self.device,
-            self.world_size,
-            torch.__version__,
-        )
-        if mode == "train":
-            self.visualizer.add_config(self.cfg)
-        try:
-            yield
-        finally:
-            for name in {"train_loop", "val_loop", "test_loop"} & set(self.__dict__):
-                getattr(self, name).stop()
-            self.visualizer.close()
+        configure_logging(level=self._log_level, events=self.events)
+        with logging_to(self.log_dir / f"{self.timestamp}.log"), use_visualizer(lambda: self.visualizer):
+            get_logger().info(
+                "%s: seed %d, %s, %d process(es), torch %s",
+                mode,
+                self.seed,
+                self.device,
+                self.world_size,
+                torch.__version__,
+            )
+            if mode == "train":
+                self.visualizer.add_config(self.cfg)
+            try:
+                yield
+            finally:
+                for name in {"train_loop", "val_loop", "test_loop"} & set(self.__dict__):
+                    getattr(self, name).stop()
+                self.visualizer.close()
 
     def _evaluate(self, mode: str) -> dict[str, float]:
         with self._running(mode), use_scope(self.scope):
@@ -367,12 +386,6 @@ class Runner:
             self._is_loaded = True
             resume = self._parts["resume"]
             load_or_resume(self, resume=resume, load_from=self.load_from, initialize=initialize)
-
-    def _set_seed(self, seed: int | None = None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
-        self.seed = choose_seed() if seed is None else int(seed)
-        self.diff_rank_seed = diff_rank_seed
-        self.deterministic = deterministic
-        seed_everything(self.seed + (self.rank if diff_rank_seed else 0), deterministic=deterministic)
 
     def _needed(self, key: str, verb: str) -> Any:
         value = self._parts[key]

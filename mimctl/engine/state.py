@@ -36,9 +36,10 @@ def collect_state(
         "meta": {**_meta(runner), "epoch": progress["epoch"], "iter": progress["iter"], **(meta or {})},
         "state_dict": {key: value.detach().cpu() for key, value in runner.bare_model.state_dict().items()},
         "message_hub": runner.message_hub.state_dict(),
-        "sampler": progress["feed"],
-        "rng": distributed.gather(rng_state()) or [],
+        "rng": distributed.gather_object(rng_state()) or [],
     }
+    if "feed" in progress:  # a loop of the user's own may not know its place inside an epoch
+        checkpoint["sampler"] = progress["feed"]
     if save_optimizer:
         checkpoint["optimizer"] = runner.optim_wrapper.state_dict()
     if save_param_scheduler:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,6 +14,10 @@ import numpy as np
 from mimctl.engine.distributed import is_main_process
 from mimctl.engine.events import plain
 from mimctl.engine.registry import VISBACKENDS, VISUALIZERS
+
+_CURRENT: contextvars.ContextVar[Callable[[], Visualizer] | None] = contextvars.ContextVar(
+    "mimctl_visualizer", default=None
+)
 
 
 class BaseVisBackend:
@@ -22,6 +28,9 @@ class BaseVisBackend:
 
     def add_config(self, config: Any, **kwargs: Any) -> None:
         """Keep the config."""
+
+    def add_graph(self, model: Any, data_batch: Any, **kwargs: Any) -> None:
+        """Keep the model's graph."""
 
     def add_image(self, name: str, image: np.ndarray[Any, Any], step: int = 0, **kwargs: Any) -> None:
         """Keep a picture (H, W, 3), RGB, uint8."""
@@ -117,6 +126,16 @@ class TensorboardVisBackend(BaseVisBackend):
         return self._writer
 
 
+@contextlib.contextmanager
+def use_visualizer(make: Callable[[], Visualizer]) -> Iterator[None]:
+    """Let `Visualizer.get_current_instance()` be what `make` returns while the block runs (this thread only)."""
+    token = _CURRENT.set(make)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
 @VISUALIZERS.register_module()
 class Visualizer:
     """Hand scalars, pictures and the config to every back end, on the first rank alone.
@@ -140,9 +159,38 @@ class Visualizer:
             VISBACKENDS.build(each, save_dir=folder) for each in vis_backends or ()
         ]
 
+    @classmethod
+    def get_current_instance(cls) -> Visualizer:
+        """Return the visualizer of the run that is in progress or being built here; a fresh one where there is none."""
+        make = _CURRENT.get()
+        return make() if make is not None else cls()
+
+    @classmethod
+    def get_instance(cls, name: str, **kwargs: Any) -> Visualizer:
+        """Return a visualizer made of the arguments, or without any the current one; no table of names is kept."""
+        return cls(name, **kwargs) if kwargs else cls.get_current_instance()
+
+    def set_image(self, image: np.ndarray[Any, Any]) -> None:
+        """Set the picture (H, W, 3), RGB, uint8, that is drawn on."""
+        self.image = np.ascontiguousarray(image, dtype=np.uint8)
+
+    def get_image(self) -> np.ndarray[Any, Any]:
+        """Return the picture that was set. ValueError where there is none."""
+        if self.image is None:
+            raise ValueError("no picture was set: call `set_image` first")
+        return self.image
+
+    def get_backend(self, name: str) -> BaseVisBackend:
+        """Return the back end of that class name. KeyError where there is none."""
+        return {type(each).__name__: each for each in self.vis_backends}[name]
+
     def add_config(self, config: Any, **kwargs: Any) -> None:
         """Keep the config."""
         self._each("add_config", config, **kwargs)
+
+    def add_graph(self, model: Any, data_batch: Any, **kwargs: Any) -> None:
+        """Keep the model's graph, where a back end does that."""
+        self._each("add_graph", model, data_batch, **kwargs)
 
     def add_image(self, name: str, image: np.ndarray[Any, Any], step: int = 0) -> None:
         """Keep a picture (H, W, 3), RGB, uint8."""

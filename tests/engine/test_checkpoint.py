@@ -18,8 +18,8 @@ from mimctl.engine.checkpoint import (
     atomic_write,
     export_weights,
     find_latest,
-    load_checkpoint,
     load_state_dict,
+    read_checkpoint,
     resolve,
     save_checkpoint,
     use_weights,
@@ -31,7 +31,7 @@ CONTENT = {"meta": {"epoch": 1}, "state_dict": {"weight": torch.arange(6.0).resh
 
 def test_saved_checkpoint_is_read_back(tmp_path: Path) -> None:
     path = save_checkpoint(CONTENT, tmp_path / "deep" / "a.pth")
-    loaded = load_checkpoint(path)
+    loaded = read_checkpoint(path)
     assert loaded["meta"] == {"epoch": 1}
     assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
     assert [each.name for each in path.parent.iterdir()] == ["a.pth"]
@@ -39,7 +39,7 @@ def test_saved_checkpoint_is_read_back(tmp_path: Path) -> None:
 
 def test_bare_state_dict_is_read_as_weights(tmp_path: Path) -> None:
     torch.save(CONTENT["state_dict"], tmp_path / "a.pth")
-    assert set(load_checkpoint(tmp_path / "a.pth")) == {"state_dict", "meta"}
+    assert set(read_checkpoint(tmp_path / "a.pth")) == {"state_dict", "meta"}
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_pickle_that_would_run_code_is_refused_by_name(tmp_path: Path, bad: type
         _use_new_zipfile_serialization=zipped,
     )
     with pytest.raises(UnsafeFileError) as caught:
-        load_checkpoint(tmp_path / "a.pth")
+        read_checkpoint(tmp_path / "a.pth")
     expected = "posix.system" if bad is Evil else f"{__name__}.EvilBuild"
     assert caught.value.details["global"] == expected
     assert not Path("/tmp/should-never-exist").exists()
@@ -106,7 +106,7 @@ def test_function_of_a_known_package_is_refused_too(tmp_path: Path) -> None:
     finally:
         del sys.modules["mmengine"], sys.modules["mmengine.fileio"]
     with pytest.raises(UnsafeFileError, match=r"mmengine\.fileio\.load"):
-        load_checkpoint(tmp_path / "a.pth")
+        read_checkpoint(tmp_path / "a.pth")
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_openmmlab_checkpoint_is_read_with_inert_stand_ins(tmp_path: Path, histo
     torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
     for name in [each for each in sys.modules if each.startswith("mmengine")]:
         del sys.modules[name]
-    loaded = load_checkpoint(tmp_path / "a.pth")
+    loaded = read_checkpoint(tmp_path / "a.pth")
     assert loaded["meta"] == {"epoch": 300, "best": 0.446, "count": 7, "CLASSES": ("a", "b")}
     assert torch.equal(loaded["state_dict"]["weight"], torch.ones(2))
 
@@ -154,7 +154,7 @@ def test_file_that_is_no_checkpoint_is_one_clear_error(tmp_path: Path, body: byt
     path = save_checkpoint({**CONTENT, "filler": torch.zeros(1000)}, tmp_path / "a.pth")
     path.write_bytes(path.read_bytes()[:2000] if body is None else body)
     with pytest.raises(IntegrityError) as caught:
-        load_checkpoint(path)
+        read_checkpoint(path)
     assert caught.value.code == "bad-checkpoint"
     assert reason in caught.value.causes[0]
 
@@ -164,13 +164,13 @@ def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save({"anything": 1}, tmp_path / "dict.pth")
     for name in ("list.pth", "dict.pth"):
         with pytest.raises(IntegrityError):
-            load_checkpoint(tmp_path / name)
+            read_checkpoint(tmp_path / name)
 
 
 def test_missing_checkpoint_names_its_neighbours(tmp_path: Path) -> None:
     save_checkpoint(CONTENT, tmp_path / "epoch_10.pth")
     with pytest.raises(MimctlError) as caught:
-        load_checkpoint(tmp_path / "epoch_1.pth")
+        read_checkpoint(tmp_path / "epoch_1.pth")
     assert caught.value.code == "checkpoint-not-found"
     assert "epoch_10.pth" in caught.value.hints[0]
 
@@ -178,14 +178,14 @@ def test_missing_checkpoint_names_its_neighbours(tmp_path: Path) -> None:
 def test_weights_travel_as_safetensors(tmp_path: Path) -> None:
     save_checkpoint({**CONTENT, "optimizer": {"state": torch.zeros(1000)}}, tmp_path / "a.pth")
     path = export_weights(tmp_path / "a.pth", tmp_path / "a.safetensors", meta={"dataset_meta": {"classes": ["x"]}})
-    loaded = load_checkpoint(path)
+    loaded = read_checkpoint(path)
     assert loaded["meta"] == {"dataset_meta": {"classes": ["x"]}}
     assert loaded["state_dict"]["weight"].dtype == torch.float32
     assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
     assert path.stat().st_size < 500
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(IntegrityError):
-        load_checkpoint(path)
+        read_checkpoint(path)
 
 
 def test_url_is_looked_up_and_never_fetched(tmp_path: Path) -> None:

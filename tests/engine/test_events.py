@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
 import torch
 
 from mimctl.engine.events import EventWriter, open_events, plain
-from mimctl.engine.log import configure_logging, get_logger
+from mimctl.engine.log import configure_logging, get_logger, logging_to
 from mimctl.engine.visualization import Visualizer
 from mimctl.spec import RunSpec
 
@@ -46,25 +45,31 @@ def test_plain_data_holds_no_tensor() -> None:
 
 def test_log_lines_become_events_and_lines_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     writer = EventWriter(tmp_path / "events.jsonl")
-    configure_logging(events=writer, log_file=tmp_path / "run.log")
-    get_logger().info("hello %d", 3)
+    configure_logging(events=writer)
+    with logging_to(tmp_path / "run.log"):
+        get_logger().info("hello %d", 3)
+        get_logger().debug("a detail")
     writer.close()
     [record] = lines(tmp_path / "events.jsonl")
     assert (record["event"], record["level"], record["message"]) == ("log", "info", "hello 3")
     assert (tmp_path / "run.log").read_text().endswith("INFO - hello 3\n")
-    configure_logging(log_file=tmp_path / "second.log")
+    configure_logging()
     get_logger().info("plain")
     assert capsys.readouterr().err.endswith("INFO - plain\n")
     assert "plain" not in (tmp_path / "run.log").read_text()
 
 
-def test_other_ranks_keep_quiet_but_for_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_ranks_keep_quiet_but_for_warnings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("RANK", "1")
     configure_logging()
-    assert get_logger().level == logging.WARNING
+    get_logger().info("first")
+    get_logger().warning("second")
     monkeypatch.delenv("RANK")
     configure_logging()
-    assert get_logger().level == logging.INFO
+    get_logger().info("third")
+    assert [line.rpartition(" - ")[2] for line in capsys.readouterr().err.splitlines()] == ["second", "third"]
 
 
 def test_visualizer_hands_everything_to_its_back_ends(tmp_path: Path) -> None:

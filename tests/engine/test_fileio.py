@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.engine import fileio
+from mimctl.engine import datafiles, fileio
 from mimctl.errors import ConfigError, MimctlError, UnsafeFileError
 
 
 def test_what_is_put_can_be_got(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a.json"
-    fileio.dump({"a": [1, 2]}, path)
-    assert fileio.load(path) == {"a": [1, 2]}
-    assert fileio.load(f"file://{path}") == {"a": [1, 2]}
+    datafiles.dump({"a": [1, 2]}, path)
+    assert datafiles.load(path) == {"a": [1, 2]}
+    assert datafiles.load(f"file://{path}") == {"a": [1, 2]}
     assert fileio.get_text(path, backend_args={"backend": "disk"}) == json.dumps({"a": [1, 2]})
     assert fileio.list_dir(path.parent) == ["a.json"]
     assert fileio.exists(path)
@@ -47,20 +47,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_yaml_is_read_and_mistakes_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: [1, 2]\n")
-    assert fileio.load(tmp_path / "a.yaml") == {"a": [1, 2]}
+    assert datafiles.load(tmp_path / "a.yaml") == {"a": [1, 2]}
     (tmp_path / "b.yaml").write_text("a: [1\n")
     with pytest.raises(MimctlError, match=r"b\.yaml is not valid YAML"):
-        fileio.load(tmp_path / "b.yaml")
+        datafiles.load(tmp_path / "b.yaml")
     (tmp_path / "c.json").write_text('{"a": 1,}')
     with pytest.raises(MimctlError) as caught:
-        fileio.load(tmp_path / "c.json")
+        datafiles.load(tmp_path / "c.json")
     assert caught.value.code == "bad-annotations"
     assert "line 1" in caught.value.causes[0]
 
 
 def test_pickles_are_never_read_as_annotations(tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError):
-        fileio.load(tmp_path / "a.pkl")
+        datafiles.load(tmp_path / "a.pkl")
 
 
 def test_an_unknown_back_end_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mimctl.engine.checkpoint import load_checkpoint
+from mimctl.engine.checkpoint import read_checkpoint
 from mimctl.engine.events import EventWriter
 from mimctl.engine.hooks import EMAHook, Hook
 from mimctl.engine.hooks.build import build_hooks
@@ -205,7 +205,7 @@ def test_ema_follows_its_formula_and_validates_with_the_average(make_runner: Mak
         average = 0.75 * average + 0.25 * weight
     assert torch.allclose(seen["validated"][0], average)
     assert torch.equal(runner.bare_model.last.weight, seen["trained"][-1]), "the trained weights come back"  # type: ignore[union-attr]
-    saved = load_checkpoint(runner.work_dir / "epoch_1.pth")
+    saved = read_checkpoint(runner.work_dir / "epoch_1.pth")
     assert torch.allclose(saved["state_dict"]["last.weight"], average)
     assert torch.equal(saved["ema_state_dict"]["module.last.weight"], seen["trained"][-1])
 

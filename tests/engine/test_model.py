@@ -251,10 +251,10 @@ def test_exponential_average_follows_its_formula():
 
 def test_annealed_momenta_follow_their_formulas():
     model = nn.Linear(1, 1)
-    assert MomentumAnnealingEMA(model, momentum=0.02, gamma=100).momentum_at(100) == 0.5
-    assert MomentumAnnealingEMA(model, momentum=0.02, gamma=100).momentum_at(10**6) == 0.02
+    assert MomentumAnnealingEMA(model, momentum=0.02, gamma=100).share_of(100) == 0.5
+    assert MomentumAnnealingEMA(model, momentum=0.02, gamma=100).share_of(10**6) == 0.02
     annealed = ExpMomentumEMA(model, momentum=0.0002, gamma=2000)
-    assert annealed.momentum_at(1999) == pytest.approx(0.9998 * math.exp(-1) + 0.0002)
+    assert annealed.share_of(1999) == pytest.approx(0.9998 * math.exp(-1) + 0.0002)
 
 
 def test_average_moves_only_every_interval():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimctl.engine.checkpoint import load_checkpoint, use_weights
+from mimctl.engine.checkpoint import read_checkpoint, use_weights
 from mimctl.engine.model import BaseModule, initialize
 from mimctl.errors import ConfigError, IntegrityError, MimctlError
 
@@ -87,7 +87,7 @@ def test_name_of_a_classifier_means_its_backbone(tmp_path):
     torch.save({"state_dict": {**state, "head.fc.weight": torch.zeros(2)}}, tmp_path / "w.pth")
     with use_weights({"mmcls://resnet18": str(tmp_path / "w.pth")}):
         assert load(Backbone(), "mmcls://resnet18") == 4
-        assert sorted(load_checkpoint("mmcls://resnet18")["state_dict"]) == sorted(Backbone().state_dict())
+        assert sorted(read_checkpoint("mmcls://resnet18")["state_dict"]) == sorted(Backbone().state_dict())
 
 
 def test_name_that_was_not_fetched_stops_the_run():
@@ -105,5 +105,5 @@ def test_file_of_the_first_torch_is_told_apart_from_a_damaged_one(tmp_path):
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     with pytest.raises(IntegrityError) as caught:
-        load_checkpoint(path)
+        read_checkpoint(path)
     assert "cannot be read without running code" in caught.value.causes[0]

@@ -18,6 +18,7 @@ from mimctl.engine import fileio
 from mimctl.engine.data.failures import FetchTogether
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.transform import Compose, Sample, TransformConfig
+from mimctl.engine.datafiles import load
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import ConfigError, MimctlError
 
@@ -88,7 +89,7 @@ class BaseDataset(FetchTogether, Dataset[Any]):
 
         Raises MimctlError[missing-file] or MimctlError[bad-annotations].
         """
-        annotations = fileio.load(self.ann_file)
+        annotations = load(self.ann_file)
         if not isinstance(annotations, Mapping) or not {"metainfo", "data_list"} <= annotations.keys():
             raise MimctlError(
                 f"{self.ann_file} is no annotation file of this dataset",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import atomic_write, is_readable, load_checkpoint, save_checkpoint
+from mimctl.engine.checkpoint import atomic_write, is_readable, read_checkpoint, save_checkpoint
 from mimctl.engine.finite import check_losses
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import get_logger
@@ -160,7 +160,7 @@ def publish(path: Path, keys: Sequence[str]) -> Path:
     """Write a copy of a checkpoint with `keys` alone, named after its own sha256."""
     import hashlib
 
-    content = load_checkpoint(path)
+    content = read_checkpoint(path)
     temporary = save_checkpoint({key: content[key] for key in keys if key in content}, path.with_suffix(".publish.tmp"))
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()[:8]
     return temporary.replace(path.with_name(f"{path.stem}-{digest}.pth"))

@@ -51,6 +51,10 @@ class Hook:
 
     priority: int | str = "NORMAL"
 
+    def get_triggered_stages(self) -> list[str]:
+        """Return the points at which this hook acts, in the order of a run."""
+        return [point for point in HOOK_POINTS if acts_at(self, point)]
+
     def before_run(self, runner: Runner) -> None:
         """Act before anything runs; model and optimizer stand, weights are not loaded yet."""
 

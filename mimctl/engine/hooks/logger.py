@@ -131,7 +131,8 @@ class LoggerHook(Hook):
         runner.events.emit("step", phase=mode, step=done, steps=steps, epoch=epoch, scalars=self._shown, eta_s=eta)
 
     def _metrics(self, runner: Runner, mode: str, metrics: dict[str, float]) -> None:
-        scalars, text = runner.log_processor.get_log_after_epoch(runner, metrics, mode)
+        steps = len((runner.val_loop if mode == "val" else runner.test_loop).dataloader)
+        scalars, text = runner.log_processor.get_log_after_epoch(runner, steps, mode, metrics=metrics)
         get_logger().info(text, extra=TOLD_BY_EVENT)
         by_epoch = self.log_metric_by_epoch and runner.is_by_epoch
         runner.visualizer.add_scalars(scalars, step=runner.epoch if by_epoch else runner.iter)

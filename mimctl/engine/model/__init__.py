@@ -10,6 +10,7 @@ from mimctl.engine.model.averaged import (
 from mimctl.engine.model.base_model import BaseModel
 from mimctl.engine.model.base_module import BaseModule, ModuleDict, ModuleList, Sequential
 from mimctl.engine.model.initializers import (
+    BaseInit,
     Caffe2XavierInit,
     ConstantInit,
     KaimingInit,
@@ -35,6 +36,7 @@ __all__ = [
     "AveragedModel",
     "BaseAveragedModel",
     "BaseDataPreprocessor",
+    "BaseInit",
     "BaseModel",
     "BaseModule",
     "Caffe2XavierInit",

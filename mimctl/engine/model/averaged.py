@@ -42,8 +42,15 @@ class BaseAveragedModel(nn.Module):
         # Walking a model's tensors costs more than averaging them: the walk over the last model is kept.
         self._walked: tuple[int, list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
 
-    def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
-        """Move the averaged tensors towards `source`, in place; `steps` counts the updates before this one."""
+    def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
+        """Move one averaged tensor towards its source, in place; `steps` counts the updates before this one.
+
+        A subclass defines this or `share_of`, which moves all tensors at once.
+        """
+        averaged_param.lerp_(source_param, self.share_of(steps))
+
+    def share_of(self, steps: int) -> float:
+        """Return the share of the new weights in the average after `steps` updates."""
         raise NotImplementedError
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,10 +75,17 @@ class BaseAveragedModel(nn.Module):
         if steps == 0:
             torch._foreach_copy_(averaged, source)
         elif steps % self.interval == 0:
-            self.avg_func(averaged, source, steps)
+            self._average(averaged, source, steps)
         for held, new in copied:
             held.copy_(new)
         self.steps += 1
+
+    def _average(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
+        if type(self).avg_func is BaseAveragedModel.avg_func:
+            torch._foreach_lerp_(averaged, source, self.share_of(steps))
+            return
+        for held, new in zip(averaged, source, strict=True):
+            self.avg_func(held, new, steps)
 
     def _walk(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Return the averaged tensors, those of `model` that they follow, and the pairs that are copied."""
@@ -87,9 +101,9 @@ class BaseAveragedModel(nn.Module):
 class StochasticWeightAverage(BaseAveragedModel):
     """Keep the plain mean of all weights taken in."""
 
-    def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
-        """Move the mean by 1 / (number of weights taken in)."""
-        torch._foreach_lerp_(averaged, source, 1 / (steps // self.interval + 1))
+    def share_of(self, steps: int) -> float:
+        """Return 1 / (number of weights taken in)."""
+        return 1 / (steps // self.interval + 1)
 
 
 AveragedModel = StochasticWeightAverage
@@ -112,13 +126,9 @@ class ExponentialMovingAverage(BaseAveragedModel):
             raise ValueError(f"`momentum` must lie in (0, 1), not {momentum}")
         self.momentum = momentum
 
-    def momentum_at(self, steps: int) -> float:
-        """Return the share of the new weights after `steps` updates."""
+    def share_of(self, steps: int) -> float:
+        """Return the momentum."""
         return self.momentum
-
-    def avg_func(self, averaged: list[Tensor], source: list[Tensor], steps: int) -> None:
-        """Move the average by the momentum."""
-        torch._foreach_lerp_(averaged, source, self.momentum_at(steps))
 
 
 @MODELS.register_module()
@@ -139,7 +149,7 @@ class MomentumAnnealingEMA(ExponentialMovingAverage):
             raise ValueError(f"`gamma` must be positive, not {gamma}")
         self.gamma = gamma
 
-    def momentum_at(self, steps: int) -> float:
+    def share_of(self, steps: int) -> float:
         """Return the share of the new weights after `steps` updates."""
         return max(self.momentum, self.gamma / (self.gamma + steps))
 
@@ -162,6 +172,6 @@ class ExpMomentumEMA(ExponentialMovingAverage):
             raise ValueError(f"`gamma` must be positive, not {gamma}")
         self.gamma = gamma
 
-    def momentum_at(self, steps: int) -> float:
+    def share_of(self, steps: int) -> float:
         """Return the share of the new weights after `steps` updates."""
         return (1 - self.momentum) * math.exp(-(1 + steps) / self.gamma) + self.momentum

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from mimctl.engine.registry import WEIGHT_INITIALIZERS
@@ -215,8 +214,8 @@ class Caffe2XavierInit(KaimingInit):
 class PretrainedInit:
     """Load a checkpoint: a path, or an address that was fetched before the run (the engine itself fetches nothing).
 
-    `prefix` selects the part of the checkpoint whose keys begin so, and strips it; a name `mmcls://…` means the backbone
-    of a classifier without more words. Raises MimctlError where the checkpoint is absent, unless
+    `prefix` selects the part of the checkpoint whose keys begin so, and strips it; a name `mmcls://…` means the
+    backbone of a classifier without more words. Raises MimctlError where the checkpoint is absent, unless
     `allow_missing_pretrained` is in force; ConfigError[bad-init-cfg] where nothing begins with `prefix`,
     MimctlError[weights-mismatch] where no tensor fits the module.
     """
@@ -236,7 +235,7 @@ class PretrainedInit:
                 raise
             get_logger().warning("pretrained weights left out (%s): this run loads a whole checkpoint", err.message)
             return
-        state = files.load_checkpoint(self.checkpoint, map_location=self.map_location or "cpu")
+        state = files.read_checkpoint(self.checkpoint, map_location=self.map_location or "cpu")
         weights = state["state_dict"]
         if self.prefix:
             weights = files.below_prefix(weights, self.prefix, self.checkpoint)

@@ -117,11 +117,11 @@ class ImgDataPreprocessor(BaseDataPreprocessor):
         return batch
 
 
-def stack_batch(tensors: Sequence[Tensor], pad_size_divisor: int = 1, pad_value: float = 0) -> Tensor:
+def stack_batch(tensor_list: Sequence[Tensor], pad_size_divisor: int = 1, pad_value: float = 0) -> Tensor:
     """Return tensors (C, H, W) as one (B, C, H', W'), padded on the right and at the bottom."""
-    height, width = _padded_size(tensors, pad_size_divisor)
-    batch = tensors[0].new_full((len(tensors), len(tensors[0]), height, width), pad_value)
-    for place, tensor in zip(batch, tensors, strict=True):
+    height, width = _padded_size(tensor_list, pad_size_divisor)
+    batch = tensor_list[0].new_full((len(tensor_list), len(tensor_list[0]), height, width), pad_value)
+    for place, tensor in zip(batch, tensor_list, strict=True):
         place[:, : tensor.shape[1], : tensor.shape[2]].copy_(tensor)
     return batch
 

@@ -71,7 +71,7 @@ class OptimWrapperDict(OptimWrapper):
         """Do nothing: the model enters the contexts of its own wrappers."""
         yield
 
-    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+    def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
         """Do nothing: how often each wrapper steps only the model knows."""
 
     def get_lr(self) -> dict[str, list[float]]:

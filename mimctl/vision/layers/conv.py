@@ -25,7 +25,7 @@ def build_conv_layer(cfg: Mapping[str, Any] | None, *args: Any, **kwargs: Any) -
     return MODELS.build({**kwargs, **cfg}, *args)
 
 
-def build_padding_layer(cfg: Mapping[str, Any], padding: int | tuple[int, int]) -> nn.Module:
-    """Return the padding layer of a config such as `dict(type='reflect')`."""
-    layer: nn.Module = MODELS.build(cfg, padding)
+def build_padding_layer(cfg: Mapping[str, Any], *args: Any, **kwargs: Any) -> nn.Module:
+    """Return the padding layer of a config such as `dict(type='reflect')`; other arguments (`padding`) go to it."""
+    layer: nn.Module = MODELS.build({**kwargs, **cfg}, *args)
     return layer

@@ -41,7 +41,7 @@ class Dropout(nn.Dropout):
         super().__init__(p=drop_prob, inplace=inplace)
 
 
-def build_dropout(cfg: Mapping[str, Any]) -> nn.Module:
+def build_dropout(cfg: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> nn.Module:
     """Return the layer of a config such as `dict(type='DropPath', drop_prob=0.1)`."""
-    layer: nn.Module = MODELS.build(cfg)
+    layer: nn.Module = MODELS.build(cfg, default_args=default_args)
     return layer

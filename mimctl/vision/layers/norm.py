@@ -74,6 +74,6 @@ def build_norm_layer(cfg: Mapping[str, Any], num_features: int, postfix: int | s
     return f"{short}{postfix}", layer
 
 
-def is_norm(layer: nn.Module, exclude: type | tuple[type, ...] = ()) -> bool:
+def is_norm(layer: nn.Module, exclude: type | tuple[type, ...] | None = None) -> bool:
     """Say whether a layer normalises, other than the types in `exclude`."""
-    return isinstance(layer, tuple(each for each, _ in _SHORT_NAMES)) and not isinstance(layer, exclude)
+    return isinstance(layer, tuple(each for each, _ in _SHORT_NAMES)) and not isinstance(layer, exclude or ())
