@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from mimctl.config.bases import Search
 from mimctl.config.dump import to_python
 from mimctl.config.dump_plain import to_json, to_yaml
 from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
-from mimctl.config.load import Search, Source, reads_name
+from mimctl.config.load import Source
 from mimctl.config.overrides import CFG_OPTIONS, apply_overrides
+from mimctl.config.usage import reads_name
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, Origin
 

@@ -13,8 +13,8 @@ from mimctl.config.values import ConfigDict, LazyReference, Place, new_dict
 from mimctl.errors import ConfigError, nearest
 
 BASE = "_base_"
-ReadBase = Callable[[str, int], ConfigDict]
-"""(module as written, number of leading dots) → every name that base defines, its imports too."""
+ReadBase = Callable[[str, int, int], ConfigDict]
+"""(module as written, number of leading dots, line) → every name that base defines, its imports too."""
 
 
 class Late(Protocol):
@@ -260,9 +260,9 @@ class Interpreter(Evaluator):
         self.line = node.lineno
         if node.module is None:
             for alias in node.names:
-                self._take(self.read_base(alias.name, node.level), "*", alias, node)
+                self._take(self.read_base(alias.name, node.level, node.lineno), "*", alias, node)
             return
-        names = self.read_base(node.module, node.level)
+        names = self.read_base(node.module, node.level, node.lineno)
         for alias in node.names:
             self._take(names, alias.name, alias, node)
 

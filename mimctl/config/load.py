@@ -4,88 +4,23 @@ from __future__ import annotations
 
 import ast
 import os
-import re
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mimctl.config.bases import Search, find_file, find_module_file, of_another_style, set_scope
+from mimctl.config.cache import CACHE, BaseCache, Loaded, stamp_of
 from mimctl.config.evaluate import BASE, Interpreter, reads_bases
 from mimctl.config.late import LateOverrides
 from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
-from mimctl.config.packages import find_in_packages, find_module, import_path
 from mimctl.config.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
-from mimctl.config.templates import NoTemplates, Templates
-from mimctl.config.values import ConfigDict, LazyReference, Place, copy_value, new_dict
-from mimctl.errors import ConfigError, nearest
-
-Search = Callable[[str], Path]
-"""`pkg::path` → the file in the configs of another toolbox; None: look beside the file and on this import path."""
-Stamp = tuple[str, int, int]
+from mimctl.config.templates import NoTemplates, Templates, fill_all, look_up
+from mimctl.config.values import ConfigDict, Place, copy_value, new_dict
+from mimctl.errors import ConfigError
 
 _MAX_CHAIN = 40
 _MAX_TOTAL_UNITS = 3 * MAX_UNITS
-
-
-@dataclass(slots=True, kw_only=True)
-class Loaded:
-    """One evaluated file: its values with its bases merged in, and what they depend on."""
-
-    data: ConfigDict
-    references: dict[str, LazyReference] = field(default_factory=dict)
-    stamps: list[Stamp] = field(default_factory=list)
-    environment: dict[str, str | None] = field(default_factory=dict)
-    uses_search: bool = False
-    is_pure_python: bool = False
-    """Written in the style that reads its bases with `read_base()` and imports its types."""
-
-    def depend_on(self, other: Loaded) -> None:
-        """Take over what another file, that this one is built on, depends on."""
-        self.stamps.extend(other.stamps)
-        self.environment.update(other.environment)
-        self.uses_search |= other.uses_search
-
-    def is_fresh(self) -> bool:
-        """Say whether the files and environment variables are still as they were."""
-        return all(os.environ.get(name) == held for name, held in self.environment.items()) and all(
-            _stamp(stamp[0]) == stamp for stamp in self.stamps
-        )
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        facts = os.stat(path)  # noqa: PTH116 - on the path of every load
-    except OSError:
-        return (path, -1, -1)
-    return (path, facts.st_mtime_ns, facts.st_size)
-
-
-class BaseCache:
-    """Evaluated bases by absolute path, the most recently used `limit` of them."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.held: OrderedDict[str, Loaded] = OrderedDict()
-
-    def get(self, path: str) -> Loaded | None:
-        """Return what is held of `path` if it is still true."""
-        found = self.held.get(path)
-        if found is None or not found.is_fresh():
-            return None
-        self.held.move_to_end(path)
-        return found
-
-    def put(self, path: str, loaded: Loaded) -> None:
-        """Hold `loaded`, dropping the least recently used beyond the limit."""
-        self.held[path] = loaded
-        self.held.move_to_end(path)
-        while len(self.held) > self.limit:
-            self.held.popitem(last=False)
-
-
-_CACHE = BaseCache(limit=200)
 
 
 class Loader:
@@ -94,7 +29,7 @@ class Loader:
     def __init__(self, search: Search | None = None, *, late: Mapping[str, Any] | None = None) -> None:
         self.search = search
         self.late = LateOverrides(late) if late else None
-        self.cache = _CACHE if self.late is None else BaseCache(limit=MAX_BASES)
+        self.cache = CACHE if self.late is None else BaseCache(limit=MAX_BASES)
         self.num_files = 0
         self.num_units = 0
         self.chain: list[str] = []
@@ -121,7 +56,7 @@ class Loader:
         if self.num_files > MAX_BASES or len(self.chain) > _MAX_CHAIN:
             message = f"this config is built on more than {MAX_BASES} files"
             raise ConfigError(message, code="config-limits", origin=origin_of((path, 0)))
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         self.chain.append(path)
         try:
             loaded = self.load_text(read_source(path), suffix, path)
@@ -151,12 +86,12 @@ class Loader:
         if loaded.is_pure_python:
             body.sort(key=lambda statement: not reads_bases(statement))  # what the bases define is there from the start
         fill = NoTemplates if loaded.is_pure_python else Templates
-        templates = fill(file, lambda dotted: _look_up(base, dotted))
+        templates = fill(file, lambda dotted: look_up(base, dotted))
         interpreter = Interpreter(
             file,
             templates,
             base=base,
-            read_base=lambda module, level: self._read_base(module, level, file, interpreter.line, loaded),
+            read_base=lambda module, level, line: self._read_base(module, level, (file, line), loaded),
             late=self.late,
         )
         found = copy_value(interpreter.run_file(body))
@@ -184,7 +119,7 @@ class Loader:
 
     def _bases_of(self, statement: ast.Assign, file: str, loaded: Loaded) -> ConfigDict:
         evaluator = Interpreter(
-            file, Templates(file, lambda dotted: _look_up(None, dotted)), base=None, read_base=_no_base
+            file, Templates(file, lambda dotted: look_up(None, dotted)), base=None, read_base=_no_base
         )
         name = ast.copy_location(ast.Name("bases", ast.Store()), statement)
         evaluator.run([ast.copy_location(ast.Assign([name], statement.value), statement)])
@@ -194,9 +129,9 @@ class Loader:
         loaded = Loaded(data=parsed)
         place = parsed.place_of(BASE) or (file, 1)
         base = self._load_bases(dict.pop(parsed, BASE), place, loaded) if BASE in parsed else None
-        templates = Templates(file, lambda dotted: _look_up(base, dotted))
+        templates = Templates(file, lambda dotted: look_up(base, dotted))
         try:
-            _fill(parsed, templates)
+            fill_all(parsed, templates)
         except KeyError as err:
             raise ConfigError(f"there is no {err.args[0]}", code="config-value", origin=origin_of((file, 1))) from err
         meter = Meter(file)
@@ -217,9 +152,9 @@ class Loader:
             raise ConfigError(message, code="config-base", origin=origin_of(place))
         combined = ConfigDict()
         for name in names:
-            base = self._load_base(self._resolve(name, place, loaded), place, loaded)
+            base = self._load_base(self._find(name, place, loaded), place, loaded)
             if base.is_pure_python:
-                raise _of_another_style(name, place)
+                raise of_another_style(name, place)
             for key in base.data:
                 if key in combined:
                     first = combined.place_of(key)
@@ -231,7 +166,7 @@ class Loader:
                     )
             copied = copy_value(base.data)
             if "::" in name:
-                _set_scope(copied, name.partition("::")[0], place)
+                set_scope(copied, name.partition("::")[0], place)
             dict.update(combined, copied)
             combined.mark(copied._places)
         return combined
@@ -249,55 +184,20 @@ class Loader:
         loaded.depend_on(found)
         return found
 
-    def _resolve(self, name: str, place: Place, loaded: Loaded) -> str:
-        if "::" in name:
-            loaded.uses_search = True
-            try:
-                found = self.search(name) if self.search else find_in_packages(name, import_path(place[0]))
-                path = os.path.abspath(found)  # noqa: PTH100
-            except ConfigError as err:
-                err.origin = err.origin or origin_of(place)
-                raise
-            if not os.path.isfile(path):  # noqa: PTH113
-                raise _no_such_base(name, path, place)
-            return path
-        if not self.chain:
+    def _find(self, name: str, place: Place, loaded: Loaded) -> str:
+        if not self.chain and "::" not in name:
             message = f"text that lies in no file has no base `{name}`"
             raise ConfigError(message, code="config-base", origin=origin_of(place))
-        path = os.path.normpath(os.path.join(os.path.dirname(place[0]), name))  # noqa: PTH118, PTH120
-        if not os.path.isfile(path):  # noqa: PTH113
-            raise _no_such_base(name, path, place)
-        return path
+        loaded.uses_search |= "::" in name
+        return find_file(name, place, self.search)
 
-    def _read_base(self, module: str, level: int, file: str, line: int, loaded: Loaded) -> ConfigDict:
-        place = (file, line)
-        path = self._module_path(module, level, place, loaded)
+    def _read_base(self, module: str, level: int, place: Place, loaded: Loaded) -> ConfigDict:
+        path, is_searched = find_module_file(module, level if self.chain else 0, place, self.search)
+        loaded.uses_search |= is_searched
         base = self._load_base(path, place, loaded)
         names = copy_value(base.data)
         dict.update(names, base.references)
         return new_dict(names, names._places)
-
-    def _module_path(self, module: str, level: int, place: Place, loaded: Loaded) -> str:
-        """Return the file of a base that is named as a module: relative, or inside the package that holds this file."""
-        folder = os.path.dirname(place[0])  # noqa: PTH120
-        parts = module.split(".")
-        if level and self.chain:
-            path = os.path.normpath(os.path.join(folder, *[".."] * (level - 1), *parts)) + ".py"  # noqa: PTH118
-            if os.path.isfile(path):  # noqa: PTH113
-                return path
-            raise _no_such_base("." * level + module, path, place)
-        while parts[0] in Path(folder).parts:
-            if os.path.basename(folder) == parts[0]:  # noqa: PTH119
-                path = os.path.join(folder, *parts[1:]) + ".py"  # noqa: PTH118
-                if os.path.isfile(path):  # noqa: PTH113
-                    return path
-            folder = os.path.dirname(folder)  # noqa: PTH120
-        found = find_module(module, import_path(place[0]))
-        if found is not None:
-            loaded.uses_search = True
-            return str(found)
-        inner = parts[2:] if parts[1:2] == ["configs"] else parts[1:]
-        return self._resolve(f"{parts[0]}::{'/'.join(inner)}.py", place, loaded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,87 +217,10 @@ class Source:
         return loader.load_text(self.text, self.suffix, self.file)
 
 
-def _set_scope(value: Any, scope: str, place: Place) -> None:
-    """Note on the outermost dicts with a `type` that their names belong to the toolbox whose config they come from."""
-    if isinstance(value, ConfigDict):
-        if "type" in value:
-            dict.setdefault(value, "_scope_", scope)
-            value.mark({"_scope_": place, **value._places})
-            return
-        for item in value.values():
-            _set_scope(item, scope, place)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _set_scope(item, scope, place)
-
-
 def _assigns_base(statement: ast.Assign) -> bool:
     target = statement.targets[0]
     return isinstance(target, ast.Name) and target.id == BASE
 
 
-def _no_base(module: str, level: int) -> ConfigDict:
+def _no_base(module: str, level: int, line: int) -> ConfigDict:
     raise ValueError("`_base_` names files, not modules")
-
-
-def _no_such_base(name: str, path: str, place: Place) -> ConfigError:
-    folder = Path(path).parent
-    near = nearest(Path(path).name, [each.name for each in folder.iterdir()]) if folder.is_dir() else []
-    return ConfigError(
-        f"there is no base `{name}`",
-        code="config-base",
-        causes=[f"looked for {origin_of((path, 0))}"],
-        hints=[f"did you mean `{near[0]}`?"] if near else [],
-        origin=origin_of(place),
-    )
-
-
-def _of_another_style(name: str, place: Place) -> ConfigError:
-    """Return the error for a base that MMEngine would not read either: its imports mean something else there."""
-    return ConfigError(
-        f"the base `{name}` is written in the pure-Python style: it imports what is no module of Python itself",
-        code="config-base",
-        causes=["`_base_` names files of the classic style, with types as text"],
-        hints=["read it with `with read_base():`, or take the import out of the base"],
-        origin=origin_of(place),
-    )
-
-
-def _look_up(base: ConfigDict | None, dotted: str) -> Any:
-    value: Any = base if base is not None else ConfigDict()
-    for part in dotted.split("."):
-        if isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, dict) and part in value:
-            value = value[part]
-        else:
-            raise KeyError(f"_base_.{dotted}")
-    return value
-
-
-def _fill(value: Any, templates: Templates) -> Any:
-    """Fill the templates of all strings in parsed YAML or JSON, in place."""
-    if isinstance(value, str):
-        return templates.fill(value) if "{{" in value else value
-    pairs = (
-        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
-    )
-    for key, item in pairs:
-        filled = _fill(item, templates)
-        if filled is not item:
-            dict.__setitem__(value, key, filled) if isinstance(value, dict) else value.__setitem__(key, filled)
-    return value
-
-
-def reads_name(file: str, name: str) -> bool:
-    """Say whether a config file uses a top-level name of itself or of its base, not only assigns it."""
-    if not file.endswith(".py"):
-        return False
-    text = read_source(file)
-    if name not in text:
-        return False
-    used = re.search(rf"_base_\s*\.\s*{re.escape(name)}\b", text) is not None
-    tree = ast.Module(parse_python(text, file), [])
-    return used or any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in ast.walk(tree)
-    )

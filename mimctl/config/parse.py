@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,9 @@ from mimctl.config.values import ConfigDict, Place, new_dict
 from mimctl.errors import ConfigError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
+
+
+_WARNINGS = threading.Lock()  # filters of warnings are the whole process's: two threads would restore each other's
 
 
 def read_source(path: str) -> str:
@@ -89,7 +93,7 @@ def _is_standard(module: str) -> bool:
 def _parse(text: str) -> list[ast.stmt]:
     import warnings
 
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         return ast.parse(text).body

@@ -105,3 +105,32 @@ class NoTemplates(Templates):
 def is_template(text: str) -> bool:
     """Say whether loading `text` as part of a config would fill something into it."""
     return _TEMPLATE.search(text) is not None
+
+
+def look_up(base: dict[str, Any] | None, dotted: str) -> Any:
+    """Return what `_base_.a.0.b` stands for; raise KeyError where the base has no such value."""
+    value: Any = base or {}
+    for part in dotted.split("."):
+        if isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        else:
+            raise KeyError(f"_base_.{dotted}")
+    return value
+
+
+def fill_all(value: Any, templates: Templates) -> Any:
+    """Return parsed YAML or JSON with the templates of all its strings filled, dicts and lists in place."""
+    if isinstance(value, str):
+        return templates.fill(value) if "{{" in value else value
+    if isinstance(value, tuple):
+        return tuple(fill_all(item, templates) for item in value)
+    pairs = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    for key, item in pairs:
+        filled = fill_all(item, templates)
+        if filled is not item:
+            dict.__setitem__(value, key, filled) if isinstance(value, dict) else value.__setitem__(key, filled)
+    return value
