@@ -12,6 +12,7 @@ from mimctl.config.operators import BINARY
 from mimctl.config.values import ConfigDict, copy_value
 
 Function = Callable[..., Any]
+_ABSENT: Any = object()
 
 
 def _items(meter: Meter, value: Iterable[Any]) -> list[Any]:
@@ -109,6 +110,20 @@ def _isinstance(meter: Meter, value: Any, kinds: Any) -> bool:
     return ("dict" if isinstance(value, dict) else type(value).__name__) in names
 
 
+def _getattr(meter: Meter, held: Any, name: str, default: Any = _ABSENT) -> Any:
+    """Return an item of a dict that a base defines, whose items are its attributes; nothing else has any here."""
+    if type(held) is not ConfigDict or not isinstance(name, str):
+        raise meter.fail(f"attributes of a {type(held).__name__} are refused", code="config-not-data")
+    value = held.get(name, default) if held in meter.inherited else default
+    if value is _ABSENT:
+        raise KeyError(name)
+    return value
+
+
+def _hasattr(meter: Meter, held: Any, name: str) -> bool:
+    return _getattr(meter, held, name, None) is not None or (held in meter.inherited and name in held)
+
+
 FUNCTIONS: dict[str, Function] = {
     "abs": lambda meter, value: abs(value),
     "all": lambda meter, values: all(_items(meter, values)),
@@ -117,6 +132,8 @@ FUNCTIONS: dict[str, Function] = {
     "dict": _dict,
     "enumerate": _enumerate,
     "float": _number(float),
+    "getattr": _getattr,
+    "hasattr": _hasattr,
     "int": _number(int),
     "isinstance": _isinstance,
     "len": lambda meter, value: len(value),
