@@ -31,6 +31,9 @@ class BaseLoop:
     """
 
     is_by_epoch: bool = True
+    # Set by the runner inside the hooks after an iteration or epoch, which are done there, but not counted yet.
+    epoch_is_done: bool = False
+    iter_is_done: bool = False
 
     def __init__(self, runner: Runner, dataloader: DataLoader[Any] | Mapping[str, Any]) -> None:
         self.runner = runner
@@ -48,7 +51,10 @@ class BaseLoop:
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far a training is."""
-        return {"epoch": getattr(self, "epoch", 0), "iter": getattr(self, "iter", 0)}
+        return {
+            "epoch": int(getattr(self, "epoch", 0)) + int(self.epoch_is_done),
+            "iter": int(getattr(self, "iter", 0)) + int(self.iter_is_done),
+        }
 
     def load_state_dict(self, state: dict[str, Any], *, is_validated: bool = False) -> None:
         """Go on from a saved state: set `_epoch` and `_iter`."""
@@ -76,9 +82,6 @@ class TrainLoop(BaseLoop):
         self._intervals = [(0, val_interval), *sorted((int(at), int(each)) for at, each in dynamic_intervals or ())]
         self._epoch = 0
         self._iter = 0
-        # Inside the `after` hooks an iteration or epoch is done, but not counted yet.
-        self._iter_is_done = False
-        self._epoch_is_done = False
         self._owes_validation = False
 
     @property
@@ -120,16 +123,14 @@ class TrainLoop(BaseLoop):
         model: Any = runner.model
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
         outputs = model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
-        self._iter_is_done = True
         runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
-        self._iter_is_done = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the run is, counting what is done but not counted yet."""
         return {
-            "epoch": self._epoch + int(self._epoch_is_done),
-            "iter": self._iter + int(self._iter_is_done),
+            "epoch": self._epoch + int(self.epoch_is_done),
+            "iter": self._iter + int(self.iter_is_done),
             "feed": self.feed.state_dict(),
         }
 
@@ -211,10 +212,8 @@ class EpochBasedTrainLoop(TrainLoop):
         self.runner.model.train()
         for idx, data_batch in self.feed.batches():
             self.run_iter(idx, data_batch)
-        self._epoch_is_done = True
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
-        self._epoch_is_done = False
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Train on one batch, the `idx`-th of the epoch."""

@@ -37,6 +37,8 @@ from mimctl.errors import ConfigError
 
 Cfg = Mapping[str, Any]
 
+_DONE = {"after_train_epoch": "epoch_is_done", "after_train_iter": "iter_is_done"}
+
 
 @RUNNERS.register_module()
 class Runner(RunnerParts):
@@ -154,8 +156,18 @@ class Runner(RunnerParts):
         if calls is None:
             calls = [getattr(hook, fn_name) for hook in self.hooks if acts_at(hook, fn_name)]
             self._hook_table[fn_name] = calls
-        for call in calls:
-            call(self, **kwargs)
+        done = _DONE.get(fn_name)
+        if done is None:
+            for call in calls:
+                call(self, **kwargs)
+            return
+        # Inside these hooks an iteration or epoch is done, but not counted yet: what is saved there counts it.
+        setattr(self.train_loop, done, True)
+        try:
+            for call in calls:
+                call(self, **kwargs)
+        finally:
+            setattr(self.train_loop, done, False)
 
     def register_hook(self, hook: Hook | Cfg, priority: int | str | None = None) -> None:
         """Add a hook behind those of the same or a lower priority number."""
