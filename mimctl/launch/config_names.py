@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimctl.errors import ConfigError, MimctlError, Origin, UsageError, nearest
-from mimctl.launch.experiment import find_in_toolbox
+from mimctl.errors import ConfigError, Origin, UsageError, nearest
+from mimctl.launch.experiment import find_base
 from mimctl.launch.toolbox import Toolbox, find_toolbox
 from mimctl.plugin.configs import SUFFIXES, find_config, list_configs
+from mimctl.plugin.discover import import_roots
 from mimctl.plugin.mim import MimPackage, find_packages
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def resolve_config(text: str, place: Workplace, plugin: str | None = None) -> Pa
     [config-ambiguous] with all that fit, MimctlError[plugin-not-installed].
     """
     if "::" in text:
-        return _in_toolbox(text, place)
+        return find_base(text, Path(), place.working_plugins, import_roots(place.paths))
     if plugin is not None:
         return find_config(text, find_toolbox(plugin, place))
     path = Path(text).expanduser()
@@ -52,16 +53,6 @@ def _named(text: str, toolbox: Toolbox) -> list[Path]:
     configs = list(list_configs(toolbox))
     exact = [each for each in configs if each.stem == text]
     return exact or [each for each in configs if each.stem.startswith(f"{text}_")]
-
-
-def _in_toolbox(text: str, place: Workplace) -> Path:
-    try:
-        return find_in_toolbox(text, place.working_plugins)
-    except MimctlError:
-        name, _, inner = text.partition("::")
-        toolbox = find_toolbox(name, place)
-        path = toolbox.configs_dir / inner
-        return path if path.is_file() else find_config(Path(inner).stem, toolbox)
 
 
 def _no_file(text: str, path: Path, toolboxes: Sequence[Toolbox]) -> UsageError:
