@@ -33,11 +33,13 @@ def _in_folder(text: str, folder: Path, place: Workplace) -> Subject:
     found = found or sorted(
         {path.parent for path in (*folder.glob(f"*/{FILE_NAME}"), *folder.glob(f"src/*/{FILE_NAME}"))}
     )
+    if not found:
+        found = [each for each in _around(folder) if (each / FILE_NAME).is_file()][:1]
     if len(found) != 1:
         raise UsageError(
             f"`{text}` holds {'no toolbox' if not found else f'{len(found)} toolboxes'}",
             code="no-toolbox-here",
-            causes=[f"looked for `{FILE_NAME}` in it, in its folders and in those of `src`"]
+            causes=[f"looked for `{FILE_NAME}` in it, in its folders, in those of `src`, and in packages around it"]
             if not found
             else [str(each.relative_to(folder)) for each in found],
             hints=["name the folder of one package, or an installed toolbox: `mimctl plugin check det`"],
@@ -66,6 +68,18 @@ def _installed(plugin: Plugin | BrokenPlugin, package_dir: Path, place: Workplac
 
 def _package_of(package_dir: Path) -> str:
     return module_name_of(package_dir / "__init__.py") or package_dir.name
+
+
+def _around(folder: Path) -> list[Path]:
+    """Return the packages that a folder lies in: one may stand among a toolbox's models or configs."""
+    inside = []
+    for each in folder.parents:
+        if (each / "pyproject.toml").is_file():
+            break
+        inside.append(each)
+    else:
+        return []  # a folder of no project: what lies far above is not meant
+    return inside
 
 
 def _project_of(package_dir: Path) -> Path | None:

@@ -91,7 +91,7 @@ class CheckReport:
 
 def failure(check: str, err: MimctlError) -> Finding:
     """Return an error as a finding; its further causes stand in the message."""
-    message = "; ".join([err.message, *err.causes])
+    message = "; ".join([err.message.removeprefix(f"{check}: "), *err.causes])
     return Finding(check=check, status="fail", message=message, origin=err.origin, hints=err.hints)
 
 

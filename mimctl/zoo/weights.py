@@ -151,7 +151,7 @@ def fetch_weights(
         return local_path(url)
     source = source_of(url, sha256=sha256)
     found = obtain(source, settings=settings, mirrors=mirrors, progress=progress, note=note)
-    if found.is_new and found.check == "none" and note is not None:
+    if found.is_new and found.check != "sha256" and note is not None:
         note(check_of(source.filename, found.check))
     return found.path
 

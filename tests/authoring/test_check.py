@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -30,19 +31,18 @@ def toolbox(tmp_path: Path) -> Path:
 
 def check(toolbox: Path | str, *options: str, cwd: Path | None = None, site: Path | None = None) -> Said:
     """Run the command in an environment of its own; by default the interpreter is this one, which has torch."""
-    home = (cwd or Path(toolbox)).parent / "home"
-    home.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     paths = os.pathsep.join(map(str, [ROOT, *([site] if site else [])]))
-    environment = {**kept, "HOME": str(home), "PYTHONPATH": paths, "MIMCTL_PYTHON": sys.executable}
-    done = subprocess.run(
-        command("plugin", "check", toolbox, *options),
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**kept, "HOME": home, "PYTHONPATH": paths, "MIMCTL_PYTHON": sys.executable}
+        done = subprocess.run(
+            command("plugin", "check", toolbox, *options),
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
@@ -72,6 +72,7 @@ def test_folder_of_the_package_and_the_folder_one_stands_in_mean_the_same(toolbo
     inside = check(".", "--no-run", cwd=toolbox)
     assert inside.code == 0
     assert inside.out == check(toolbox / "mimctl_dots", "--no-run").out
+    assert inside.out == check(".", "--no-run", cwd=toolbox / "mimctl_dots" / "configs" / "dots").out
 
 
 CASES = [
@@ -274,7 +275,7 @@ def test_broken_toolbox_can_be_checked_by_its_name(toolbox, tmp_path):
     change(toolbox, MANIFEST, 'summary = "counts dots"', "summary = 3")
     site = install(toolbox, tmp_path / "site")
     said = check("dots", "--no-run", cwd=tmp_path, site=site)
-    assert (said.code, "fail  manifest   manifest: `summary` wants a text, got 3" in said.out) == (1, True)
+    assert (said.code, "fail  manifest   `summary` wants a text, got 3" in said.out) == (1, True)
     assert "plugin.toml:3" in said.out
 
 
