@@ -14,7 +14,7 @@ from mimctl.config.dump_plain import to_json, to_yaml
 from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
 from mimctl.config.load import Source
-from mimctl.config.overrides import CFG_OPTIONS, apply_overrides
+from mimctl.config.overrides import CFG_OPTIONS, apply_overrides, refuse_indices
 from mimctl.config.usage import reads_name
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, Origin
@@ -52,21 +52,35 @@ class Config(MutableMapping[str, Any]):
     @classmethod
     def fromfile(
         cls,
-        path: str | os.PathLike[str],
+        filename: str | os.PathLike[str],
+        use_predefined_variables: bool = True,
+        import_custom_modules: bool = True,
+        use_environment_variables: bool = True,
+        lazy_import: bool | None = None,
+        format_python_code: bool = True,
         *,
         overrides: Mapping[str, Any] | None = None,
         search: Search | None = None,
     ) -> Config:
         """Read a .py, .yaml, .yml or .json config with its bases, then apply `overrides` (dotted path → value).
 
+        Without `use_predefined_variables` `{{ fileDirname }}` and its kin stay as they are, without
+        `use_environment_variables` `{{ $NAME:default }}` too. `lazy_import=False` refuses the pure-Python style, which is
+        otherwise told by the file. What `custom_imports` names is imported by whoever builds from the config, never
+        here, and text is never formatted: MMEngine's two other arguments change nothing.
+
         `search` finds the file of a base written as `pkg::path`; without it, packages beside the one that the file is a
         config of, and those on this interpreter's import path, are looked into. Nothing is executed. Raises
         ConfigError with file and line: config-not-found, config-syntax, config-not-data, config-value, config-base,
         config-merge, config-limits, config-format, bad-override.
         """
-        source = Source(file=os.path.abspath(path), search=search)  # noqa: PTH100
+        fills = (use_predefined_variables, use_environment_variables)
+        source = Source(file=os.path.abspath(filename), search=search, fills=fills)  # noqa: PTH100
         loaded = source.evaluate()
-        made = cls._adopt(loaded.data, filename=os.fspath(path), source=source)
+        if loaded.is_pure_python and lazy_import is False:
+            message = "this config is written in the pure-Python style, which `lazy_import=False` leaves out"
+            raise ConfigError(message, code="config-base", origin=origin_of((source.file, 0)))
+        made = cls._adopt(loaded.data, filename=os.fspath(filename), source=source)
         made._files = tuple(dict.fromkeys(stamp[0] for stamp in loaded.stamps))
         made.merge_from_dict(overrides or {})
         return made
@@ -74,14 +88,14 @@ class Config(MutableMapping[str, Any]):
     @classmethod
     def fromstring(
         cls,
-        text: str,
-        suffix: str = ".py",
+        cfg_str: str,
+        file_format: str = ".py",
         *,
         origin: str = "checkpoint meta",
         search: Search | None = None,
     ) -> Config:
-        """Read config text (`suffix` .py, .yaml, .yml or .json); `origin` stands for the file in errors."""
-        source = Source(file=origin, text=text, suffix=suffix, search=search)
+        """Read config text (`file_format` .py, .yaml, .yml or .json); `origin` stands for the file in errors."""
+        source = Source(file=origin, text=cfg_str, suffix=file_format, search=search)
         return cls._adopt(source.evaluate().data, filename=None, source=source)
 
     @classmethod
@@ -163,8 +177,14 @@ class Config(MutableMapping[str, Any]):
         """Return plain dicts, lists and tuples."""
         return self._data.to_dict()
 
-    def merge_from_dict(self, overrides: Mapping[str, Any], *, origin: str = CFG_OPTIONS[0]) -> None:
-        """Set values by dotted path (`a.b.0`); dicts merge into dicts, and by index into lists.
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set top-level keys, a dict going into the dict that is there."""
+        self._data.update(*args, **kwargs)
+
+    def merge_from_dict(
+        self, options: Mapping[str, Any], allow_list_keys: bool = True, *, origin: str = CFG_OPTIONS[0]
+    ) -> None:
+        """Set values by dotted path (`a.b.0`); dicts merge into dicts, and, with `allow_list_keys`, by index into lists.
 
         A dict that holds `_delete_=True` replaces what is there; the path `a.b._delete_` empties `a.b` first.
         An override of a variable of the config (`train_pipeline`, `max_epochs`) is applied where the files assign it,
@@ -173,13 +193,15 @@ class Config(MutableMapping[str, Any]):
         the line where the files cannot be evaluated with it.
         """
         place: Place = (origin, 0)
-        late = {key: value for key, value in overrides.items() if self._is_late(key.partition(".")[0])}
+        if not allow_list_keys:
+            refuse_indices(self._data, options, place)
+        late = {key: value for key, value in options.items() if self._is_late(key.partition(".")[0])}
         if late:
             self._follow(late, origin)
-        created = apply_overrides(self._data, overrides, place)
+        created = apply_overrides(self._data, options, place)
         self.created = tuple(dict.fromkeys((*self.created, *created)))
         if place == CFG_OPTIONS:
-            self.overridden = tuple(dict.fromkeys((*self.overridden, *overrides)))
+            self.overridden = tuple(dict.fromkeys((*self.overridden, *options)))
 
     def _is_late(self, name: str) -> bool:
         return name in self._data and name not in self.created and is_variable(name)
@@ -250,14 +272,21 @@ class Config(MutableMapping[str, Any]):
         """Return Python text that loads back to the same value, with all bases merged in."""
         return to_python(self._data)
 
-    def dump(self, path: str | os.PathLike[str]) -> None:
-        """Write the config by the suffix of `path`, through a temporary file and a rename."""
-        target = Path(path)
+    def dump(self, file: str | os.PathLike[str] | None = None) -> str | None:
+        """Write the config by the suffix of `file`, through a temporary file and a rename; without `file` return the text.
+
+        The text is in the format that the config was read from, else Python. Raises ConfigError[config-format] for what
+        the format cannot carry, and writes nothing.
+        """
+        target = Path(file if file is not None else self.filename or ".py")
         writers = {".py": to_python, ".yaml": to_yaml, ".yml": to_yaml, ".json": to_json}
-        if target.suffix not in writers:
+        suffix = target.suffix or target.name
+        if suffix not in writers:
             message = f"a config can be written as {', '.join(writers)}, not `{target.suffix}`"
             raise ConfigError(message, code="config-format")
-        text = writers[target.suffix](self._data)
+        text = writers[suffix](self._data)
+        if file is None:
+            return text
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -267,6 +296,7 @@ class Config(MutableMapping[str, Any]):
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+        return None
 
 
 def _key(holder: ConfigDict, part: str) -> Any:

@@ -77,7 +77,7 @@ def _dict(meter: Meter, *args: Any, **kwargs: Any) -> ConfigDict:
         pairs = source if isinstance(source, dict) else [(key, value) for key, value in source]
         for key in dict.keys(source) if isinstance(source, dict) else [key for key, _ in pairs]:
             meter.weigh_key(key)
-        made.update(pairs)
+        made.set_all(pairs)
     place = (meter.file, meter.line)
     made.mark({key: place for key in made if made.place_of(key) is None})
     return made

@@ -24,12 +24,23 @@ _MAX_TOTAL_UNITS = 3 * MAX_UNITS
 
 
 class Loader:
-    """Loads one config and everything it is built on; `late` are overrides of its variables (dotted path → value)."""
+    """Loads one config and everything it is built on.
 
-    def __init__(self, search: Search | None = None, *, late: Mapping[str, Any] | None = None) -> None:
+    `late` are overrides of its variables (dotted path → value); `fills` says whether names of the file, and of the
+    environment, are filled in.
+    """
+
+    def __init__(
+        self,
+        search: Search | None = None,
+        *,
+        late: Mapping[str, Any] | None = None,
+        fills: tuple[bool, bool] = (True, True),
+    ) -> None:
         self.search = search
+        self.fills = fills
         self.late = LateOverrides(late) if late else None
-        self.cache = CACHE if self.late is None else BaseCache(limit=MAX_BASES)
+        self.cache = CACHE if self.late is None and all(fills) else BaseCache(limit=MAX_BASES)
         self.num_files = 0
         self.num_units = 0
         self.chain: list[str] = []
@@ -86,7 +97,7 @@ class Loader:
         if loaded.is_pure_python:
             body.sort(key=lambda statement: not reads_bases(statement))  # what the bases define is there from the start
         fill = NoTemplates if loaded.is_pure_python else Templates
-        templates = fill(file, lambda dotted: look_up(base, dotted))
+        templates = fill(file, lambda dotted: look_up(base, dotted), fills=self.fills)
         interpreter = Interpreter(
             file,
             templates,
@@ -129,7 +140,7 @@ class Loader:
         loaded = Loaded(data=parsed)
         place = parsed.place_of(BASE) or (file, 1)
         base = self._load_bases(dict.pop(parsed, BASE), place, loaded) if BASE in parsed else None
-        templates = Templates(file, lambda dotted: look_up(base, dotted))
+        templates = Templates(file, lambda dotted: look_up(base, dotted), fills=self.fills)
         try:
             fill_all(parsed, templates)
         except KeyError as err:
@@ -208,10 +219,11 @@ class Source:
     text: str | None = None
     suffix: str = ".py"
     search: Search | None = None
+    fills: tuple[bool, bool] = (True, True)
 
     def evaluate(self, late: Mapping[str, Any] | None = None) -> Loaded:
         """Return the values, with overrides of the config's own variables applied where those are assigned."""
-        loader = Loader(self.search, late=late)
+        loader = Loader(self.search, late=late, fills=self.fills)
         if self.text is None:
             return loader.load_file(self.file)
         return loader.load_text(self.text, self.suffix, self.file)

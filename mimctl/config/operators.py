@@ -76,7 +76,7 @@ def _union(meter: Meter, left: Any, right: Any) -> Any:
             meter.inherited.update(made, right, right._places, (meter.file, meter.line))
             meter.inherited.add(made)
             return made
-        made.update(right)
+        made.set_all(right)
         return made
     return _of_sets(operator.or_)(meter, left, right)
 

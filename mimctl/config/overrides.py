@@ -27,6 +27,17 @@ def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any], place: Pla
     return [path for path in created if path]
 
 
+def refuse_indices(config: ConfigDict, overrides: Mapping[str, Any], place: Place) -> None:
+    """Raise ConfigError[bad-override] where a path goes into a list or tuple."""
+    for path in overrides:
+        holder: Any = config
+        for part in path.split("."):
+            if isinstance(holder, (list, tuple)):
+                message = f"`{path}` goes into a list, which `allow_list_keys=False` forbids"
+                raise ConfigError(message, code="bad-override", origin=origin_of(place))
+            holder = holder.get(part) if isinstance(holder, dict) else None
+
+
 def empties(path: str) -> bool:
     """Say whether a path is that of the mark that empties a dict."""
     return path.endswith(f".{DELETE}")

@@ -43,12 +43,16 @@ def quote_base_references(text: str) -> str:
 
 
 class Templates:
-    """Fills templates of one file; remembers which environment variables it read, with what they held."""
+    """Fills templates of one file; remembers which environment variables it read, with what they held.
 
-    __slots__ = ("base", "environment", "facts")
+    `fills` says whether names of the file, and of the environment, are filled in; values of the base always are.
+    """
 
-    def __init__(self, path: str, base: Callable[[str], Any]) -> None:
-        self.facts = file_facts(path)
+    __slots__ = ("base", "environment", "facts", "fills_environment")
+
+    def __init__(self, path: str, base: Callable[[str], Any], *, fills: tuple[bool, bool] = (True, True)) -> None:
+        self.facts = file_facts(path) if fills[0] else {}
+        self.fills_environment = fills[1]
         self.base = base
         self.environment: dict[str, str | None] = {}
 
@@ -76,7 +80,7 @@ class Templates:
         if fact:
             return self.facts.get(fact, match[0])
         if variable:
-            return self._environment(variable, default)
+            return self._environment(variable, default) if self.fills_environment else match[0]
         return str(self.base(match[4]))
 
     def _environment(self, variable: str, default: str) -> str:

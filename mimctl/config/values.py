@@ -43,7 +43,7 @@ class ConfigDict(dict[str, Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         object.__setattr__(self, "_places", {})
-        self.update(*args, **kwargs)
+        self.set_all(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -65,13 +65,42 @@ class ConfigDict(dict[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, wrap(value))
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set keys as `dict.update` does, wrapping plain dicts."""
+    def set_all(self, *args: Any, **kwargs: Any) -> None:
+        """Set keys as `dict.update` does: a dict replaces what is there. Plain dicts are wrapped."""
         for source in (*args, kwargs):
             for key, value in dict(source).items():
                 self[key] = value
             if isinstance(source, ConfigDict):
                 self.mark(source._places)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set keys, a dict going into the dict that is there, as MMEngine's ConfigDict has it."""
+        for source in (*args, kwargs):
+            for key, value in dict(source).items():
+                held = self.get(key)
+                if isinstance(held, ConfigDict) and isinstance(value, dict):
+                    held.update(value)
+                else:
+                    self[key] = value
+            if isinstance(source, ConfigDict):
+                self.mark(source._places)
+
+    def merge(self, other: Mapping[str, Any]) -> None:
+        """Do as `update` with a copy of `other`; in it, a dict with `_delete_=True` replaces what is there."""
+        if other.get(DELETE):
+            self.clear()
+        super().pop(DELETE, None)
+        for key, value in other.items():
+            held = self.get(key)
+            if isinstance(held, ConfigDict) and isinstance(value, Mapping):
+                held.merge(value)
+            elif key != DELETE:
+                made = copy_value(value)
+                if isinstance(made, ConfigDict):
+                    made.pop(DELETE, None)
+                self[key] = made
+        if isinstance(other, ConfigDict):
+            self.mark(other._places)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return the value of `key`, setting it to `default` first where it is absent."""

@@ -150,6 +150,12 @@ def test_each_format_writes_a_file_that_loads_back(tmp_path: Path, suffix: str) 
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
+def test_without_a_file_the_text_is_returned(tmp_path: Path) -> None:
+    assert Config({"a": (1,)}).dump() == "a = (1,)\n"
+    (tmp_path / "a.yaml").write_text("a: [1]")
+    assert Config.fromfile(tmp_path / "a.yaml").dump() == "a:\n- 1\n"
+
+
 SCALE = {"pipeline": [{"type": "Resize", "scale": (640, 640)}]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,3 +110,37 @@ def test_a_config_survives_pickling_and_copies() -> None:
         made.a.b[0].c = 3
         assert config.a.b[0].c == (1, 2)
         assert made.a.b[0].c == 3
+
+
+def test_text_is_filled_in_as_far_as_the_caller_wants(put: Callable[[str, str], Path]) -> None:
+    path = put("config.py", "a = '{{ fileBasename }}'\nb = '{{$MIMCTL_TEST_ABSENT:x}}'")
+    found = [
+        Config.fromfile(path, use_predefined_variables=first, use_environment_variables=second).to_dict()
+        for first, second in ((True, True), (False, True), (True, False))
+    ]
+    assert found == [
+        {"a": "config.py", "b": "x"},
+        {"a": "{{ fileBasename }}", "b": "x"},
+        {"a": "config.py", "b": "{{$MIMCTL_TEST_ABSENT:x}}"},
+    ]
+
+
+def test_the_style_can_be_insisted_on(put: Callable[[str, str], Path]) -> None:
+    path = put("config.py", "from torch.nn import SiLU\nact = dict(type=SiLU)")
+    assert Config.fromfile(path, lazy_import=True) == Config.fromfile(path)
+    with pytest.raises(ConfigError, match="pure-Python style"):
+        Config.fromfile(path, lazy_import=False)
+
+
+def test_dicts_of_a_config_update_and_merge_in_depth() -> None:
+    config = Config({"model": {"backbone": {"depth": 50, "width": 1}, "neck": None}})
+    config.model.update(backbone={"depth": 101})
+    config.model.update({"neck": {"n": 1}})
+    assert config.model == {"backbone": {"depth": 101, "width": 1}, "neck": {"n": 1}}
+    given = {"backbone": {"_delete_": True, "type": "X"}, "neck": {"m": [2]}}
+    config.model.merge(given)
+    assert config.model == {"backbone": {"type": "X"}, "neck": {"n": 1, "m": [2]}}
+    config.model.neck.m.append(3)
+    assert given == {"backbone": {"_delete_": True, "type": "X"}, "neck": {"m": [2]}}
+    config.update(model={"head": 1}, other=2)
+    assert (config.model.head, config.model.backbone.type, config.other) == (1, "X", 2)

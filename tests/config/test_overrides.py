@@ -234,3 +234,10 @@ def test_a_dict_is_no_item_of_a_list(load: Callable[[str], Config]) -> None:
     with pytest.raises(ConfigError, match=r"`a\.l\.type` does not name one of the 2 items") as caught:
         load(CONFIG).merge_from_dict({"a.l": {"type": "X"}})
     assert caught.value.code == "bad-override"
+
+
+def test_indices_can_be_forbidden(load: Callable[[str], Config]) -> None:
+    config = load(CONFIG)
+    config.merge_from_dict({"a.b.c": 5}, allow_list_keys=False)
+    with pytest.raises(ConfigError, match="goes into a list"):
+        config.merge_from_dict({"a.l.0.x": 5}, allow_list_keys=False)

@@ -91,7 +91,7 @@ def _replaced(dataset: ConfigDict, facts: DatasetFacts, split: str) -> ConfigDic
     while isinstance(first, ConfigDict) and ("datasets" in first or "dataset" in first):
         first = first["datasets"][0] if "datasets" in first else first["dataset"]
     made: ConfigDict = copy_value(first)
-    made.update(_arguments(facts, split))
+    made.set_all(_arguments(facts, split))
     for key in ("data_prefix", "metainfo"):
         made[key].pop("_delete_")
     made["_delete_"] = True

@@ -72,7 +72,7 @@ def _schedulers(config: Config, old: int, new: int) -> Overrides:
         path = f"param_scheduler.{index}" if isinstance(held, (list, tuple)) else "param_scheduler"
         changes.update({f"{path}.{key}": value for key, value in moved.items()})
         whole = copy_value(scheduler)
-        whole.update(moved)
+        whole.set_all(moved)
         if not moved or whole.get("begin", 0) < whole.get("end", new + 1):
             kept.append(whole)
     if isinstance(held, (list, tuple)) and len(kept) < len(many):
