@@ -106,9 +106,10 @@ def test_the_diff_applies_to_the_same_bytes(tmp_path, text):
     git = shutil.which("git")
     if git is None:
         pytest.skip("no git here")
-    path = put(tmp_path / "sub dir" / "a.py", text)
+    paths = [put(tmp_path / "sub dir" / "a.py", text), put(tmp_path / 'x\n+++ b\\é".py', text)]
     porting = port_files(tmp_path, NAMES)
     diff = unified(porting.changed, tmp_path)
     assert diff.startswith("--- a/sub dir/a.py")
+    assert diff.count("\n+++ ") == 2
     subprocess.run([git, "apply", "-p1"], input=diff.encode(), cwd=tmp_path, check=True)
-    assert path.read_bytes() == porting.changed[0].data
+    assert [path.read_bytes() for path in paths] == [each.data for each in porting.changed]

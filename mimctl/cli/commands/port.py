@@ -102,6 +102,8 @@ def _notes(porting: Porting, places: tuple[Path, ...], *, is_written: bool, is_c
     notes += [_refusal(error) for error in porting.refused]
     left = sum(len(each.left) for each in porting.files)
     num_changed = len(_done(porting)) if is_written else len(porting.changed)
+    if not porting.seen:
+        return [*notes, "no Python file is there"]
     files = counted(porting.seen, "file")
     told = f"{num_changed} of {files} {'changed' if is_written else 'to change'}"
     told += f", {counted(left, 'name')} without a counterpart" if left else ""
