@@ -142,21 +142,3 @@ RENAMED: dict[str, str] = {
     "mmengine.logging.HistoryBuffer": "mimctl.engine.ScalarHistory",
 }
 """Old dotted name → ours, where the last part is another one."""
-
-TOOLBOXES = ("mmaction", "mmagic", "mmcls", "mmdet", "mmdet3d", "mmocr", "mmpose", "mmpretrain", "mmrotate", "mmseg")
-"""Packages whose `registry` modules hold children of the engine's registries, and whose shared parts are vision's."""
-
-
-def counterpart(old: str) -> str | None:
-    """Return our dotted name of an old one (`mmengine.model.BaseModel` → `mimctl.engine.BaseModel`), or None.
-
-    The old name is found by its package and its last part: it moves between modules from release to release.
-    """
-    if old in RENAMED:
-        return RENAMED[old]
-    top, name = old.partition(".")[0], old.rpartition(".")[2]
-    packages = {"mmengine": ("mimctl.engine",), "mmcv": ("mimctl.vision", "mimctl.engine")}.get(top, ())
-    if top in TOOLBOXES:
-        is_registry = old.split(".")[1:2] == ["registry"]
-        packages = ("mimctl.engine",) if is_registry else ("mimctl.vision",)
-    return next((f"{package}.{name}" for package in packages if name in EXPORTS[package]), None)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from mimctl.names import EXPORTS, counterpart
+from mimctl.names import EXPORTS
 from tests.contracts.name_stubs import path_of, stub_of
 
 
@@ -44,20 +44,3 @@ def test_packages_import_nothing_until_a_name_is_used() -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(ImportError, match="BaseModul"):
         exec("from mimctl.engine import BaseModul")
-
-
-@pytest.mark.parametrize(
-    ("old", "ours"),
-    [
-        ("mmengine.model.BaseModel", "mimctl.engine.BaseModel"),
-        ("mmengine.Config", "mimctl.engine.Config"),
-        ("mmcv.transforms.TRANSFORMS", "mimctl.vision.TRANSFORMS"),
-        ("mmcv.ops.nms", "mimctl.vision.nms"),
-        ("mmdet.registry.MODELS", "mimctl.engine.MODELS"),
-        ("mmdet.structures.DetDataSample", "mimctl.vision.DetDataSample"),
-        ("mmengine.model.NoSuchThing", None),
-        ("numpy.load", None),
-    ],
-)
-def test_old_names_have_counterparts(old: str, ours: str | None) -> None:
-    assert counterpart(old) == ours

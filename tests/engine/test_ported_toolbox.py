@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import random
@@ -17,7 +16,8 @@ import pytest
 
 from mimctl.engine import Config, Hook, MessageHub, Runner, Visualizer
 from mimctl.engine.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, TRANSFORMS
-from mimctl.names import counterpart
+from mimctl.porting.counterparts import find_names
+from mimctl.porting.rewrite import port
 
 # MMEngine 0.10.7 on torch 2.13, CPU, with the same data and config.
 LOSSES = [
@@ -42,15 +42,9 @@ KINDS = (DATASETS, HOOKS, LOOPS, METRICS, MODELS, TRANSFORMS)
 
 def with_new_imports(text: str) -> str:
     """Return the source with every name imported from where it is now."""
-    lines = text.splitlines()
-    for node in reversed(ast.parse(text).body):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ("mmengine", "mmcv"):
-            found = [counterpart(f"{node.module}.{each.name}") for each in node.names]
-            assert None not in found, node.module
-            lines[node.lineno - 1 : node.end_lineno] = [
-                f"from {name.rpartition('.')[0]} import {name.rpartition('.')[2]}" for name in found if name
-            ]
-    return "\n".join(lines) + "\n"
+    ported = port(text.encode(), "old_toolbox.py", find_names())
+    assert ported.left == ()
+    return ported.after
 
 
 @pytest.fixture

@@ -41,6 +41,24 @@ def test_toolboxes_are_called_as_elsewhere():
     assert {"mmdet", "mmpretrain"} <= set(packages)
 
 
+@pytest.mark.parametrize(
+    ("old", "ours"),
+    [
+        ("mmengine.model.BaseModel", "mimctl.engine.BaseModel"),
+        ("mmengine.Config", "mimctl.engine.Config"),
+        ("mmengine.fileio.HardDiskBackend", "mimctl.engine.LocalBackend"),
+        ("mmcv.transforms.TRANSFORMS", "mimctl.vision.TRANSFORMS"),
+        ("mmcv.ops.nms", "mimctl.vision.nms"),
+        ("mmcv.ops.roi_align.RoIAlign", "mimctl.vision.RoIAlign"),
+        ("mmengine.model.NoSuchThing", None),
+        ("numpy.load", None),
+    ],
+)
+def test_old_names_have_counterparts(old, ours):
+    found = NAMES.find(old)
+    assert (str(found) if found else None) == ours
+
+
 def test_names_of_an_installed_toolbox_can_be_imported():
     pytest.importorskip("torch")
     for old, new in [
