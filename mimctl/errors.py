@@ -130,7 +130,16 @@ def render(error: MimctlError) -> str:
 
 
 def nearest(word: str, words: list[str] | tuple[str, ...] | set[str] | frozenset[str], *, most: int = 3) -> list[str]:
-    """Return up to `most` of `words` that look like `word`, nearest first (difflib ratio >= 0.6)."""
+    """Return up to `most` of `words` that look like `word`, nearest first.
+
+    Those that differ in case, `_` and `-` alone come before those that look alike (difflib ratio >= 0.6).
+    """
     import difflib
 
-    return difflib.get_close_matches(word, sorted(words), n=most, cutoff=0.6)
+    known = sorted(words)
+    same = [each for each in known if each != word and _bare(each) == _bare(word)]
+    return list(dict.fromkeys([*same, *difflib.get_close_matches(word, known, n=most, cutoff=0.6)]))[:most]
+
+
+def _bare(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")

@@ -137,6 +137,43 @@ TOP_VALUES = {
 }
 """Top-level key → the values it may have, as an annotation."""
 
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "optim_wrapper": {"loss_scale": ("dynamic",), "dtype": ("float16", "bfloat16", "float32", "float64")},
+    "metric": {
+        "collect_device": ("cpu", "gpu"),
+        "CocoMetric.metric": ("bbox", "segm", "proposal", "proposal_fast"),
+        "VOCMetric.metric": ("mAP", "recall"),
+    },
+    "hook": {"rule": ("greater", "less")},
+    "transform": {
+        "direction": ("horizontal", "vertical", "diagonal"),
+        "backend": ("cv2", "pillow"),
+        "imdecode_backend": ("cv2", "turbojpeg", "pillow", "tifffile"),
+        "interpolation": ("nearest", "bilinear", "bicubic", "area", "lanczos", "box", "hamming"),
+        "color_type": (
+            "color",
+            "grayscale",
+            "unchanged",
+            "color_ignore_orientation",
+            "grayscale_ignore_orientation",
+        ),
+        "padding_mode": ("constant", "edge", "reflect", "symmetric"),
+    },
+    "weight_initializer": {"distribution": ("uniform", "normal")},
+    "model": {"reduction": ("none", "mean", "sum")},
+}
+"""Kind → argument (or `Type.argument`) → the words that it may be."""
+
+KNOWN_WELL: dict[str, tuple[str, ...]] = {
+    "metainfo": ("classes", "palette"),
+    "filter_cfg": ("filter_empty_gt", "min_size", "bbox_min_size"),
+    "data_prefix": ("img", "img_path", "seg", "sub_data_root"),
+}
+"""Argument of a dataset → keys of its dict, beside which toolboxes have others."""
+
+BACKENDS = ("nccl", "gloo", "mpi", "ucc", "xccl", "hccl", "cncl", "mccl", "smddp")
+SUPPRESSIONS = ("nms", "soft_nms", "nms_rotated", "nms_quadri", "nms_match", "batched_nms")
+
 LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 
 PARAMWISE_VALUES = {

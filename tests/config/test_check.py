@@ -221,4 +221,4 @@ def test_the_published_and_own_rtmdet_configs_have_no_mistakes() -> None:
 
 def test_the_known_top_level_keys_are_what_the_runner_takes() -> None:
     table = json.loads((ROOT / "mimctl/engine/types.json").read_text(encoding="utf-8"))
-    assert set(table["kinds"]["runner"]["Runner"]["params"]) - {"cfg"} == RUNNER_KEYS
+    assert set(table["kinds"]["runner"]["Runner"]["params"]) - {"cfg", "log_dir"} == RUNNER_KEYS

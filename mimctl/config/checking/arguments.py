@@ -25,7 +25,7 @@ def find_wrong_arguments(case: Case) -> Mistakes:
 
 def find_idle_deletions(case: Case) -> Mistakes:
     """Yield `_delete_` where there is nothing to delete, and what looks like it."""
-    for path, value in case.dicts():
+    for path, value in case.dicts:
         for key in value:
             if key == DELETE:
                 yield Mistake(
@@ -69,7 +69,7 @@ def _missing(part: Part, found: Type) -> Mistakes:
 
 def _needed(found: Type, part: Part) -> list[str]:
     """Return the arguments that the type could be built without, but not used."""
-    return [key for key in found.facts.get("needs", ()) if key not in part.value and key in found.params]
+    return [key for key in found.facts.get("needs", ()) if not part.value.get(key) and key in found.params]
 
 
 def _inherited(case: Case, part: Part, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

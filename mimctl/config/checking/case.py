@@ -27,17 +27,13 @@ class Part:
     """The kinds that may stand at its place, None where any may."""
     found: tuple[Type, ...]
     """What the name may stand for."""
-
-    @property
-    def wanted(self) -> list[Type]:
-        """Return what the name may stand for at this place."""
-        return [each for each in self.found if self.kinds is None or each.kind in self.kinds]
+    wanted: tuple[Type, ...]
+    """What of it may stand at this place."""
 
     @property
     def type(self) -> Type | None:
         """Return what is built, None where that is not sure."""
-        wanted = self.wanted
-        return wanted[0] if len(wanted) == 1 else None
+        return self.wanted[0] if len(self.wanted) == 1 else None
 
     @property
     def has_default_type(self) -> bool:
@@ -87,11 +83,10 @@ class Case:
             if each.path == path or each.path.startswith(f"{path}."):
                 yield each
 
-    def dicts(self) -> Iterator[tuple[str, ConfigDict]]:
-        """Yield every dict that a run reads, with its path."""
-        for key in self.config:
-            if key in RUNNER_KEYS:
-                yield from _dicts(self.config[key], key)
+    @cached_property
+    def dicts(self) -> list[tuple[str, ConfigDict]]:
+        """Return every dict that a run reads, with its path."""
+        return [each for key in self.config if key in RUNNER_KEYS for each in _dicts(self.config[key], key)]
 
     def _parts(self, value: Any, path: str, scopes: Scopes) -> Iterator[Part]:
         if isinstance(value, ConfigDict):
@@ -115,14 +110,10 @@ class Case:
         name, inner = split_type(value, scopes)
         if name is None and "type" not in value:
             name = _default_type(value, path)
-        return Part(
-            path=path,
-            value=value,
-            name=name,
-            scopes=inner,
-            kinds=expected_kinds(path),
-            found=tuple(self.tables.find(name, inner)) if name else (),
-        )
+        kinds = expected_kinds(path)
+        found = tuple(self.tables.find(name, inner)) if name else ()
+        wanted = found if kinds is None else tuple(each for each in found if each.kind in kinds)
+        return Part(path=path, value=value, name=name, scopes=inner, kinds=kinds, found=found, wanted=wanted)
 
 
 def _default_type(value: Mapping[str, Any], path: str) -> str | None:

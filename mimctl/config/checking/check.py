@@ -17,6 +17,7 @@ from mimctl.config.checking.overrides import find_idle_overrides, find_unknown_o
 from mimctl.config.checking.parameters import find_idle_custom_keys
 from mimctl.config.checking.pipelines import find_incomplete_pipelines
 from mimctl.config.checking.plain_keys import (
+    find_misspelled_dataset_keys,
     find_misspelled_model_keys,
     find_unknown_default_hooks,
     find_unknown_paramwise_keys,
@@ -47,6 +48,7 @@ RULES: tuple[Callable[[Case], Mistakes], ...] = (
     find_idle_deletions,
     find_wrong_values,
     find_numbers_out_of_range,
+    find_misspelled_dataset_keys,
     find_misspelled_model_keys,
     find_idle_custom_keys,
     find_idle_schedules,

@@ -85,7 +85,7 @@ def _of_datasets(case: Case, mode: str) -> Iterator[Count]:
 
 def _classes(dataset: ConfigDict) -> Any:
     metainfo = dataset.get("metainfo")
-    return metainfo.get("classes", metainfo.get("CLASSES")) if isinstance(metainfo, ConfigDict) else None
+    return metainfo.get("classes") if isinstance(metainfo, ConfigDict) else None
 
 
 def _of_heads(case: Case) -> Iterator[Count]:

@@ -27,7 +27,7 @@ def find_foreign_names(case: Case) -> Mistakes:
 
 
 def _names(case: Case) -> Iterator[tuple[str, Any]]:
-    for path, value in case.dicts():
+    for path, value in case.dicts:
         for key, item in value.items():
             if key in _NAMES and isinstance(item, (LazyReference, str)):
                 yield f"{path}.{key}", item

@@ -9,12 +9,11 @@ from typing import Any
 from mimctl.config.checking.case import Case
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import is_misspelled, slips
-from mimctl.config.schema import DEFAULT_CONSTRUCTOR, DEFAULT_HOOKS, MARKS, PARAMWISE_KEYS, PLAIN_KEYS
+from mimctl.config.schema import DEFAULT_CONSTRUCTOR, DEFAULT_HOOKS, KNOWN_WELL, MARKS, PARAMWISE_KEYS, PLAIN_KEYS
 from mimctl.config.values import ConfigDict
 from mimctl.errors import nearest
 
 _PARAMWISE = "optim_wrapper.paramwise_cfg"
-_MODEL_CFGS = frozenset({"train_cfg", "test_cfg"})
 _NMS_KEYS = frozenset(
     [
         "type",
@@ -77,15 +76,28 @@ def find_unknown_default_hooks(case: Case) -> Mistakes:
             )
 
 
+def find_misspelled_dataset_keys(case: Case) -> Mistakes:
+    """Yield keys of a dataset's dicts that look like those that every dataset knows."""
+    for part in case.parts:
+        if part.type is None or part.type.kind != "dataset":
+            continue
+        for argument, known in KNOWN_WELL.items():
+            held = part.value.get(argument)
+            for key in held if isinstance(held, ConfigDict) else ():
+                near = [] if key in known else [each for each in known if each.lower() == str(key).lower()]
+                near = near or ([] if key in known else slips(str(key), known))
+                if near:
+                    path = f"{part.path}.{argument}"
+                    message = f"nothing reads `{key}` of `{path}`"
+                    yield Mistake(path=f"{path}.{key}", message=message, code="unknown-key", near=(near[0],))
+
+
 def find_misspelled_model_keys(case: Case) -> Mistakes:
     """Yield keys of a model's `train_cfg` and `test_cfg` that its code never names and that look like one it does."""
-    names = model_names(case)
-    if not names:
-        return
-    for part in case.below("model"):
-        for key in _MODEL_CFGS & set(part.value):
-            held = part.value[key]
-            yield from _misspelled(held, f"{part.path}.{key}", names)
+    given = [(each, key) for each in case.below("model") for key in ("train_cfg", "test_cfg") if key in each.value]
+    names = model_names(case) if given else set()
+    for part, key in given if names else ():
+        yield from _misspelled(part.value[key], f"{part.path}.{key}", names)
 
 
 def _misspelled(value: Any, path: str, names: Collection[str]) -> Mistakes:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 def is_misspelled(word: str, meant: str) -> bool:
     """Say whether `word` is `meant` with a slip: few letters differ, and no whole word is put before or after."""
-    if word == meant + meant[-1:]:
-        return not meant.endswith("s")
+    if meant and word == meant + meant[-1]:
+        return True
     if word == meant or word.startswith(meant) or word.endswith(meant) or re.sub(r"\d+$", "", word) == meant:
         return False
     return distance(word, meant) <= _allowed(meant)

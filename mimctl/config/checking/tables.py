@@ -8,7 +8,7 @@ from typing import Any
 
 from mimctl.config.schema import COMPLETE_KINDS, ENGINE_KINDS, FILLED, MARKS, also_taken, expected_kinds
 from mimctl.config.scopes import FALLBACK_SCOPES, canonical_scope
-from mimctl.config.values import ConfigDict
+from mimctl.config.values import ConfigDict, LazyReference
 
 USER_SCOPE = "user"
 """The scope of classes that no toolbox owns; it comes first where there is a table of it."""
@@ -55,6 +55,7 @@ class Tables:
 
     def __init__(self, tables: Sequence[Mapping[str, Any]]) -> None:
         self.kinds: dict[str, Mapping[str, Mapping[str, Any]]] = {each["scope"]: each["kinds"] for each in tables}
+        self._held: dict[tuple[str, Scopes], list[Type]] = {}
         self.modules: dict[str, Mapping[str, str]] = {
             name: facts for each in tables for name, facts in each.get("modules", {}).items()
         }
@@ -73,6 +74,11 @@ class Tables:
 
         Behind a scope without a table only kinds that toolboxes leave to the engine are sure.
         """
+        if (name, scopes) not in self._held:
+            self._held[name, scopes] = self._find(name, scopes)
+        return self._held[name, scopes]
+
+    def _find(self, name: str, scopes: Scopes) -> list[Type]:
         found: dict[str, Type] = {}
         is_sure = True
         for each in self.order(scopes):
@@ -114,8 +120,6 @@ def _type(kind: str, name: str, scope: str, entry: Mapping[str, Any], *, is_sure
 
 def split_type(value: ConfigDict, scopes: Scopes) -> tuple[str | None, Scopes]:
     """Return the plain name of a dict's `type` and the scopes to search it in."""
-    from mimctl.config.values import LazyReference
-
     held = value.get("type")
     name = held.type_name if isinstance(held, LazyReference) else held
     if not isinstance(name, str) or not name:

@@ -28,7 +28,7 @@ def find_wrong_types(case: Case) -> Mistakes:
 
 def find_unknown_names(case: Case) -> Mistakes:
     """Yield names of types that stand where no dict is: an optimizer's constructor, the kind of moving average."""
-    for path, value in case.dicts():
+    for path, value in case.dicts:
         for key in value:
             kind = NAMED_TYPES.get(f"{path}.{key}", NAMED_TYPES.get(str(key)))
             name = value[key]
@@ -48,7 +48,7 @@ def find_unknown_scopes(case: Case) -> Mistakes:
     """Yield scopes that look like one that exists, in `default_scope`, `_scope_` and before the dot of a type."""
     known = {*case.tables.kinds, *SCOPE_ALIASES, *SCOPE_ALIASES.values()}
     given = [("default_scope", case.config.get("default_scope"))]
-    given += [(f"{path}._scope_", value["_scope_"]) for path, value in case.dicts() if "_scope_" in value]
+    given += [(f"{path}._scope_", value["_scope_"]) for path, value in case.dicts if "_scope_" in value]
     given += [(f"{each.path}.type", each.scopes[0]) for each in case.parts if _has_head(each)]
     for path, scope in given:
         if not isinstance(scope, str) or not scope or scope in known:

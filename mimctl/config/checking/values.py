@@ -9,7 +9,17 @@ from typing import Any
 from mimctl.config.annotations import choices, described, fits
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
-from mimctl.config.schema import LOG_LEVELS, MARKS, PARAMWISE_VALUES, PLAIN_VALUES, TOP_VALUES
+from mimctl.config.checking.spelling import slips
+from mimctl.config.schema import (
+    BACKENDS,
+    LOG_LEVELS,
+    MARKS,
+    PARAMWISE_VALUES,
+    PLAIN_VALUES,
+    SUPPRESSIONS,
+    TOP_VALUES,
+    WORDS,
+)
 from mimctl.config.values import ConfigDict
 from mimctl.errors import nearest
 
@@ -89,14 +99,38 @@ def _words(case: Case) -> Mistakes:
     level = case.config.get("log_level")
     if level is not None and not isinstance(level, int) and str(level).upper() not in LOG_LEVELS:
         yield _word("log_level", level, LOG_LEVELS)
+    yield from _slip(case.config.select("env_cfg.dist_cfg.backend"), "env_cfg.dist_cfg.backend", BACKENDS)
+    for path, value in case.dicts:
+        if path.endswith("_cfg.nms"):
+            yield from _slip(value.get("type"), f"{path}.type", SUPPRESSIONS)
     for part in case.parts:
+        yield from _words_of(part)
         priority = part.value.get("priority") if part.type and part.type.kind == "hook" else None
         if isinstance(priority, str) and priority.upper() not in _PRIORITIES:
             yield _word(f"{part.path}.priority", priority, _PRIORITIES)
 
 
+def _words_of(part: Part) -> Mistakes:
+    """Yield words of arguments that only ever have one of a few."""
+    found = part.type if part.type is not None and part.type.is_sure else None
+    for name, words in WORDS.get(found.kind, {}).items() if found is not None else ():
+        owner, _, key = name.rpartition(".")
+        if found is None or key not in found.params or key not in part.value or owner not in ("", part.name):
+            continue
+        given = part.value[key]
+        for each in given if isinstance(given, (list, tuple)) else [given]:
+            if isinstance(each, str) and each not in words:
+                yield _word(f"{part.path}.{key}", each, words)
+
+
+def _slip(value: Any, path: str, words: tuple[str, ...]) -> Mistakes:
+    """Yield a word that looks like one of several, of which there may be others."""
+    if isinstance(value, str) and value not in words and slips(value, words):
+        yield _word(path, value, words)
+
+
 def _word(path: str, value: Any, words: tuple[str, ...]) -> Mistake:
-    near = nearest(str(value).upper(), words)
+    near = nearest(str(value), words) or nearest(str(value).upper(), words)
     hints = () if near else (f"it is one of {', '.join(words)}",)
     message = f"`{path}` is {value!r}, which is none of its words"
     return Mistake(path=path, message=message, code="bad-value", near=tuple(near), hints=hints)
