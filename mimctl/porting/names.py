@@ -124,10 +124,8 @@ class Names:
             return
         if name.isupper():  # registries, wherever a toolbox keeps them
             yield ENGINE
-            return
         if name in HINTS:
             yield VISION
-            return
         # A function of one toolbox may be called like that of another and do something else: classes and `apis` alone.
         own = [each for each in self.toolboxes.get(top, ()) if name[:1].isupper() or each.endswith(".apis")]
         yield from sorted(own, key=lambda each: (-len({*words} & {*each.split(".")}), each.count("."), each))

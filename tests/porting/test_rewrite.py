@@ -16,7 +16,7 @@ NAMES = Names(
     modules={
         "mimctl.engine": {"Config", "Hook", "MODELS", "Runner", "get_rank", "load"},
         "mimctl.vision": {"ConvModule", "DetDataSample", "Resize", "nms"},
-        "mimctl_det.models.rtmdet": {"RTMDet", "Head"},
+        "mimctl_det.models.rtmdet": {"RTMDet", "Head", "FCOS"},
         "mimctl_det.datasets.heads": {"Head", "draw"},
         "mimctl_det.apis": {"infer"},
     },
@@ -42,6 +42,7 @@ def ported(text: str) -> str:
         ("from mmseg.registry import MODELS", "from mimctl.engine import MODELS"),
         ("from mmdet.structures import DetDataSample", "from mimctl.vision import DetDataSample"),
         ("from mmdet.models import RTMDet", "from mimctl_det.models.rtmdet import RTMDet"),
+        ("from mmdet.models import FCOS", "from mimctl_det.models.rtmdet import FCOS"),
         ("from mmdet.models.x import Head", "from mimctl_det.models.rtmdet import Head"),
         ("from mmdet.datasets import Head", "from mimctl_det.datasets.heads import Head"),
         ("from mmdet.utils import infer", "from mimctl_det.apis import infer"),
