@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from mimctl.config.bases import Search
 from mimctl.config.dump import to_python
-from mimctl.config.dump_plain import to_json, to_yaml
+from mimctl.config.dump_file import text_in, write_text
 from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
 from mimctl.config.load import Source
 from mimctl.config.overrides import CFG_OPTIONS, apply_overrides, refuse_indices
+from mimctl.config.paths import place_at, select
 from mimctl.config.usage import reads_name
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, Origin
@@ -65,8 +65,8 @@ class Config(MutableMapping[str, Any]):
         """Read a .py, .yaml, .yml or .json config with its bases, then apply `overrides` (dotted path → value).
 
         Without `use_predefined_variables` `{{ fileDirname }}` and its kin stay as they are, without
-        `use_environment_variables` `{{ $NAME:default }}` too. `lazy_import=False` refuses the pure-Python style, which is
-        otherwise told by the file. What `custom_imports` names is imported by whoever builds from the config, never
+        `use_environment_variables` `{{ $NAME:default }}` too. `lazy_import=False` refuses the pure-Python style, which
+        is otherwise told by the file. What `custom_imports` names is imported by whoever builds from the config, never
         here, and text is never formatted: MMEngine's two other arguments change nothing.
 
         `search` finds the file of a base written as `pkg::path`; without it, packages beside the one that the file is a
@@ -184,7 +184,7 @@ class Config(MutableMapping[str, Any]):
     def merge_from_dict(
         self, options: Mapping[str, Any], allow_list_keys: bool = True, *, origin: str = CFG_OPTIONS[0]
     ) -> None:
-        """Set values by dotted path (`a.b.0`); dicts merge into dicts, and, with `allow_list_keys`, by index into lists.
+        """Set values by dotted path (`a.b.0`); dicts merge into dicts and, with `allow_list_keys`, by index into lists.
 
         A dict that holds `_delete_=True` replaces what is there; the path `a.b._delete_` empties `a.b` first.
         An override of a variable of the config (`train_pipeline`, `max_epochs`) is applied where the files assign it,
@@ -234,38 +234,12 @@ class Config(MutableMapping[str, Any]):
 
     def select(self, path: str, default: Any = None) -> Any:
         """Return the value at a dotted path, or `default`."""
-        found, value = self._find(path)
-        return value if found == len(path.split(".")) else default
+        return select(self._data, path, default)
 
     def origin(self, path: str) -> Origin | None:
         """Return where the value at a dotted path was written (of an item: where its list was), or None."""
-        place: Place | None = None
-        value: Any = self._data
-        for part in path.split("."):
-            if isinstance(value, ConfigDict):
-                key = _key(value, part)
-                if key is None:
-                    return None
-                place = value.place_of(key) or place
-                value = value[key]
-            elif isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
-                value = value[int(part)]
-                if isinstance(value, ConfigDict) and value._places:
-                    place = next(iter(value._places.values()))
-            else:
-                return None
+        place = place_at(self._data, path)
         return origin_of(place) if place else None
-
-    def _find(self, path: str) -> tuple[int, Any]:
-        value: Any = self._data
-        for depth, part in enumerate(path.split(".")):
-            if isinstance(value, ConfigDict) and (key := _key(value, part)) is not None:
-                value = value[key]
-            elif isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
-                value = value[int(part)]
-            else:
-                return depth, value
-        return len(path.split(".")), value
 
     @property
     def pretty_text(self) -> str:
@@ -273,47 +247,18 @@ class Config(MutableMapping[str, Any]):
         return to_python(self._data)
 
     def dump(self, file: str | os.PathLike[str] | None = None) -> str | None:
-        """Write the config by the suffix of `file`, through a temporary file and a rename; without `file` return the text.
+        """Write the config by the suffix of `file`, whole or not at all; without `file` return the text.
 
         The text is in the format that the config was read from, else Python. Raises ConfigError[config-format] for what
         the format cannot carry, and writes nothing.
         """
-        target = Path(file if file is not None else self.filename or ".py")
-        writers = {".py": to_python, ".yaml": to_yaml, ".yml": to_yaml, ".json": to_json}
-        suffix = target.suffix or target.name
-        if suffix not in writers:
-            message = f"a config can be written as {', '.join(writers)}, not `{target.suffix}`"
-            raise ConfigError(message, code="config-format")
-        text = writers[suffix](self._data)
         if file is None:
-            return text
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            return text_in(self._data, Path(self.filename or "config.py").suffix)
+        write_text(Path(file), text_in(self._data, Path(file).suffix))
         return None
-
-
-def _key(holder: ConfigDict, part: str) -> Any:
-    """Return the key that a part of a dotted path names: keys of YAML may be numbers."""
-    if part in holder:
-        return part
-    keys: list[Any] = list(holder)
-    return next((key for key in keys if not isinstance(key, str) and str(key) == part), None)
 
 
 def _rebuild(values: dict[str, Any], filename: str | None, created: tuple[str, ...]) -> Config:
     made = Config(values, filename=filename)
     made.created = created
     return made
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -1,8 +1,8 @@
 """Reads overrides as people type them: `a.b.0=value`, with the types that MMEngine's `DictAction` gives such text.
 
 Numbers, `True`, `False` and `None` are that, `1,2` and `[1,2]` lists, `(1,2)` a tuple, everything else is text. What
-DictAction cannot read is read as in a config: `dict(…)`, `{…}`. Quotes keep text as it is (DictAction drops them, and all
-blanks), except around brackets: there a shell has left them.
+DictAction cannot read is read as in a config: `dict(…)`, `{…}`. Quotes keep text as it is, blanks too, both of which
+DictAction drops; except around brackets: there a shell has left them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,40 @@
+"""Writes configs as files: the format by the suffix, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from mimctl.config.dump import to_python
+from mimctl.config.dump_plain import to_json, to_yaml
+from mimctl.config.values import ConfigDict
+from mimctl.errors import ConfigError
+
+_WRITERS = {".py": to_python, ".yaml": to_yaml, ".yml": to_yaml, ".json": to_json}
+
+
+def text_in(config: ConfigDict, suffix: str) -> str:
+    """Return a config as text of a format; raise ConfigError[config-format] where that cannot carry it."""
+    if suffix not in _WRITERS:
+        raise ConfigError(f"a config can be written as {', '.join(_WRITERS)}, not `{suffix}`", code="config-format")
+    return _WRITERS[suffix](config)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write text through a temporary file beside `target` and a rename."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
