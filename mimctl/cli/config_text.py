@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from mimctl.config.environment import FromEnvironment
 from mimctl.errors import nearest
 
 _LONGEST = 300
@@ -21,6 +22,8 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=repr)
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, FromEnvironment):
+        return value.shown
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from mimctl.config.environment import FromEnvironment
 from mimctl.config.limits import MAX_INT_BITS
 from mimctl.config.templates import is_template
 from mimctl.config.values import LazyReference
@@ -71,7 +72,7 @@ def _lost(value: Any, kind: Format, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
             inner = f"{path}.{key}" if path else str(key)
-            if type(key) is not str and kind == "JSON":
+            if not isinstance(key, str) and kind == "JSON":
                 yield inner, f"its keys are text, and this one is a {type(key).__name__}"
             elif isinstance(key, (LazyReference, range)):
                 yield inner, f"a {type(key).__name__} cannot be a key"
@@ -90,6 +91,8 @@ def _lost(value: Any, kind: Format, path: str) -> Iterator[tuple[str, str]]:
 def _why_lost(value: Any, kind: Format) -> str | None:
     """Return why a format cannot carry a value that holds no others, or None where it can."""
     held = type(value)
+    if held is FromEnvironment:
+        return None
     if held is LazyReference and kind != "JSON":
         return None if _names_something(value) else f"`{value}` is no name of a module"
     if held is range and kind == "Python":

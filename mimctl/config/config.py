@@ -10,6 +10,7 @@ from typing import Any
 from mimctl.config.bases import Search
 from mimctl.config.dump import to_python
 from mimctl.config.dump_file import text_in, write_text
+from mimctl.config.environment import decode
 from mimctl.config.late import follow, is_variable
 from mimctl.config.limits import origin_of
 from mimctl.config.load import Source
@@ -82,7 +83,7 @@ class Config(MutableMapping[str, Any]):
             raise ConfigError(message, code="config-base", origin=origin_of((source.file, 0)))
         made = cls._adopt(loaded.data, filename=os.fspath(filename), source=source)
         made._files = tuple(dict.fromkeys(stamp[0] for stamp in loaded.stamps))
-        made.merge_from_dict(overrides or {})
+        made.merge_from_dict(decode(dict(overrides or {})))
         return made
 
     @classmethod

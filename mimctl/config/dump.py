@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from mimctl.config.carried import is_name, require_carried
+from mimctl.config.environment import FromEnvironment
 from mimctl.config.templates import is_template
 from mimctl.config.values import LazyReference
 
@@ -111,6 +112,8 @@ class _Writer:
             return "(1e999 - 1e999)" if math.isnan(value) else "1e999" if value > 0 else "-1e999"
         if isinstance(value, LazyReference):
             return self.names[value]
+        if isinstance(value, FromEnvironment):
+            return repr(value)
         if isinstance(value, str) and is_template(value):
             quote = repr(value)[-1]
             return _BRACES.sub("{" + f"{quote} + {quote}", repr(value))

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from mimctl.config.carried import HALF_PAIR, require_carried
+from mimctl.config.environment import conceal
 from mimctl.config.values import ConfigDict, LazyReference
 
 IMPORT_TAG = "!import"
@@ -23,6 +24,7 @@ _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 def to_yaml(config: dict[str, Any]) -> str:
     """Return YAML text; raise ConfigError[config-format] for what loading it would not give back."""
     require_carried(config, "YAML")
+    config = conceal(config)
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -53,7 +55,7 @@ def to_json(config: dict[str, Any]) -> str:
     Raises ConfigError[config-format] for what loading it would not give back.
     """
     require_carried(config, "JSON")
-    text = json.dumps(config, indent=1, ensure_ascii=False)
+    text = json.dumps(conceal(config), indent=1, ensure_ascii=False)
     return HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
 
 

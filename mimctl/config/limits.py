@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mimctl.config.environment import FromEnvironment
 from mimctl.config.inherited import Inherited
 from mimctl.config.values import ConfigDict, LazyReference
 from mimctl.errors import ConfigError, Origin
@@ -17,7 +18,7 @@ MAX_INT_BITS = 256
 """No config counts further than a hash does; longer numbers would make each operation dear."""
 _KEY_PRICE = 200
 _LEAST_FOLDED = (1 << 61) - 1  # from here on numbers have the hash of smaller ones (Python's hash of int)
-SCALARS = frozenset({str, int, float, bool, type(None), LazyReference})
+SCALARS = frozenset({str, int, float, bool, type(None), FromEnvironment, LazyReference})
 
 
 class Meter:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mimctl.config.bases import Search, find_file, find_module_file, of_another_style, set_scope
 from mimctl.config.cache import CACHE, BaseCache, Loaded, stamp_of
+from mimctl.config.environment import mark
 from mimctl.config.evaluate import BASE, Interpreter, reads_bases
 from mimctl.config.late import LateOverrides
 from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
@@ -27,7 +28,7 @@ class Loader:
     """Loads one config and everything it is built on.
 
     `late` are overrides of its variables (dotted path → value); `fills` says whether names of the file, and of the
-    environment, are filled in.
+    environment, are filled in; `conceals` leaves variables that hold something as they are written.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Loader:
         *,
         late: Mapping[str, Any] | None = None,
         fills: tuple[bool, bool] = (True, True),
+        conceals: bool = False,
     ) -> None:
         self.search = search
+        self.conceals = conceals
         self.fills = fills
         self.late = LateOverrides(late) if late else None
-        self.cache = CACHE if self.late is None and all(fills) else BaseCache(limit=MAX_BASES)
+        self.cache = CACHE if self.late is None and all(fills) and not conceals else BaseCache(limit=MAX_BASES)
         self.num_files = 0
         self.num_units = 0
         self.chain: list[str] = []
@@ -97,7 +100,7 @@ class Loader:
         if loaded.is_pure_python:
             body.sort(key=lambda statement: not reads_bases(statement))  # what the bases define is there from the start
         fill = NoTemplates if loaded.is_pure_python else Templates
-        templates = fill(file, lambda dotted: look_up(base, dotted), fills=self.fills)
+        templates = fill(file, lambda dotted: look_up(base, dotted), fills=self.fills, conceals=self.conceals)
         interpreter = Interpreter(
             file,
             templates,
@@ -134,13 +137,14 @@ class Loader:
         )
         name = ast.copy_location(ast.Name("bases", ast.Store()), statement)
         evaluator.run([ast.copy_location(ast.Assign([name], statement.value), statement)])
+        loaded.environment.update(evaluator.templates.environment)
         return self._load_bases(evaluator.scope["bases"], (file, statement.lineno), loaded)
 
     def _load_parsed(self, parsed: ConfigDict, file: str) -> Loaded:
         loaded = Loaded(data=parsed)
         place = parsed.place_of(BASE) or (file, 1)
         base = self._load_bases(dict.pop(parsed, BASE), place, loaded) if BASE in parsed else None
-        templates = Templates(file, lambda dotted: look_up(base, dotted), fills=self.fills)
+        templates = Templates(file, lambda dotted: look_up(base, dotted), fills=self.fills, conceals=self.conceals)
         try:
             fill_all(parsed, templates)
         except KeyError as err:
@@ -223,7 +227,17 @@ class Source:
 
     def evaluate(self, late: Mapping[str, Any] | None = None) -> Loaded:
         """Return the values, with overrides of the config's own variables applied where those are assigned."""
-        loader = Loader(self.search, late=late, fills=self.fills)
+        loaded = self._evaluate(Loader(self.search, late=late, fills=self.fills))
+        held = {name: text for name, text in loaded.environment.items() if text}
+        if held:
+            try:
+                written = self._evaluate(Loader(self.search, late=late, fills=self.fills, conceals=True)).data
+            except ConfigError:
+                written = None  # what the config computes from a variable fails without it
+            loaded.data = mark(loaded.data, written, held)
+        return loaded
+
+    def _evaluate(self, loader: Loader) -> Loaded:
         if self.text is None:
             return loader.load_file(self.file)
         return loader.load_text(self.text, self.suffix, self.file)

@@ -46,12 +46,21 @@ class Templates:
     """Fills templates of one file; remembers which environment variables it read, with what they held.
 
     `fills` says whether names of the file, and of the environment, are filled in; values of the base always are.
+    `conceals` leaves variables that hold something as they are written.
     """
 
-    __slots__ = ("base", "environment", "facts", "fills_environment")
+    __slots__ = ("base", "conceals", "environment", "facts", "fills_environment")
 
-    def __init__(self, path: str, base: Callable[[str], Any], *, fills: tuple[bool, bool] = (True, True)) -> None:
+    def __init__(
+        self,
+        path: str,
+        base: Callable[[str], Any],
+        *,
+        fills: tuple[bool, bool] = (True, True),
+        conceals: bool = False,
+    ) -> None:
         self.facts = file_facts(path) if fills[0] else {}
+        self.conceals = conceals
         self.fills_environment = fills[1]
         self.base = base
         self.environment: dict[str, str | None] = {}
@@ -86,6 +95,8 @@ class Templates:
     def _environment(self, variable: str, default: str) -> str:
         held = os.environ.get(variable)
         self.environment[variable] = held
+        if held and self.conceals:
+            return f"{{{{${variable}:{default}}}}}"
         value = default if held is None else held
         if not value:
             raise KeyError(f"environment variable {variable}, which has no default here")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.config import Config
+from mimctl.config.environment import address_errors
 from mimctl.engine import distributed
 from mimctl.engine.bases import find_base
 from mimctl.engine.checkpoint import use_weights
@@ -77,6 +78,8 @@ def load_config(spec: RunSpec) -> Config:
     if spec.config is None:
         raise ConfigError("the run has no config", code="missing-argument")
     cfg = Config.fromfile(spec.config, overrides=spec.overrides, search=find_base)
+    for error in address_errors(cfg):
+        raise error
     imports = cfg.get("custom_imports")
     if imports:
         for name in [imports["imports"]] if isinstance(imports["imports"], str) else imports["imports"]:

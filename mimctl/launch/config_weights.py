@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mimctl.config.environment import address_errors
 from mimctl.config.schema import RUNNER_KEYS
 from mimctl.config.values import ConfigDict, LazyReference, walk
 from mimctl.config.weight_names import find_named, is_short_name
@@ -27,6 +28,7 @@ def remote_weights(config: Mapping[str, Any], *, only_load_from: bool = False) -
     Looked at are `load_from`, every `init_cfg` with `Pretrained`, and further values of the model that are addresses
     of weights (`pretrained='torchvision://resnet50'`). `only_load_from` is for runs that load a whole checkpoint.
     """
+    _refuse_environment(config)
     found: dict[str, str] = {}
     if is_address(config.get("load_from")):
         found[config["load_from"]] = "load_from"
@@ -39,7 +41,9 @@ def remote_weights(config: Mapping[str, Any], *, only_load_from: bool = False) -
 
 def weights_errors(config: Config, *, only_load_from: bool = False) -> list[ConfigError]:
     """Return an error, with its place, for every address of weights from which nothing can be fetched."""
-    errors = []
+    errors = address_errors(config)
+    if errors:
+        return errors
     for address, path in remote_weights(config, only_load_from=only_load_from).items():
         if not address.startswith(("http://", "https://")):
             try:
@@ -47,6 +51,12 @@ def weights_errors(config: Config, *, only_load_from: bool = False) -> list[Conf
             except ConfigError as err:
                 errors.append(err)
     return errors
+
+
+def _refuse_environment(config: Mapping[str, Any]) -> None:
+    """Raise where an address of weights depends on an environment variable: nothing of this config is fetched then."""
+    for error in address_errors({key: config[key] for key in ("model", "load_from") if key in config}):
+        raise error
 
 
 def _named_in(holder: ConfigDict, *, is_model: bool) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.config.beside import is_downloaded
+from mimctl.config.environment import address_errors, encode, require_written
 from mimctl.errors import MimctlError
 from mimctl.launch.config_weights import remote_weights, weights_errors
 from mimctl.launch.data_files import require_data
@@ -85,6 +86,7 @@ def prepare_experiment(
     typed = parse_overrides(options.cfg_options)
     config = load_config(path, typed, place.working_plugins, import_roots(place.paths))
     require_trust(config, path, is_downloaded=is_downloaded(path), is_trusted=options.trust_config)
+    raise_all(address_errors(config))
     tables = type_tables(place.working_plugins, import_roots(place.paths), cache_dir=place.cache_dir, note=place.note)
     check_config(config, tables)
     derived = apply_wishes(config, options, report=report, load_from=load_from)
@@ -96,7 +98,9 @@ def prepare_experiment(
     work_dir = work_dir_of(options, config, path, report.folder if report else None)
     if report is None:
         require_data(config, action)
-        return Experiment(plugin=plugin, path=path, config=config, work_dir=work_dir, overrides={**derived, **typed})
+        overrides = encode({**derived, **typed})
+        return Experiment(plugin=plugin, path=path, config=config, work_dir=work_dir, overrides=overrides)
+    require_written(config)
     target = work_dir / f"{work_dir.name}.py"
     return Experiment(plugin=plugin, path=target, config=config, work_dir=work_dir, text=config.pretty_text)
 

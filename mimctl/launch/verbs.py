@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mimctl.config.beside import is_downloaded
+from mimctl.config.environment import address_errors
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.config_weights import is_address
 from mimctl.launch.dataset import DatasetReport, describe_folder
-from mimctl.launch.experiment import load_config, require_trust
+from mimctl.launch.experiment import load_config, raise_all, require_trust
 from mimctl.launch.failure import error_of
 from mimctl.launch.find_checkpoint import config_beside, find_checkpoint, is_of_run
 from mimctl.launch.local import run
@@ -160,6 +161,7 @@ def infer(
         evaluated = load_config(config, {}, place.working_plugins, import_roots(place.paths))
         is_foreign = is_downloaded(config) or (options.config is None and not is_of_run(checkpoint))
         require_trust(evaluated, config, is_downloaded=is_foreign, is_trusted=options.trust_config)
+        raise_all(address_errors(evaluated))
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
     facts = choose_launcher(kind="none", gpus=launch.gpus, visible_gpus=place.visible_gpus)
     from mimctl.launch.experiment import parse_overrides
