@@ -1,17 +1,16 @@
-"""Evaluates the expressions of a Python config over its syntax tree; only what the tables list can be called."""
+"""Evaluates the expressions of a Python config over its syntax tree: constants, names, containers, operators, text."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
-from mimctl.config.functions import CONSTANTS, FUNCTIONS, IMPORTED
+from mimctl.config.functions import FUNCTIONS
 from mimctl.config.limits import Meter
-from mimctl.config.methods import METHODS
 from mimctl.config.operators import BINARY, UNARY, compare, format_value
 from mimctl.config.templates import Templates
-from mimctl.config.values import ConfigDict, LazyReference, Place, new_dict
+from mimctl.config.values import ConfigDict, Place, new_dict
 from mimctl.errors import ConfigError
 
 _ABSENT: Any = object()
@@ -23,19 +22,12 @@ NOT_DATA_HINTS = (
 )
 
 
-class Defined:
-    """A function that the config defines: its name may stand there, calling it is refused."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class Evaluator(Meter):
+class Expressions(Meter):
     """Evaluates expressions in one scope. Names are looked up in `scope`, then among the harmless functions."""
 
     __slots__ = ("scope", "templates")
+    handlers: ClassVar[Mapping[type[ast.AST], Callable[[Any, Any], Any]]] = {}
+    """Kind of node → the method that evaluates it."""
 
     def __init__(self, file: str, templates: Templates) -> None:
         super().__init__(file)
@@ -47,7 +39,7 @@ class Evaluator(Meter):
         self.left -= 1
         if self.left < 0:
             self.charge(0)
-        handler = _HANDLERS.get(type(node))
+        handler = self.handlers.get(type(node))
         if handler is None:
             raise self.refuse(node, f"`{_name_of(node)}` cannot be evaluated as data")
         return handler(self, node)
@@ -143,26 +135,10 @@ class Evaluator(Meter):
         made.update(value)
         places.update({key: value._places.get(key, (self.file, node.lineno)) for key in value})
 
-    def _call(self, node: ast.Call) -> Any:
-        function = node.func
-        if type(function) is ast.Name:
-            if function.id == "dict" and not node.args and "dict" not in self.scope:
-                return self._keywords(node.keywords)
-            target = self._name(function)
-            if type(target) in (LazyReference, Defined):
-                return self._call_imported(node, target)
-            harmless = FUNCTIONS.get(function.id)
-            if harmless is None or harmless is not target:
-                raise self.refuse(node, f"`{function.id}` is not a function")
-            return self._apply(node, harmless)
-        if type(function) is ast.Attribute:
-            return self._call_method(node, function)
-        raise self.refuse(node, "only named functions can be called in a config")
-
     def _keywords(self, keywords: list[ast.keyword]) -> ConfigDict:
         made: dict[Any, Any] = {}
         places: dict[Any, Place] = {}
-        file, handlers = self.file, _HANDLERS
+        file, handlers = self.file, self.handlers
         self.left -= len(keywords)
         for keyword in keywords:
             name, node = keyword.arg, keyword.value
@@ -175,60 +151,6 @@ class Evaluator(Meter):
         if self.left < 0:
             self.charge(0)
         return new_dict(made, places)
-
-    def _apply(self, node: ast.Call, function: Callable[..., Any], *first: Any) -> Any:
-        args = self._elements(node.args)
-        keywords = self._keywords(node.keywords)
-        self.line = node.lineno
-        return function(self, *first, *args, **keywords)
-
-    def _call_method(self, node: ast.Call, function: ast.Attribute) -> Any:
-        held = self.evaluate(function.value)
-        if type(held) is LazyReference:
-            return self._call_imported(node, LazyReference(str(held), function.attr))
-        method = METHODS.get(type(held), {}).get(function.attr)
-        if method is None:
-            raise self.refuse(node, f"a {type(held).__name__} has no method `{function.attr}` in a config")
-        return self._apply(node, method, held)
-
-    def _call_imported(self, node: ast.Call, target: LazyReference | Defined) -> Any:
-        known = IMPORTED.get(str(target)) if isinstance(target, LazyReference) else None
-        if known is None:
-            name = str(target) if isinstance(target, LazyReference) else target.name
-            raise self.refuse(node, f"calling `{name}` would run code")
-        return self._apply(node, known)
-
-    def _attribute(self, node: ast.Attribute) -> Any:
-        held = self.evaluate(node.value)
-        if type(held) is ConfigDict:
-            self.line = node.lineno
-            self.require_attributes(held, node.attr)
-            return held[node.attr]
-        if type(held) is LazyReference:
-            dotted = f"{held}.{node.attr}"
-            return CONSTANTS.get(dotted, LazyReference(str(held), node.attr))
-        raise self.refuse(node, f"`.{node.attr}` of a {type(held).__name__} is refused")
-
-    def require_attributes(self, held: ConfigDict, name: str) -> None:
-        """Raise AttributeError for a dict whose items are no attributes: one that the file itself makes."""
-        if held not in self.inherited:
-            raise AttributeError(f"a dict that the file itself makes has no attributes: write `[{name!r}]`")
-
-    def _subscript(self, node: ast.Subscript) -> Any:
-        held, key = self.evaluate(node.value), self.evaluate(node.slice)
-        self.line = node.lineno
-        if type(held) not in (ConfigDict, list, tuple, str, range):
-            raise self.refuse(node, f"`[…]` of a {type(held).__name__} is refused")
-        if type(key) is slice:
-            self.charge(len(held))
-        elif type(held) is ConfigDict:
-            self.weigh_key(key)
-        return held[key]
-
-    def _slice(self, node: ast.Slice) -> slice:
-        return slice(
-            *(self.evaluate(part) if part is not None else None for part in (node.lower, node.upper, node.step))
-        )
 
     def _binary(self, node: ast.BinOp) -> Any:
         left, right = self.evaluate(node.left), self.evaluate(node.right)
@@ -288,86 +210,8 @@ class Evaluator(Meter):
             return value if isinstance(value, range) else list(value)
         raise self.refuse(node, f"a {type(value).__name__} cannot be looped over")
 
-    def assign_name(self, target: ast.expr, value: Any) -> None:
-        """Bind a loop variable or the names of an unpacking."""
-        if isinstance(target, ast.Name):
-            self.scope[target.id] = value
-        elif isinstance(target, (ast.Tuple, ast.List)):
-            for each, item in self.unpack(target, value):
-                self.assign_name(each, item)
-        else:
-            raise self.refuse(target, "a loop variable must be a name")
-
-    def unpack(self, target: ast.Tuple | ast.List, value: Any) -> list[tuple[ast.expr, Any]]:
-        """Pair the targets of an unpacking with their values."""
-        if any(isinstance(each, ast.Starred) for each in target.elts):
-            raise self.refuse(target, "`*name` on the left is refused")
-        spread = self.iterate(value, target)
-        self.charge(len(spread))
-        items = list(spread)
-        if len(items) != len(target.elts):
-            raise ValueError(f"{len(items)} values for {len(target.elts)} names")
-        return list(zip(target.elts, items, strict=True))
-
-    def _comprehend(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> list[Any]:
-        return [self.evaluate(node.elt) for _ in self._generate(node.generators)]
-
-    def _set_comprehension(self, node: ast.SetComp) -> set[Any]:
-        return self._to_set(self._comprehend(node))
-
-    def _dict_comprehension(self, node: ast.DictComp) -> ConfigDict:
-        made, place = {}, (self.file, node.lineno)
-        for _ in self._generate(node.generators):
-            key = self.evaluate(node.key)
-            self.weigh_key(key)
-            made[key] = self.evaluate(node.value)
-        return new_dict(made, dict.fromkeys(made, place))
-
-    def _generate(self, generators: list[ast.comprehension]) -> Iterator[None]:
-        outer = self.scope
-        self.scope = dict(outer)
-        try:
-            yield from self._loop(generators, 0)
-        finally:
-            self.scope = outer
-
-    def _loop(self, generators: list[ast.comprehension], depth: int) -> Iterator[None]:
-        if depth == len(generators):
-            yield
-            return
-        generator = generators[depth]
-        for item in self.iterate(self.evaluate(generator.iter), generator.iter):
-            self.charge(1)
-            self.assign_name(generator.target, item)
-            if all(self.evaluate(test) for test in generator.ifs):
-                yield from self._loop(generators, depth + 1)
-
 
 def _name_of(node: ast.AST) -> str:
     return {"Lambda": "lambda", "Await": "await", "Yield": "yield", "NamedExpr": ":="}.get(
         type(node).__name__, type(node).__name__
     )
-
-
-_HANDLERS: dict[type[ast.AST], Callable[[Evaluator, Any], Any]] = {
-    ast.Attribute: Evaluator._attribute,
-    ast.BinOp: Evaluator._binary,
-    ast.BoolOp: Evaluator._boolean,
-    ast.Call: Evaluator._call,
-    ast.Compare: Evaluator._compare,
-    ast.Constant: Evaluator._constant,
-    ast.Dict: Evaluator._dict,
-    ast.DictComp: Evaluator._dict_comprehension,
-    ast.GeneratorExp: Evaluator._comprehend,
-    ast.IfExp: Evaluator._if_expression,
-    ast.JoinedStr: Evaluator._joined,
-    ast.List: Evaluator._list,
-    ast.ListComp: Evaluator._comprehend,
-    ast.Name: Evaluator._name,
-    ast.Set: Evaluator._set,
-    ast.SetComp: Evaluator._set_comprehension,
-    ast.Slice: Evaluator._slice,
-    ast.Subscript: Evaluator._subscript,
-    ast.Tuple: Evaluator._tuple,
-    ast.UnaryOp: Evaluator._unary,
-}
