@@ -88,17 +88,17 @@ def _with_files(incomplete: str, names: Callable[[], Iterable[str]], suffixes: t
 def _config_names(word: str | None) -> set[str]:
     from mimctl.plugin.configs import HasConfigs, list_configs
     from mimctl.plugin.discover import Plugin, read_all
-    from mimctl.plugin.mim import MimPackage, find_packages
     from mimctl.plugin.paths import import_paths
 
     paths = import_paths(None)
     plugins = [each for each in read_all(paths) if isinstance(each, Plugin)]
     fits = [each for each in plugins if word in (None, each.name, each.distribution, *each.manifest.aliases)]
-    packages = [each for each in find_packages(paths) if isinstance(each, MimPackage)]
-    if fits and word is not None:  # as elsewhere, ours come before a package of that name
-        packages = []
-    mim = [each for each in packages if word is None or word in each.words]
-    toolboxes: list[HasConfigs] = [*fits, *mim]
+    toolboxes: list[HasConfigs] = [*fits]
+    if word is None or not fits:  # as elsewhere, ours come before a package of that name
+        from mimctl.plugin.mim import MimPackage, find_packages
+
+        packages = (each for each in find_packages(paths) if isinstance(each, MimPackage))
+        toolboxes += [each for each in packages if word is None or word in each.words]
     return {path.stem for each in toolboxes for path in list_configs(each)}
 
 

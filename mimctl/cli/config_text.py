@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from mimctl.config.environment import FromEnvironment
 from mimctl.errors import nearest
 
 _LONGEST = 300
@@ -14,6 +13,8 @@ _LONGEST = 300
 
 def plain(value: Any) -> Any:
     """Return a value as JSON data: tuples and sets as lists, references as names, nan and infinity as null."""
+    from mimctl.config.environment import FromEnvironment  # nobody who completes a word waits for it
+
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):

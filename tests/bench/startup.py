@@ -20,16 +20,25 @@ def say():
 atexit.register(say)
 runpy.run_module("mimctl", run_name="__main__", alter_sys=True)
 """
+# Completes the last word of a line, as the shells ask for it.
+COMPLETED = """import os, runpy, sys
+words = sys.argv.pop()
+os.environ.update(_MIMCTL_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+runpy.run_module("mimctl", run_name="__main__", alter_sys=True)
+"""
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "mimctl --version": ["-m", "mimctl", "--version"],
     "mimctl --help": ["-m", "mimctl", "--help"],
     "mimctl train --help": ["-m", "mimctl", "train", "--help"],
     "mimctl instal (usage error)": ["-m", "mimctl", "instal"],
+    "mimctl tr<Tab>": ["-c", COMPLETED, "mimctl tr"],
+    "mimctl train det rt<Tab>": ["-c", COMPLETED, "mimctl train det rt"],
+    "mimctl infer det rt<Tab>": ["-c", COMPLETED, "mimctl infer det rt"],
     "mimctl list --json": ["-m", "mimctl", "list", "--json"],
     "mimctl env": ["-c", COUNTED, "env"],
 }
-BUDGETS = {"mimctl --version": 2.0, "mimctl list --json": 8.0, "mimctl env": 9.0}
+BUDGETS = {"mimctl --version": 2.0, "mimctl infer det rt<Tab>": 8.0, "mimctl list --json": 8.0, "mimctl env": 9.0}
 
 
 def cpu_ms(arguments: list[str]) -> float:
