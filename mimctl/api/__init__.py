@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing at start-up
-    from mimctl.api.authoring import check_plugin
+    from mimctl.api.authoring import check_plugin, new_plugin
     from mimctl.api.bundling import Extras, bundle, install_bundled, open_bundle, prepare_bundled
     from mimctl.api.configs import Linted, lint_config, show_config, trace_config
     from mimctl.api.installing import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
 _ROOMS = {
     "place": "Watch find_target",
     "keeping": "Share cache_clean cache_dir cache_prune cache_size",
-    "authoring": "check_plugin",
+    "authoring": "check_plugin new_plugin",
     "bundling": "Extras bundle install_bundled open_bundle prepare_bundled",
     "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished find_useless list_package show_settings",
@@ -89,6 +89,7 @@ __all__ = [
     "list_scripts",
     "lock",
     "mend",
+    "new_plugin",
     "open_bundle",
     "port",
     "prepare_bundled",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
@@ -30,3 +32,17 @@ def check_plugin(
 
     place = workplace(settings or settings_module.load(), watch=watch)
     return check_toolbox(toolbox, place, writes=writes, runs=runs)
+
+
+def new_plugin(name: str, folder: Path | None = None, *, settings: Settings | None = None) -> list[Path]:
+    """Write a toolbox called `name` that trains at once, into `folder` (default: `mimctl-NAME` here); return its files.
+
+    Raises UsageError where the name is taken or is none, and where the folder holds files.
+    """
+    from mimctl.authoring.new import write_toolbox
+    from mimctl.errors import MimctlError
+
+    place = None
+    with contextlib.suppress(MimctlError):  # it can be written where there is no environment to install it into
+        place = workplace(settings or settings_module.load())
+    return write_toolbox(name, (folder or Path(f"mimctl-{name.replace('_', '-')}")).absolute(), place)

@@ -84,8 +84,9 @@ COMMANDS: tuple[Entry, ...] = (
     _group(
         "plugin",
         MAKING,
-        "Check a toolbox that you write",
+        "Write a toolbox, and check it",
         "mimctl.cli.commands.plugin",
+        ("new", "Write a new toolbox that trains at once"),
         ("check", "Check manifest, imports, types, configs and packaging, and that models build"),
     ),
     _group(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mimctl import api
-from mimctl.cli.options import Context, verb
+from mimctl.cli.options import PATH, Context, verb
 from mimctl.cli.result import Line, Result, Styled
 from mimctl.errors import ExitCode
 
@@ -91,4 +91,29 @@ def _data(finding: Finding) -> dict[str, object]:
     }
 
 
-COMMANDS = {"check": check}
+@verb(
+    "new",
+    examples=["mimctl plugin new dots", "mimctl plugin new dots --dir ~/src/dots"],
+    target=True,
+    uses=("python",),
+)
+@click.argument("name")
+@click.option("--dir", "folder", type=PATH, metavar="DIR", help="The folder to make.  [default: mimctl-NAME]")
+def new(context: Context, name: str, folder: Path | None) -> Result:
+    """Write a new toolbox that trains at once: a model, data set, metric, config and test to be replaced by yours."""
+    files = api.new_plugin(name, folder and folder.expanduser(), settings=context.settings)
+    top = files[0].parent
+    shown = _short(str(top))
+    return Result(
+        data={"location": str(top), "files": [str(each) for each in files]},
+        lines=[_short(str(each)) for each in files],
+        quiet=[str(each) for each in files],
+        notes=[
+            f"check it: `mimctl plugin check {shown}`",
+            f"install it: `pip install -e {shown}`",
+            f"train it: `mimctl train {name} {name}_small`",
+        ],
+    )
+
+
+COMMANDS = {"check": check, "new": new}
