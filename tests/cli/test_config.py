@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
+from mim_package import write_package
 
 BASE = "default_scope = 'toy'\nmodel = dict(type='ToyNet', width=4)\npipeline = [dict(type='A'), dict(type='B', x=1)]\n"
 MINE = "_base_ = './base.py'\nmodel = dict(width=8)\n"
@@ -190,6 +192,19 @@ def test_a_config_is_found_by_its_name_with_and_without_its_toolbox(mimctl, here
     said = mimctl("config", "show", "toy_big")
     assert (said.code, "error[config-ambiguous]" in said.err) == (2, True)
     assert "toy: nets/toy_big_2x.py" in said.err
+
+
+def test_configs_of_a_package_of_mims_convention_are_found_by_name(mimctl, here, toy, site, tmp_path):
+    with zipfile.ZipFile(write_package(tmp_path)) as wheel:
+        wheel.extractall(site)
+    text = "log_level = 'INFO'\nmodel = dict(type='Net', depth=50)\n"
+    for words in (["net_s"], ["net_s_1x_coco", "--plugin", "mmtoy"], ["mmtoy::net/net_s_1x_coco.py"]):
+        assert mimctl("config", "show", *words).out == text, words
+    assert mimctl("config", "show", "net_l", "model.depth").out == "depth = 101\n"
+    said = mimctl("config", "show", "twin")
+    assert (said.code, "mm-toy-suite: two/twin.py" in said.err) == (2, True)
+    said = mimctl("config", "show", "net_m_1x_coco")
+    assert (said.code, "did you mean `net_s_1x_coco`" in said.err) == (2, True)
 
 
 def test_what_is_no_config_says_so(mimctl, here):
