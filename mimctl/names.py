@@ -87,20 +87,25 @@ _ENGINE = {
 _VISION = {
     "mimctl.engine.registry": "TRANSFORMS",
     "mimctl.engine.data": "BaseTransform Compose KeyMapper RandomApply RandomChoice TransformBroadcaster",
+    "mimctl.engine.data.draws": "avoid_cache_randomness cache_randomness",
     "mimctl.vision.transforms": (
-        "CachedMixUp CachedMosaic CenterCrop Expand FilterAnnotations LoadAnnotations LoadImageFromFile "
-        "LoadImageFromNDArray MinIoURandomCrop MixUp Mosaic Normalize Pad PhotoMetricDistortion RandomAffine "
-        "RandomChoiceResize RandomCrop RandomFlip RandomResize Resize TestTimeAug YOLOXHSVRandomAug"
+        "CachedMixUp CachedMosaic CenterCrop Expand FilterAnnotations LoadAnnotations ImageToTensor "
+        "LoadImageFromFile LoadImageFromNDArray MinIoURandomCrop MixUp Mosaic MultiScaleFlipAug Normalize Pad "
+        "PhotoMetricDistortion RandomAffine RandomChoiceResize RandomCrop RandomFlip RandomGrayscale RandomResize "
+        "Resize TestTimeAug ToTensor YOLOXHSVRandomAug to_tensor"
     ),
     "mimctl.vision.structures": (
         "DetDataSample bbox2distance bbox_cxcywh_to_xyxy bbox_overlaps bbox_xyxy_to_cxcywh distance2bbox scale_boxes"
     ),
     "mimctl.vision.structures.masks": "BitmapMasks PolygonMasks",
     "mimctl.vision.layers": (
-        "CSPLayer CSPNeXtBlock ChannelAttention ConvModule DarknetBottleneck DepthwiseSeparableConvModule DropPath "
-        "LayerScale SPPBottleneck Scale build_activation_layer build_conv_layer build_dropout build_norm_layer "
-        "build_padding_layer drop_path is_norm"
+        "AdaptivePadding CSPLayer CSPNeXtBlock ChannelAttention Clamp ContextBlock Conv2dAdaptivePadding ConvAWS2d "
+        "ConvModule ConvWS2d DarknetBottleneck DepthwiseSeparableConvModule DropPath Dropout FFN HSigmoid HSwish "
+        "LayerNorm2d LayerScale MultiheadAttention NonLocal2d PatchEmbed PatchMerging PixelShufflePack SPPBottleneck "
+        "Scale SyncBatchNorm build_activation_layer build_conv_layer build_dropout build_norm_layer "
+        "build_padding_layer build_plugin_layer build_upsample_layer conv_ws_2d drop_path fuse_conv_bn is_norm"
     ),
+    "torch.nn": "Conv2d Conv3d ConvTranspose2d ConvTranspose3d Linear MaxPool2d MaxPool3d",
     "mimctl.vision.losses": (
         "CIoULoss DIoULoss GIoULoss IoULoss QualityFocalLoss ciou_loss diou_loss giou_loss iou_loss "
         "quality_focal_loss weight_reduce_loss"
@@ -139,6 +144,9 @@ RENAMED: dict[str, str] = {
     "mmengine.HistoryBuffer": "mimctl.engine.ScalarHistory",
     "mmengine.fileio.HTTPBackend": "mimctl.engine.HttpBackend",
     "mmengine.fileio.HardDiskBackend": "mimctl.engine.LocalBackend",
+    "mmcv.cnn.Swish": "torch.nn.SiLU",
+    "mmcv.cnn.bricks.Swish": "torch.nn.SiLU",
+    "mmcv.cnn.bricks.swish.Swish": "torch.nn.SiLU",
     "mmengine.logging.HistoryBuffer": "mimctl.engine.ScalarHistory",
 }
 """Old dotted name → ours, where the last part is another one."""

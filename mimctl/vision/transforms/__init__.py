@@ -5,13 +5,15 @@ from mimctl.vision.transforms.color import Normalize, PhotoMetricDistortion, YOL
 from mimctl.vision.transforms.crop import CenterCrop, RandomCrop
 from mimctl.vision.transforms.filter import FilterAnnotations
 from mimctl.vision.transforms.flip import RandomFlip
+from mimctl.vision.transforms.grayscale import RandomGrayscale
 from mimctl.vision.transforms.loading import LoadAnnotations, LoadImageFromFile, LoadImageFromNDArray
 from mimctl.vision.transforms.mixup import CachedMixUp, MixUp
 from mimctl.vision.transforms.mosaic import CachedMosaic, Mosaic
 from mimctl.vision.transforms.pad import Pad
 from mimctl.vision.transforms.resize import RandomChoiceResize, RandomResize, Resize
 from mimctl.vision.transforms.ssd import Expand, MinIoURandomCrop
-from mimctl.vision.transforms.tta import TestTimeAug
+from mimctl.vision.transforms.tensors import ImageToTensor, ToTensor, to_tensor
+from mimctl.vision.transforms.tta import MultiScaleFlipAug, TestTimeAug
 
 __all__ = [
     "CachedMixUp",
@@ -19,12 +21,14 @@ __all__ = [
     "CenterCrop",
     "Expand",
     "FilterAnnotations",
+    "ImageToTensor",
     "LoadAnnotations",
     "LoadImageFromFile",
     "LoadImageFromNDArray",
     "MinIoURandomCrop",
     "MixUp",
     "Mosaic",
+    "MultiScaleFlipAug",
     "Normalize",
     "Pad",
     "PhotoMetricDistortion",
@@ -32,8 +36,11 @@ __all__ = [
     "RandomChoiceResize",
     "RandomCrop",
     "RandomFlip",
+    "RandomGrayscale",
     "RandomResize",
     "Resize",
     "TestTimeAug",
+    "ToTensor",
     "YOLOXHSVRandomAug",
+    "to_tensor",
 ]
