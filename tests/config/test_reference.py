@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -99,6 +101,54 @@ def read(path: Path) -> Any:
         return canonical(Config.fromfile(path).to_dict())
     except ConfigError as err:
         return str(err)
+
+
+def test_an_override_of_the_pipeline_reaches_the_data_loader_built_from_it(sources: dict[str, Path]) -> None:
+    wanted = [{"type": "Marker"}]
+    num_built = 0
+    for path in sorted(sources["mmdet"].rglob("*.py"))[::15]:
+        try:
+            plain = Config.fromfile(path)
+        except ConfigError:
+            continue
+        if "train_pipeline" not in plain or pipeline_of(plain) != plain.train_pipeline:
+            continue
+        num_built += 1
+        config = Config.fromfile(path, overrides={"train_pipeline": wanted})
+        assert pipeline_of(config) == wanted, path
+        assert config.idle == ()
+    assert num_built > 20
+
+
+def pipeline_of(config: Config) -> Any:
+    """Return the pipeline of the innermost dataset of the training loader."""
+    holder = config.get("train_dataloader") or {}
+    while "pipeline" not in holder and isinstance(holder.get("dataset"), dict):
+        holder = holder["dataset"]
+    return holder.get("pipeline")
+
+
+def test_reading_all_of_them_imports_nothing_but_ourselves(sources: dict[str, Path]) -> None:
+    script = """
+import sys
+from pathlib import Path
+from mimctl.config import Config
+from mimctl.errors import ConfigError
+num_read = 0
+for root in sys.argv[1:]:
+    for path in Path(root).rglob("*.py"):
+        try:
+            Config.fromfile(path)
+            num_read += 1
+        except ConfigError:
+            pass
+own = {name.partition(".")[0] for name in sys.modules} - {*sys.stdlib_module_names, "__main__"}
+print(num_read > 1500, sorted(each for each in own if not each.startswith(("_", "sitecustomize"))))
+"""
+    argv = [sys.executable, "-S", "-c", script, *(str(sources[package]) for package in PACKAGES)]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(argv, env={"PYTHONPATH": root}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True ['mimctl']"
 
 
 def test_dumped_published_configs_load_back_equal(sources: dict[str, Path]) -> None:
