@@ -23,9 +23,11 @@ def test_every_name_of_engine_and_vision_is_a_target():
 
 
 def test_every_new_name_of_one_that_was_renamed_is_there():
+    pytest.importorskip("torch")
     for target in RENAMED.values():
         package, _, name = target.rpartition(".")
-        assert name in EXPORTS[package], target
+        assert package in EXPORTS or package.startswith("torch.")
+        assert hasattr(importlib.import_module(package), name), target
 
 
 def test_what_is_said_to_be_gone_has_no_counterpart():

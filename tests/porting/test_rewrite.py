@@ -48,6 +48,8 @@ def ported(text: str) -> str:
         ("from mmdet.utils import infer", "from mimctl_det.apis import infer"),
         ("from mmcls.models.builder import MODELS", "from mimctl.engine import MODELS"),
         ("from mmdet.datasets.transforms import Resize", "from mimctl.vision import Resize"),
+        ("from mmcv.cnn.bricks import Swish", "from torch.nn import SiLU as Swish"),
+        ("from mmcv.cnn.bricks import Swish as S", "from torch.nn import SiLU as S"),
         ("import mmdet.registry as registry", "import mimctl.engine as registry"),
         ("import mmdet.apis as apis", "import mimctl_det.apis as apis"),
     ],
