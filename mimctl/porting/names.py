@@ -75,16 +75,13 @@ GONE: Mapping[str, str] = {
 """Old modules without a counterpart → what to do instead."""
 
 INSTEAD: Mapping[str, str] = {
-    "DictAction": "`mimctl.config.parse_override` reads `key=value`",
     "FileClient": "`mimctl.engine.get` and `put` take `backend_args`",
     "FlexibleRunner": "`mimctl.engine.Runner` is the only one",
-    "MMDistributedDataParallel": "the Runner wraps the model itself",
     "MMFullyShardedDataParallel": "models are not sharded yet",
     "MLflowVisBackend": "there is no such backend yet",
     "WandbVisBackend": "there is no such backend yet",
     "VideoReader": "`cv2.VideoCapture` reads videos",
     "__version__": "`mimctl.__version__` is ours",
-    "autocast": "`torch.autocast` does this",
     "bgr2gray": "`cv2.cvtColor` does this",
     "bgr2rgb": "`cv2.cvtColor` does this",
     "collect_env": "`mimctl env` tells it",
@@ -97,10 +94,8 @@ INSTEAD: Mapping[str, str] = {
     "imresize": "`cv2.resize` does this",
     "imrotate": "`cv2.warpAffine` does this",
     "imwrite": "`cv2.imwrite` does this",
-    "is_model_wrapper": "`runner.bare_model` is the model without a wrapper",
     "read_base": "only configs need it, and they are read without its import",
     "rgb2bgr": "`cv2.cvtColor` does this",
-    "set_random_seed": "`randomness = dict(seed=…)` in the config does this",
 }
 """Old names without a counterpart, wherever they were imported from → what to do instead."""
 
