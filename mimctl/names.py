@@ -51,7 +51,12 @@ _ENGINE = {
     "mimctl.engine.optim": (
         "AmpOptimWrapper DefaultOptimWrapperConstructor OptimWrapper OptimWrapperDict build_optim_wrapper"
     ),
-    "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator",
+    "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator get_metric_value",
+    "mimctl.engine.execution": (
+        "MMDistributedDataParallel Priority autocast convert_sync_batchnorm force_full_init has_batch_norm "
+        "is_model_wrapper set_random_seed"
+    ),
+    "mimctl.engine.command_line": "DictAction",
     "mimctl.engine.visualization": "BaseVisBackend LocalVisBackend TensorboardVisBackend Visualizer",
     "mimctl.engine.messages": "MessageHub ScalarHistory",
     "mimctl.engine.fileio": "HttpBackend LocalBackend exists get get_text put put_text",
@@ -70,7 +75,8 @@ _ENGINE = {
         "get_dist_info get_local_size infer_launcher init_dist master_only sync_random_seed"
     ),
     "mimctl.engine.weights": (
-        "find_latest_checkpoint get_state_dict load_checkpoint load_state_dict save_checkpoint weights_to_cpu"
+        "CheckpointLoader find_latest_checkpoint get_state_dict load_checkpoint load_state_dict save_checkpoint "
+        "weights_to_cpu"
     ),
     "mimctl.engine.schedule": "ParamScheduler build_param_schedulers",
     "mimctl.engine.schedule.policies": (
@@ -147,6 +153,9 @@ RENAMED: dict[str, str] = {
     "mmcv.cnn.Swish": "torch.nn.SiLU",
     "mmcv.cnn.bricks.Swish": "torch.nn.SiLU",
     "mmcv.cnn.bricks.swish.Swish": "torch.nn.SiLU",
+    "mmengine.model.weight_init.trunc_normal_": "torch.nn.init.trunc_normal_",
+    "mmengine.utils.dl_utils.is_norm": "mimctl.vision.is_norm",
+    "mmengine.utils.dl_utils.torch_meshgrid": "torch.meshgrid",
     "mmengine.logging.HistoryBuffer": "mimctl.engine.ScalarHistory",
     "mmengine.utils.dl_utils.parrots_wrapper._BatchNorm": "torch.nn.modules.batchnorm._BatchNorm",
     "mmengine.utils.dl_utils.parrots_wrapper._InstanceNorm": "torch.nn.modules.instancenorm._InstanceNorm",

@@ -24,6 +24,7 @@ from mimctl.engine.collectives import infer_launcher as infer_launcher
 from mimctl.engine.collectives import init_dist as init_dist
 from mimctl.engine.collectives import master_only as master_only
 from mimctl.engine.collectives import sync_random_seed as sync_random_seed
+from mimctl.engine.command_line import DictAction as DictAction
 from mimctl.engine.data import AspectRatioBatchSampler as AspectRatioBatchSampler
 from mimctl.engine.data import BaseDataset as BaseDataset
 from mimctl.engine.data import BaseTransform as BaseTransform
@@ -62,6 +63,15 @@ from mimctl.engine.distributed import is_main_process as is_main_process
 from mimctl.engine.evaluation import BaseMetric as BaseMetric
 from mimctl.engine.evaluation import DumpResults as DumpResults
 from mimctl.engine.evaluation import Evaluator as Evaluator
+from mimctl.engine.evaluation import get_metric_value as get_metric_value
+from mimctl.engine.execution import MMDistributedDataParallel as MMDistributedDataParallel
+from mimctl.engine.execution import Priority as Priority
+from mimctl.engine.execution import autocast as autocast
+from mimctl.engine.execution import convert_sync_batchnorm as convert_sync_batchnorm
+from mimctl.engine.execution import force_full_init as force_full_init
+from mimctl.engine.execution import has_batch_norm as has_batch_norm
+from mimctl.engine.execution import is_model_wrapper as is_model_wrapper
+from mimctl.engine.execution import set_random_seed as set_random_seed
 from mimctl.engine.fileio import HttpBackend as HttpBackend
 from mimctl.engine.fileio import LocalBackend as LocalBackend
 from mimctl.engine.fileio import exists as exists
@@ -251,6 +261,7 @@ from mimctl.engine.visualization import BaseVisBackend as BaseVisBackend
 from mimctl.engine.visualization import LocalVisBackend as LocalVisBackend
 from mimctl.engine.visualization import TensorboardVisBackend as TensorboardVisBackend
 from mimctl.engine.visualization import Visualizer as Visualizer
+from mimctl.engine.weights import CheckpointLoader as CheckpointLoader
 from mimctl.engine.weights import find_latest_checkpoint as find_latest_checkpoint
 from mimctl.engine.weights import get_state_dict as get_state_dict
 from mimctl.engine.weights import load_checkpoint as load_checkpoint

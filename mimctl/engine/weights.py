@@ -74,3 +74,14 @@ def find_latest_checkpoint(path: str | Path) -> str | None:
     """Return the newest whole checkpoint in a work dir, or None."""
     found = files.find_latest(path)
     return None if found is None else str(found)
+
+
+class CheckpointLoader:
+    """Reads checkpoints for models that load their weights themselves; other places than the engine's are not known."""
+
+    @classmethod
+    def load_checkpoint(
+        cls, filename: str | Path, map_location: Any = None, logger: logging.Logger | str | None = "current"
+    ) -> dict[str, Any]:
+        """Return the checkpoint, as `read_checkpoint` does: nothing in it is executed, nothing is fetched."""
+        return files.read_checkpoint(filename, map_location or "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import logging
 import threading
@@ -197,6 +198,71 @@ def test_weights_in_a_script(tmp_path: Path) -> None:
     with pytest.raises(MimctlError):
         engine.load_checkpoint(torch.nn.Linear(3, 1), path, strict=True)
     assert engine.weights_to_cpu({"a": torch.ones(1)})["a"].device.type == "cpu"
+
+
+def test_models_read_their_own_checkpoints(tmp_path: Path) -> None:
+    engine.save_checkpoint({"state_dict": {"a": torch.ones(1)}, "meta": {}}, tmp_path / "a.pth")
+    found = engine.CheckpointLoader.load_checkpoint(str(tmp_path / "a.pth"), logger=None, map_location="cpu")
+    assert found["state_dict"]["a"].tolist() == [1.0]
+
+
+def test_seed_and_precision() -> None:
+    assert engine.set_random_seed(5) == 5
+    first = torch.rand(1)
+    engine.set_random_seed(5)
+    assert torch.equal(torch.rand(1), first)
+    with engine.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
+    with engine.autocast(enabled=False):
+        assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
+    assert engine.Priority.VERY_LOW == 90
+    assert engine.get_priority("VERY_LOW") == engine.Priority["VERY_LOW"].value
+
+
+def test_batch_norms_and_wrappers() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
+    assert engine.has_batch_norm(model)
+    assert not engine.is_model_wrapper(model)
+    assert engine.is_model_wrapper(torch.nn.DataParallel(model))
+    assert isinstance(engine.convert_sync_batchnorm(model)[1], torch.nn.SyncBatchNorm)
+    assert type(engine.revert_sync_batchnorm(model)[1]) is not torch.nn.SyncBatchNorm
+    with pytest.raises(ConfigError, match="mmcv"):
+        engine.convert_sync_batchnorm(model, implementation="mmcv")
+
+
+def test_figures_are_found_without_their_prefix() -> None:
+    figures = {"coco/bbox": 1.0, "voc/mAP": 2.0, "coco/mAP": 3.0}
+    assert engine.get_metric_value("bbox", figures) == engine.get_metric_value("coco/bbox", figures) == 1.0
+    for wrong in ("mAP", "segm", "coco/segm"):
+        with pytest.raises(ValueError, match=wrong):
+            engine.get_metric_value(wrong, figures)
+
+
+def test_methods_that_need_annotations_load_them_first() -> None:
+    class Lazy:
+        _fully_initialized = False
+        loads = 0
+
+        def full_init(self) -> None:
+            self.loads += 1
+            self._fully_initialized = True
+
+        @engine.force_full_init
+        def count(self) -> int:
+            return self.loads
+
+    held = Lazy()
+    assert (held.count(), held.count()) == (1, 1)
+
+
+def test_options_of_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=engine.DictAction)
+    found = parser.parse_args(["--cfg-options", "a.b=1", "c=[1,(2,3)]", "d=x", "--cfg-options", "e=None"]).cfg_options
+    assert found == {"a.b": 1, "c": [1, (2, 3)], "d": "x", "e": None}
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--cfg-options", "no-value"])
+    assert "--cfg-options" in capsys.readouterr().err
 
 
 def test_single_process_needs_no_group() -> None:

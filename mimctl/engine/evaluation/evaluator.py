@@ -69,5 +69,20 @@ class Evaluator:
         return self.evaluate(len(data_samples))
 
 
+def get_metric_value(indicator: str, metrics: Mapping[str, Any]) -> Any:
+    """Return the figure of a name; without its prefix it is found where one figure alone ends so.
+
+    ValueError where none or several do.
+    """
+    if "/" in indicator or indicator in metrics:
+        if indicator in metrics:
+            return metrics[indicator]
+        raise ValueError(f"there is no figure `{indicator}` among {', '.join(metrics)}")
+    found = [name for name in metrics if name.rpartition("/")[2] == indicator]
+    if len(found) != 1:
+        raise ValueError(f"`{indicator}` names {len(found)} of the figures {', '.join(metrics)}")
+    return metrics[found[0]]
+
+
 def _starts(size: int, chunk_size: int) -> Iterator[int]:
     yield from range(0, size, chunk_size)
