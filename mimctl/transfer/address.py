@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +12,26 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from mimctl.errors import MimctlError, UsageError
 
 _REMOTE = ("http", "https")
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog"})
-# Instance metadata services outside the link-local ranges (Alibaba Cloud, AWS over IPv6).
-_METADATA_ADDRESSES = frozenset({"100.100.100.200", "fd00:ec2::254"})
+_METADATA_NAMES = frozenset(
+    {
+        "instance-data",
+        "instance-data.ec2.internal",
+        "metadata",
+        "metadata.azure.internal",
+        "metadata.goog",
+        "metadata.google.internal",
+        "metadata.platformequinix.com",
+        "metadata.tencentyun.com",
+        "rancher-metadata",
+    }
+)
+# Instance metadata services outside the link-local ranges: Alibaba Cloud, Oracle Cloud, Azure's host, AWS and Google
+# over IPv6.
+_METADATA_ADDRESSES = frozenset(
+    {"100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"}
+)
+_ODD = re.compile(r"[\\\s]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_remote(url: str) -> bool:
@@ -64,10 +82,16 @@ def has_secret(url: str) -> bool:
 
 
 def check_remote(url: str) -> None:
-    """Raise UsageError[bad-url] unless `url` is an http(s) address with a host."""
+    """Raise UsageError[bad-url] unless `url` is an http(s) address with a host that all readers see alike.
+
+    A backslash, white space or a `%` in the host is read differently by different libraries, and never needed.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme.lower() in _REMOTE and bool(parts.hostname) and (parts.port or 1) > 0
+        host = parts.netloc.rpartition("@")[2]
+        usable = usable and not _CONTROL.search(url) and not _ODD.search(parts.netloc)
+        usable = usable and ("%" not in host or host.startswith("["))
     except ValueError:
         usable = False
     if not usable:
@@ -95,7 +119,7 @@ def zone_of(text: str) -> Zone:
     """Return the zone of a numeric address."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or _nat64(address)
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or _embedded(address)
         if inner is not None:
             return zone_of(str(inner))
     if address.is_link_local or str(address) in _METADATA_ADDRESSES:
@@ -128,6 +152,25 @@ def check_not_nearer(url: str, *, than: str) -> None:
         causes=[f"{what} fetched only where you typed it yourself" + (f"; `{redact(than)}` led there" if than else "")],
         hints=["check the config or the server that named this address"],
     )
+
+
+def zone_limit(url: str, *, than: str) -> Zone:
+    """Return how near the address may be that a connection to `url` ends at, once `check_not_nearer` let it pass.
+
+    A name may lead elsewhere when it is asked for again; so the connection itself is held against what was checked.
+    """
+    return max(_nearest_zone(url), min(_farthest_zone(than), Zone.LOOPBACK))
+
+
+def refuse_nearer(address: str, limit: Zone) -> None:
+    """Raise MimctlError[unsafe-address] where a connection ended at a numeric address nearer than `limit`."""
+    if zone_of(address) > limit:
+        raise MimctlError(
+            "refused a connection that a name led to",
+            code="unsafe-address",
+            causes=[f"the name led to {address} when it was connected to, and farther away when it was checked"],
+            hints=["check the config or the server that named this address"],
+        )
 
 
 def _host(url: str) -> str:
@@ -163,10 +206,11 @@ def _addresses(host: str) -> tuple[str, ...]:
     return tuple(str(entry[4][0]) for entry in found)
 
 
-def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address behind the well-known prefix `64:ff9b::/96` (RFC 6052)."""
-    is_behind = address in ipaddress.ip_network("64:ff9b::/96")
-    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if is_behind else None
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address in the last 32 bits: NAT64 (RFC 6052, RFC 8215), the compatible form (RFC 4291)."""
+    prefixes = ("64:ff9b::/96", "64:ff9b:1::/96", "::/96")
+    is_inside = int(address) > 0xFFFF and any(address in ipaddress.ip_network(each) for each in prefixes)
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if is_inside else None
 
 
 def _printable(text: str) -> str:

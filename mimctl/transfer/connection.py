@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mimctl.errors import MimctlError
+from mimctl.transfer.address import Zone, refuse_nearer
 from mimctl.transfer.login import Login
 from mimctl.transfer.model import TransferSettings, Way
 
@@ -43,6 +45,7 @@ class Line:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._known_way: Way | None = None
+        self._limit: Zone | None = None
         self._session: requests.Session | None = None  # made when it is needed: importing requests takes long
 
     @property
@@ -50,9 +53,15 @@ class Line:
         """Return whether somebody hung up."""
         return self._cut.is_set()
 
-    def get(self, url: str, *, headers: dict[str, str], login: Login | None) -> requests.Response:
-        """Send one GET and return the answer, its body unread; redirects are not followed."""
+    def get(
+        self, url: str, *, headers: dict[str, str], login: Login | None, limit: Zone | None = None
+    ) -> requests.Response:
+        """Send one GET and return the answer, its body unread; redirects are not followed.
+
+        `limit` is how near to this machine a new connection may end (None: anywhere), unless it goes by a proxy.
+        """
         settings = self.settings
+        self._limit = limit
         way = self._way()
         proxies = _proxies(way.proxy) if way.proxy else None
         verify = _verify(url, way)
@@ -99,7 +108,13 @@ class Line:
             self._known_way = settings.way.joined(more)
         return self._known_way
 
-    def _keep(self, opened: socket.socket) -> None:
+    def _keep(self, opened: socket.socket, is_proxy: bool) -> None:
+        if self._limit is not None and not is_proxy and opened.family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                refuse_nearer(opened.getpeername()[0], self._limit)
+            except MimctlError:
+                opened.close()
+                raise
         with self._lock:
             self._sockets.append(opened.dup())
         if self.is_cut:
@@ -224,7 +239,7 @@ def _pool_classes(keep: Any) -> dict[str, Any]:
         class Connection(pool.ConnectionCls):  # type: ignore[misc]
             def _new_conn(self) -> socket.socket:
                 opened: socket.socket = super()._new_conn()
-                keep(opened)
+                keep(opened, getattr(self, "proxy", None) is not None)
                 return opened
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})

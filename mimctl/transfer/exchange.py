@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from mimctl.errors import MimctlError, NetworkError
-from mimctl.transfer.address import check_not_nearer, check_remote, has_secret, redact
+from mimctl.transfer.address import Zone, check_not_nearer, check_remote, has_secret, redact, zone_limit
 from mimctl.transfer.connection import HeadTooSlowError, Line, StoppedError
 from mimctl.transfer.login import without_login
 
@@ -88,14 +88,18 @@ def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: st
     StoppedError where the line was cut.
     """
     check_remote(url)
+    limit: Zone | None = None
     if named_by is not None:
         check_not_nearer(url, than=named_by)
+        limit = zone_limit(url, than=named_by)
     target = url
     for _ in range(opened.settings.max_redirects + 1):
-        with _closing(opened, _get(opened, target, headers, is_redirected=target is not url)) as response:
+        answer = _get(opened, target, headers, is_redirected=target is not url, limit=limit)
+        with _closing(opened, answer) as response:
             location = response.headers.get("Location")
             if response.status_code in _REDIRECTS and location:
-                target = _follow(url, target, location)
+                source, target = target, _follow(url, target, location)
+                limit = zone_limit(target, than=source)
                 continue
             _check_status(url, target, response)
             yield Reply(
@@ -109,7 +113,9 @@ def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: st
     raise _bad_redirect(url, f"more than {opened.settings.max_redirects} redirects, the last to `{redact(target)}`")
 
 
-def _get(opened: Line, target: str, headers: Mapping[str, str], *, is_redirected: bool) -> requests.Response:
+def _get(
+    opened: Line, target: str, headers: Mapping[str, str], *, is_redirected: bool, limit: Zone | None
+) -> requests.Response:
     """Send the request, once more with what the keyring knows where the server answers 401."""
     logins = opened.settings.logins
     bare = without_login(target)
@@ -117,7 +123,7 @@ def _get(opened: Line, target: str, headers: Mapping[str, str], *, is_redirected
     if opened.is_cut:
         raise StoppedError
     with _faults(target, opened):
-        response = opened.get(bare, headers=dict(headers), login=login)
+        response = opened.get(bare, headers=dict(headers), login=login, limit=limit)
         if response.status_code != _UNAUTHORISED or is_redirected:
             return response
         found = logins.after_refusal(target)
@@ -125,7 +131,7 @@ def _get(opened: Line, target: str, headers: Mapping[str, str], *, is_redirected
             return response
         with _closing(opened, response):
             pass
-        return opened.get(bare, headers=dict(headers), login=found)
+        return opened.get(bare, headers=dict(headers), login=found, limit=limit)
 
 
 @contextmanager
