@@ -99,7 +99,7 @@ class BaseDetDataset(BaseDataset):
 
     def read_lines(self, path: str) -> list[str]:
         """Return the lines of a text file that are not empty."""
-        return [each.strip() for each in fileio.get_text(path, self.backend_args).splitlines() if each.strip()]
+        return [each.strip() for each in fileio.get_text(path, backend_args=self.backend_args).splitlines() if each.strip()]
 
 
 def bad_annotations(place: str, what: str, *causes: str) -> MimctlError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mimctl.engine import fileio
+from mimctl.engine.datafiles import load
 from mimctl.engine.data.transform import Sample
 from mimctl.engine.registry import DATASETS
 from mimctl_det.datasets.base import BaseDetDataset, bad_annotations
@@ -107,7 +108,7 @@ class CocoDataset(BaseDetDataset):
 
 def load_coco(path: str, backend_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the document of a COCO file. Raises MimctlError[missing-file] or [bad-annotations]."""
-    document = fileio.load(path, backend_args)
+    document = load(path, backend_args=backend_args)
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise bad_annotations(path, "is not in COCO format", "it needs the lists images, annotations and categories")
     return document

@@ -35,7 +35,7 @@ class YOLODataset(BaseDetDataset):
         info: Sample = {"img_id": name, "img_path": path, "height": height, "width": width, "instances": []}
         labels = self._label_path(path, name)
         if fileio.exists(labels, self.backend_args):
-            text = fileio.get_text(labels, self.backend_args)
+            text = fileio.get_text(labels, backend_args=self.backend_args)
             for number, line in enumerate(text.splitlines(), start=1):
                 if line.strip():
                     found = self._read_line(line.split(), width, height, f"{labels}:{number}")
