@@ -42,12 +42,12 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
 
 def shown(value: Any) -> str:
     """Return a value on one line, its end left out where it is very long."""
-    text = repr(plain_repr(value))
+    text = repr(bare(value))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def plain_repr(value: Any) -> Any:
-    """Return a value whose repr is that of plain Python."""
+def bare(value: Any) -> Any:
+    """Return a value of a config as plain dicts, lists and tuples."""
     from mimctl.config.values import unwrap
 
     return unwrap(value)

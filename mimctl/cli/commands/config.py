@@ -11,7 +11,7 @@ from mimctl import api
 from mimctl.cli.commands.config_diff import diff
 from mimctl.cli.commands.config_lint import lint
 from mimctl.cli.completing import config_argument, plugin_option
-from mimctl.cli.config_text import leaves, near_key, plain, shown, text_of
+from mimctl.cli.config_text import bare, leaves, near_key, plain, shown, text_of
 from mimctl.cli.options import PATH, Context, config_options, verb
 from mimctl.cli.result import Code, Line, Result, Styled
 from mimctl.errors import UsageError
@@ -89,14 +89,7 @@ def _select(config: Config, key: str) -> Any:
     value = config.select(key, _ABSENT)
     if value is _ABSENT:
         raise _no_key(config, key)
-    return plain_dicts(value)
-
-
-def plain_dicts(value: Any) -> Any:
-    """Return a value of a config without what makes its dicts special."""
-    from mimctl.config.values import unwrap
-
-    return unwrap(value)
+    return bare(value)
 
 
 def _no_key(config: Config, key: str, causes: list[str] | None = None) -> UsageError:
@@ -130,7 +123,7 @@ def origin(
     if value is _ABSENT:
         assert key is not None
         raise _no_key(history.config, key, _was_set(history, key))
-    found = {path: history.of(path) for path in leaves(plain_dicts(value), key or "")}
+    found = {path: history.of(path) for path in leaves(bare(value), key or "")}
     lines: list[Line] = []
     for path, steps in found.items():
         lines.append(f"{path} = {shown(history.config.select(path))}  ({_place(steps)})")
