@@ -140,6 +140,8 @@ def _engine(given: Examination, text: str) -> Iterator[Finding]:
         yield _finding(given, text, "schema_version", message, status="warn", hint=hint)
     elif (misfit := misfit_of(wanted, engine)) is not None:
         message = f"it needs mimctl {wanted}; the one beside it is {engine}, which is {misfit}"
+        if misfit == "unreadable":
+            message = f"`{wanted}` is no range of versions (PEP 440)"
         yield _finding(given, text, "requires_engine", message)
 
 

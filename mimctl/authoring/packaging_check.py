@@ -37,7 +37,7 @@ def _project(given: Examination, path: Path) -> Iterator[Finding]:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as err:
+    except (tomllib.TOMLDecodeError, RecursionError) as err:
         yield Finding(check=NAME, status="fail", message=f"not valid TOML: {err}", origin=Origin(file=str(path)))
         return
 

@@ -200,7 +200,7 @@ def _is_entry(entry: object) -> bool:
         and isinstance(entry.get("module"), str)
         and isinstance(entry.get("extra"), bool)
         and isinstance(entry.get("params"), dict)
-        and all(isinstance(each, dict) for each in entry["params"].values())
+        and all(isinstance(each, dict) and isinstance(each.get("required"), bool) for each in entry["params"].values())
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from mimctl.plugin.model import BrokenPlugin, Plugin
+
+Misfit = Literal["too old", "too new", "unreadable"]
 
 
 def refuse_other_engines(plugins: Sequence[Plugin | BrokenPlugin], engine: str | None) -> list[Plugin | BrokenPlugin]:
@@ -18,7 +21,7 @@ def refuse_other_engines(plugins: Sequence[Plugin | BrokenPlugin], engine: str |
         misfit = None if wanted is None else misfit_of(wanted, engine)
         if isinstance(each, Plugin) and misfit is not None:
             hint = "bring a newer engine: `mimctl upgrade --all`"
-            if misfit == "too new":
+            if misfit != "too old":
                 hint = f"bring a newer {each.name}: `mimctl upgrade {each.name}`"
             reason = f"it needs mimctl {wanted}, this environment has {engine}"
             checked.append(_broken(each, reason, "engine-version", (hint,)))
@@ -27,22 +30,34 @@ def refuse_other_engines(plugins: Sequence[Plugin | BrokenPlugin], engine: str |
     return checked
 
 
-def misfit_of(wanted: str, engine: str) -> str | None:
-    """Return how an engine's version does not fit `requires_engine`: "too old", "too new"; None where it does."""
+def misfit_of(wanted: str, engine: str) -> Misfit | None:
+    """Return how an engine's version does not fit `requires_engine`, None where it does or cannot be compared.
+
+    "unreadable": `wanted` has the look of versions (`>=abc`) and is none.
+    """
     if _fits_plainly(wanted, engine):
         return None
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.version import InvalidVersion, Version
 
-    specifiers = SpecifierSet(wanted)
     try:
-        if specifiers.contains(engine, prereleases=True):
-            return None
-        lower = [each for each in specifiers if each.operator in (">=", ">", "~=", "==", "===")]
+        specifiers = SpecifierSet(wanted)
+    except InvalidSpecifier:
+        return "unreadable"
+    try:
         there = Version(engine)
-        return "too old" if any(there < Version(each.version.removesuffix(".*")) for each in lower) else "too new"
     except InvalidVersion:
         return None
+    if specifiers.contains(engine, prereleases=True):
+        return None
+    for each in specifiers:
+        if each.operator in (">=", ">", "~=", "==", "==="):
+            try:
+                if there < Version(each.version.removesuffix(".*")):
+                    return "too old"
+            except InvalidVersion:  # `===` takes any text
+                continue
+    return "too new"
 
 
 def _fits_plainly(wanted: str, engine: str) -> bool:

@@ -57,6 +57,8 @@ def load_manifest(path: Path) -> tuple[str, dict[str, Any]]:
         raise _broken("it is missing", Origin(file=str(path))) from err
     except tomllib.TOMLDecodeError as err:
         raise _broken(f"not valid TOML: {err}", Origin(file=str(path), line=_line_in(str(err)))) from err
+    except RecursionError as err:
+        raise _broken("not valid TOML: it is nested too deeply", Origin(file=str(path))) from err
     except (OSError, UnicodeDecodeError) as err:
         raise _broken(f"it cannot be read: {err}", Origin(file=str(path))) from err
 

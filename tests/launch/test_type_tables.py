@@ -94,6 +94,11 @@ def test_source_is_read_again_only_when_a_file_changed(package, tmp_path):
         ('{"schema_version": 99}', "its types.json was written by another version of mimctl"),
         ('{"schema_version": SCHEMA, "scope": "toy", "kinds": {"model": ["Net"]}}', "its types.json is damaged"),
         ('{"schema_version": SCHEMA, "scope": "toy", "kinds": {"model": {"Net": {}}}}', "its types.json is damaged"),
+        (
+            '{"schema_version": SCHEMA, "scope": "toy", "kinds": {"model": {"Net": '
+            '{"module": "m", "extra": false, "params": {"width": {}}}}}}',
+            "its types.json is damaged",
+        ),
     ],
 )
 @pytest.mark.parametrize("is_edited", [True, False])

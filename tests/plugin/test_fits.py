@@ -25,3 +25,8 @@ def test_what_does_not_fit_is_too_old_or_too_new():
     assert misfit_of(">=0.2,<0.3", "0.1.9") == "too old"
     assert misfit_of(">=0.2,<0.3", "0.3") == "too new"
     assert misfit_of(" >=0.2 , <0.3", "0.2") is None
+
+
+def test_what_looks_like_versions_and_is_none_is_told_apart():
+    assert [misfit_of(each, "0.1.0") for each in (">=abc", "~=1", ">=0.1.*")] == ["unreadable"] * 3
+    assert misfit_of("===foo", "0.1.0") == "too new"

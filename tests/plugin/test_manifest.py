@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mimctl.cli.table import PLUGIN_VERBS
 from mimctl.errors import MimctlError
-from mimctl.plugin.manifest import load_manifest, read_manifest
+from mimctl.plugin.fits import misfit_of
+from mimctl.plugin.manifest import load_manifest, make_manifest, read_manifest
 from mimctl.plugin.manifest_rules import VERBS, find_mistakes, line_of
 
 GOOD = """\
@@ -119,3 +123,38 @@ def test_what_is_no_toml_says_where(tmp_path, text, message, line):
 
 def test_every_verb_of_the_command_line_may_be_offered():
     assert {"train", "test", "infer", "data", *PLUGIN_VERBS} == set(VERBS)
+
+
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=8), st.dates())
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=8,
+)
+good = {name: st.just(value) for name, value in tomllib.loads(GOOD).items()}
+manifests = st.fixed_dictionaries({}, optional={name: st.one_of(usual, values) for name, usual in good.items()})
+
+
+@given(data=manifests, others=st.dictionaries(st.text(max_size=8), values, max_size=2))
+def test_whatever_a_manifest_holds_it_is_judged_or_taken(data, others):
+    """A broken toolbox must not break the scan of the others, so no value of any kind may raise."""
+    mistakes = list(find_mistakes({**others, **data}))
+    if not any(each.is_fatal for each in mistakes):
+        manifest = make_manifest({**others, **data})
+        assert all(isinstance(each, str) for each in manifest.words)
+        misfit_of(manifest.requires_engine or ">=0", "0.1.0")
+    for each in mistakes:
+        line_of(GOOD, each.path)
+
+
+@given(text=st.text(alphabet="<>=~!.,0123456789abcrv*+ -", max_size=14))
+def test_any_text_for_an_engine_is_a_range_or_unreadable(text):
+    data = {"schema_version": 1, "name": "toy", "summary": "x", "requires_engine": text}
+    if not list(find_mistakes(data)):
+        assert misfit_of(text, "0.1.0") in (None, "too old", "too new", "unreadable")
+
+
+def test_deep_nesting_is_no_toml(tmp_path):
+    path = written(tmp_path, "a = " + "[" * 100_000)
+    with pytest.raises(MimctlError, match="nested too deeply"):
+        read_manifest(path)
