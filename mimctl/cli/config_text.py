@@ -73,3 +73,16 @@ def text_of(value: Any, kind: str, key: str | None = None) -> str:
         return to_python(value)
     name = key.rpartition(".")[2]
     return to_python({name if name.isidentifier() else "value": value})
+
+
+def json_shown(value: Any) -> tuple[str, str | None]:
+    """Return a value as JSON to look at, and what is told where JSON cannot carry it as it is."""
+    import json
+
+    from mimctl.errors import ConfigError
+
+    try:
+        return text_of(value, "json"), None
+    except ConfigError:
+        note = "JSON cannot carry tuples, sets, references and infinite numbers: they are shown as lists, text and null"
+        return json.dumps(plain(value), indent=1, ensure_ascii=False), note

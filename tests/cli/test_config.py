@@ -46,6 +46,16 @@ def test_show_prints_a_part_in_each_format(mimctl, here, key, kind, text):
     assert mimctl("config", "show", "mine.py", key, "--format", kind).out == text
 
 
+def test_json_to_look_at_tells_what_it_cannot_carry_and_a_file_is_not_written(mimctl, here):
+    (here / "tuples.py").write_text("a = dict(x=(1, 2))\n")
+    said = mimctl("config", "show", "tuples.py", "--format", "json")
+    assert (said.code, json.loads(said.out)) == (0, {"a": {"x": [1, 2]}})
+    assert said.err.startswith("note: JSON cannot carry tuples")
+    said = mimctl("config", "show", "tuples.py", "--out", "whole.json")
+    assert (said.code, "`a.x`" in said.err, (here / "whole.json").exists()) == (2, True, False)
+    assert mimctl("config", "show", "mine.py", "--format", "json").err == ""
+
+
 def test_show_says_where_every_value_comes_from(mimctl, here):
     said = mimctl("config", "show", "mine.py", "--origin", "--cfg-options", "pipeline.1.x=2", "model.mode='(a'")
     assert said.out == (

@@ -11,7 +11,7 @@ from mimctl import api
 from mimctl.cli.commands.config_diff import diff
 from mimctl.cli.commands.config_lint import lint
 from mimctl.cli.completing import config_argument, plugin_option
-from mimctl.cli.config_text import bare, leaves, near_key, plain, shown, text_of
+from mimctl.cli.config_text import bare, json_shown, leaves, near_key, plain, shown, text_of
 from mimctl.cli.options import PATH, Context, config_options, verb
 from mimctl.cli.result import Code, Line, Result, Styled
 from mimctl.errors import UsageError
@@ -60,9 +60,11 @@ def show(context: Context, config: str, key: str | None, plugin: str | None, **v
         return Result(data={**data, "origins": origins}, lines=[Code(text, "py")], quiet=[text])
     out: Path | None = values["out"]
     kind = values["kind"] or (_format_of(out) if out is not None else "py")
-    text = text_of(value, kind, key)
     if out is None:
-        return Result(data=data, lines=[Code(text.rstrip("\n"), kind)], quiet=text.rstrip("\n").split("\n"))
+        text, note = json_shown(value) if kind == "json" else (text_of(value, kind, key), None)
+        text = text.rstrip("\n")
+        return Result(data=data, lines=[Code(text, kind)], quiet=[text], notes=[f"note: {note}"] if note else [])
+    text = text_of(value, kind, key)
     _write(out, text)
     return Result(data={**data, "out": str(out)}, notes=[f"written: {out}"], lines=[str(out)], quiet=[str(out)])
 
