@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from mimctl.config.functions import FUNCTIONS
@@ -138,19 +138,31 @@ class Expressions(Meter):
     def _keywords(self, keywords: list[ast.keyword]) -> ConfigDict:
         made: dict[Any, Any] = {}
         places: dict[Any, Place] = {}
-        file, handlers = self.file, self.handlers
+        file, handlers, has_spread = self.file, self.handlers, False
         self.left -= len(keywords)
         for keyword in keywords:
             name, node = keyword.arg, keyword.value
             if name is None:
-                self._spread(self.evaluate(node), node, made, places)
+                spread = self.evaluate(node)
+                if made and isinstance(spread, dict):
+                    self._refuse_twice(made, spread)
+                self._spread(spread, node, made, places)
+                has_spread = True
                 continue
+            if has_spread and name in made:
+                self._refuse_twice(made, {name})
             handler = handlers.get(type(node))
             made[name] = self.evaluate(node) if handler is None else handler(self, node)
             places[name] = (file, keyword.lineno)
         if self.left < 0:
             self.charge(0)
         return new_dict(made, places)
+
+    def _refuse_twice(self, made: dict[Any, Any], names: Iterable[Any]) -> None:
+        """Raise TypeError for a keyword that is given already, as a call in Python does."""
+        twice = next((name for name in names if name in made), None)
+        if twice is not None:
+            raise TypeError(f"`{twice}` is given twice")
 
     def _binary(self, node: ast.BinOp) -> Any:
         left, right = self.evaluate(node.left), self.evaluate(node.right)

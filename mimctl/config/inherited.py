@@ -70,20 +70,29 @@ class Inherited:
         held.mark({key: places.get(key, place) for key in items})
 
     def merge(self, held: ConfigDict, other: ConfigDict) -> None:
-        """Merge `other` into an inherited dict as `update` does; a dict with `_delete_=True` replaces what it meets."""
-        if other.get(DELETE):
-            held.clear()
-        dict.pop(held, DELETE, None)
-        for key, value in other.items():
-            inner = held.get(key)
-            if key == DELETE:
-                continue
-            if type(value) is ConfigDict and type(inner) is ConfigDict:
-                self.merge(inner, value)
-                continue
-            copied = copy_value(value)
-            if type(copied) is ConfigDict:
-                copied.pop(DELETE, None)
-            dict.__setitem__(held, key, copied)
-            self.add(copied)
-        held.mark(other._places)
+        """Merge `other` into an inherited dict as `update` does; a dict with `_delete_=True` replaces what it meets.
+
+        All of it is copied, what was there too: other names for inner dicts keep what these held before.
+        """
+        merged = _merged(copy_value(other), copy_value(held))
+        self.settle()
+        dict.clear(held)
+        dict.update(held, merged)
+        held.mark(merged._places)
+        self.add(list(merged.values()))
+
+
+def _merged(over: ConfigDict, base: ConfigDict) -> ConfigDict:
+    if over.pop(DELETE, False):
+        dict.clear(base)
+    dict.pop(base, DELETE, None)
+    for key, value in over.items():
+        inner = base.get(key)
+        if type(value) is ConfigDict and type(inner) is ConfigDict:
+            _merged(value, inner)
+            continue
+        if type(value) is ConfigDict:
+            value.pop(DELETE, None)
+        dict.__setitem__(base, key, value)
+    base.mark(over._places)
+    return base

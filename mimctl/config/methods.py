@@ -18,6 +18,8 @@ def _dict_update(meter: Meter, held: ConfigDict, *args: Any, **kwargs: Any) -> N
     for source in (*args, kwargs):
         meter.charge(1 + len(source) + (len(held) >> 4))
         if not isinstance(source, dict):
+            if held in meter.inherited:
+                raise TypeError("only a dict can be merged into what a base defines")
             meter.weigh(source)
         pairs = dict(source)
         places = source._places if isinstance(source, ConfigDict) else {}

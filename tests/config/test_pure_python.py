@@ -38,6 +38,10 @@ BASE = "from m import A, B\nmodel = dict(type=A, a=dict(b=dict(c=1, d=2), e=[dic
         ("mine = dict(a=model)\nmodel.n = 4", "mine.a.n", 4),
         ("other.update(dict(y=model))\nmodel.n = 4", "other.y.n", 4),
         ("other.merge(dict(y=model))\nmodel.n = 4", "other.y.n", None),
+        ("model.a.merge(model)", "model.a.a.b", {"c": 1, "d": 2}),
+        ("model.a.merge(model)", "model.a.a.a", "absent"),
+        ("inner = model.a\nmodel.merge(dict(a=dict(z=1)))\ninner.y = 2", "model.a.y", "absent"),
+        ("inner = model.a\nmodel.update(dict(a=dict(z=1)))\ninner.y = 2", "model.a.y", 2),
         ("copied = model.copy()\ncopied.update(a=dict(b=dict(c=5)))", "model.a.b.c", 5),
         ("import copy\ncopied = copy.deepcopy(model)\ncopied.update(a=dict(b=dict(c=5)))", "model.a.b.c", 1),
         ("x = model.pop('none')", "x", None),
@@ -75,6 +79,9 @@ def test_what_a_base_defines_merges_where_it_is_updated(text: str, path: str, ex
         ("with read_base():\n    from .none import *", "there is no base `.none`"),
         ("from m import *", "only possible inside"),
         ("model.update(dict(x=model))", "nested"),
+        ("model.update([('x', 1)])", "only a dict can be merged"),
+        ("x = dict(x=2, **other)", "`x` is given twice"),
+        ("x = dict(**other, x=2)", "`x` is given twice"),
     ],
 )
 def test_a_broken_config_is_refused_at_its_line(text: str, message: str, put: Put) -> None:
