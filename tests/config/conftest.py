@@ -40,9 +40,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for each in map(Path, given.split(os.pathsep)):
         for wheel in sorted(each.glob("*.whl")) if each.is_dir() else [each]:
-            package = wheel.name.partition("-")[0]
-            target = tmp_path_factory.mktemp(package)
+            target = tmp_path_factory.mktemp(wheel.name.partition("-")[0])
             with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(target, [name for name in archive.namelist() if "/configs/" in name])
+                names = [name for name in archive.namelist() if "/configs/" in name]
+                archive.extractall(target, names)
+            package = next((name.partition("/")[0] for name in names if "/.mim/configs/" in name), "")
             found[package] = target / package / ".mim" / "configs"
     return found

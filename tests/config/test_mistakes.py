@@ -318,6 +318,13 @@ MISTAKES: Mapping[str, list[Wrong]] = {
         edit("metainfo=dict(classes=classes), pipeline",
              "metainfo=dict(classes=classes, palette=[(1, 2, 3)]), pipeline", "class-mismatch"),
         option("model.bbox_head.num_classes=4", code="class-mismatch"),
+        add("model = dict(roi_head=dict(bbox_head=[dict(type='OtherHead', num_classes=3),\n    "
+            "dict(type='OtherHead', num_classes=2)]))", "class-mismatch", at="num_classes=2"),
+        add("model = dict(roi_head=dict(mask_head=dict(type='FCNMaskHead', num_classes=81)))", "class-mismatch"),
+        add("train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', times=2, dataset=dict(\n"
+            "    type='CocoDataset', ann_file='a', metainfo=dict(classes=('a', 'b')),\n"
+            "    pipeline=_base_.train_pipeline)))",
+            "class-mismatch", at="metainfo=dict(classes=classes), test_mode"),
         Wrong(override=("train_dataloader.dataset.metainfo.classes=a,b,c,d",), code="class-mismatch",
               at="num_classes=3"),
     ],
@@ -446,6 +453,9 @@ WRONG_AS_PUBLISHED = {
     ("pascal_voc/*-cocofmt.py", "`CocoMetric` takes no argument `eval_mode`"),  # left over from VOCMetric
     ("mff/benchmarks/*-linear-*.py", "`Pretrained` at `model.backbone.init_cfg` needs the argument `checkpoint`"),
     ("twins/*.py", "`optim_wrapper.paramwise_cfg` has no key `_delete`"),  # `_delete_` is meant
+    ("recognition/tsm/*_sthv2-rgb.py", "`test_dataloader` has no key `pipeline`"),  # the dataset's are meant
+    ("recognition/tsm/*_sthv2-rgb.py", "`test_dataloader` has no key `test_mode`"),
+    ("skeleton/posec3d/*_gym-limb.py", "`train_dataloader` is a tuple, and takes a dict or None"),  # a comma at the end
 }
 """Published configs that are wrong: pattern of the file, what is wrong."""
 
@@ -455,15 +465,17 @@ def is_wrong_as_published(path: str, message: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", ["mmdet", "mmpretrain"])
+@pytest.mark.parametrize("package", ["mmdet", "mmpretrain", "mmseg", "mmpose", "mmyolo", "mmocr", "mmaction"])
 def test_no_correct_published_config_is_refused_for_what_is_known(
     package: str, sources: dict[str, Path], tables: list[dict[str, Any]]
 ) -> None:
     """Types that no toolbox of ours has are unknown; of those that they have nothing may be refused."""
+    if package not in sources:
+        pytest.skip(f"MIMCTL_TEST_CONFIGS names no wheel of {package}")
 
     def search(name: str) -> Path:
         toolbox, _, inner = name.partition("::")
-        return sources[toolbox] / inner
+        return sources.get(toolbox, Path("absent")) / inner
 
     refused, num_checked, spent = [], 0, 0.0
     for path in sorted(sources[package].rglob("*.py")):
@@ -478,7 +490,7 @@ def test_no_correct_published_config_is_refused_for_what_is_known(
         shown = path.relative_to(sources[package]).as_posix()
         messages = [each.message for each in errors if not each.message.startswith("unknown ")]
         refused += [(shown, each) for each in messages if not is_wrong_as_published(shown, each)]
-    assert num_checked > 800
+    assert num_checked > (800 if package in ("mmdet", "mmpretrain") else 50)
     assert refused == []
     assert spent / num_checked < 0.05
 

@@ -86,6 +86,8 @@ def _hints(value: Any, annotation: str) -> tuple[str, ...]:
 def _shown(value: Any) -> str:
     if isinstance(value, ConfigDict):
         return "a dict"
+    if isinstance(value, (list, tuple)) and any(isinstance(each, (dict, list, tuple)) for each in value):
+        return f"a {type(value).__name__}"
     text = repr(value)
     kind = next((word for kind, word in _KINDS.items() if isinstance(value, kind)), "")
     return f"{kind}{text if len(text) <= 60 else text[:57] + '…'}"

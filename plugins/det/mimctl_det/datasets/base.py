@@ -14,6 +14,7 @@ from mimctl.engine.data import BaseDataset
 from mimctl.engine.data.transform import Sample
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import MimctlError, nearest
+from mimctl_det.datasets.proposals import add_proposals
 
 
 @DATASETS.register_module()
@@ -22,7 +23,8 @@ class BaseDetDataset(BaseDataset):
 
     `filter_cfg` has `filter_empty_gt` (leave out images without objects), `min_size` (least edge of an image in
     pixels) and, for VOC, `bbox_min_size`. In `test_mode` nothing is left out, and each sample carries its untouched
-    objects as `raw_instances`, which metrics without an annotation file take as the truth.
+    objects as `raw_instances`, which metrics without an annotation file take as the truth. `proposal_file`, relative to
+    `data_root`, has boxes that were computed before (`proposals`).
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class BaseDetDataset(BaseDataset):
         backend_args: Mapping[str, Any] | None = None,
         return_classes: bool = False,
         caption_prompt: Mapping[str, Any] | None = None,
+        proposal_file: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.seg_map_suffix = seg_map_suffix
         self.backend_args = backend_args or file_client_args
         self.return_classes = return_classes
         self.caption_prompt = caption_prompt
+        self.proposal_file = proposal_file
         super().__init__(*args, **kwargs)
 
     @property
@@ -58,7 +62,12 @@ class BaseDetDataset(BaseDataset):
         return self.pipeline(info)
 
     def filter_data(self) -> list[Sample]:
-        """Leave out small images, and images without objects where `filter_empty_gt`; in test mode none."""
+        """Leave out small images, and images without objects where `filter_empty_gt`; in test mode none.
+
+        Before that every image gets the boxes of `proposal_file`, where there is one.
+        """
+        if self.proposal_file:
+            add_proposals(self.data_list, fileio.join(self.data_root, self.proposal_file), self.backend_args)
         if self.test_mode or not self.filter_cfg:
             return self.data_list
         least = self.filter_cfg.get("min_size", 0)
@@ -99,7 +108,9 @@ class BaseDetDataset(BaseDataset):
 
     def read_lines(self, path: str) -> list[str]:
         """Return the lines of a text file that are not empty."""
-        return [each.strip() for each in fileio.get_text(path, backend_args=self.backend_args).splitlines() if each.strip()]
+        return [
+            each.strip() for each in fileio.get_text(path, backend_args=self.backend_args).splitlines() if each.strip()
+        ]
 
 
 def bad_annotations(place: str, what: str, *causes: str) -> MimctlError:
