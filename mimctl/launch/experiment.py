@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.errors import ConfigError, Origin
+from mimctl.errors import ConfigError
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin
 
@@ -80,23 +80,3 @@ def raise_all(errors: Sequence[ConfigError]) -> None:
     from mimctl.config.checking import raise_all as raise_found
 
     raise_found(errors)
-
-
-def imports_of(config: Mapping[str, Any]) -> list[str]:
-    """Return the modules that a config asks to import by `custom_imports`."""
-    wanted = config.get("custom_imports")
-    names = wanted.get("imports", []) if isinstance(wanted, Mapping) else []
-    return [names] if isinstance(names, str) else [str(each) for each in names]
-
-
-def require_trust(config: Mapping[str, Any], path: Path, *, is_downloaded: bool, is_trusted: bool) -> None:
-    """Refuse a downloaded config that would import modules, unless the user trusts it."""
-    modules = imports_of(config)
-    if modules and is_downloaded and not is_trusted:
-        raise ConfigError(
-            f"`{path.name}` came with a checkpoint and wants to import {', '.join(f'`{each}`' for each in modules)}",
-            code="untrusted-config",
-            causes=["importing a module runs its code"],
-            hints=["if you trust where it comes from: `--trust-config`"],
-            origin=Origin(file=str(path)),
-        )

@@ -69,8 +69,3 @@ def config_beside(checkpoint: Path) -> Path | None:
 
     found = config_for_checkpoint(checkpoint)
     return found.path if found is not None else None
-
-
-def is_of_run(checkpoint: Path) -> bool:
-    """Whether a checkpoint has the name that a training of ours gives it."""
-    return checkpoint.stem.startswith(("epoch_", "iter_", "best_", "last"))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.config.beside import is_downloaded
 from mimctl.config.environment import address_errors, encode, require_written
 from mimctl.errors import MimctlError
 from mimctl.launch.config_weights import remote_weights, weights_errors
@@ -21,10 +20,10 @@ from mimctl.launch.experiment import (
     load_config,
     parse_overrides,
     raise_all,
-    require_trust,
 )
 from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions, Workplace
 from mimctl.launch.plan import choose_launcher
+from mimctl.launch.trust import require_trust
 from mimctl.launch.type_tables import type_tables
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
@@ -85,7 +84,7 @@ def prepare_experiment(
     path = find_config(options.config, plugin)
     typed = parse_overrides(options.cfg_options)
     config = load_config(path, typed, place.working_plugins, import_roots(place.paths))
-    require_trust(config, path, is_downloaded=is_downloaded(path), is_trusted=options.trust_config)
+    require_trust(config, path, is_trusted=options.trust_config, plugins=place.working_plugins)
     raise_all(address_errors(config))
     tables = type_tables(place.working_plugins, import_roots(place.paths), cache_dir=place.cache_dir, note=place.note)
     check_config(config, tables)

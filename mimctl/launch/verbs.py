@@ -14,13 +14,14 @@ from mimctl.config.environment import address_errors
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.config_weights import is_address
 from mimctl.launch.dataset import DatasetReport, describe_folder
-from mimctl.launch.experiment import load_config, raise_all, require_trust
+from mimctl.launch.experiment import load_config, raise_all
 from mimctl.launch.failure import error_of
-from mimctl.launch.find_checkpoint import config_beside, find_checkpoint, is_of_run
+from mimctl.launch.find_checkpoint import config_beside, find_checkpoint
 from mimctl.launch.local import run
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
 from mimctl.launch.plan import choose_launcher, make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
+from mimctl.launch.trust import is_of_run, require_trust
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
 
@@ -160,7 +161,9 @@ def infer(
     if config is not None:
         evaluated = load_config(config, {}, place.working_plugins, import_roots(place.paths))
         is_foreign = is_downloaded(config) or (options.config is None and not is_of_run(checkpoint))
-        require_trust(evaluated, config, is_downloaded=is_foreign, is_trusted=options.trust_config)
+        require_trust(
+            evaluated, config, is_trusted=options.trust_config, plugins=place.working_plugins, is_foreign=is_foreign
+        )
         raise_all(address_errors(evaluated))
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
     facts = choose_launcher(kind="none", gpus=launch.gpus, visible_gpus=place.visible_gpus)
