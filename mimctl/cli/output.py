@@ -38,6 +38,8 @@ class Output:
         for note in result.notes:
             self.note(note)
         self._lines(result.quiet if self.quiet else result.lines, sys.stdout)
+        for note in result.closing:
+            self.note(note)
 
     def error(self, command: str | None, error: MimctlError) -> None:
         """Print an error to stderr, and as the one JSON document on stdout where `--json` was asked for."""

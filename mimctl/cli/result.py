@@ -39,14 +39,15 @@ class Result:
     """The outcome of a command.
 
     `data` is the JSON document without its envelope; `lines` the human text for stdout; `quiet` what is left of it
-    with `-q` (bare data, nothing for most commands); `notes` go to stderr. `document` is JSON text that takes the place
-    of `data` and its envelope where another program dictates the form.
+    with `-q` (bare data, nothing for most commands); `notes` go to stderr before it, `closing` after it. `document` is
+    JSON text that takes the place of `data` and its envelope where another program dictates the form.
     """
 
     data: Mapping[str, object] = field(default_factory=dict)
     lines: Sequence[Line] = ()
     quiet: Sequence[Line] = ()
     notes: Sequence[Line] = ()
+    closing: Sequence[Line] = ()
     document: str | None = None
     exit_code: int = 0
 

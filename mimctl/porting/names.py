@@ -147,7 +147,10 @@ class Names:
             return HOMES[top][0]
         if inner == "registry":
             return ENGINE
-        return next((each for each in self.toolboxes.get(top, ()) if each.partition(".")[2] == inner), None)
+        own = self.toolboxes.get(top, ())
+        if not inner:
+            return own[0].partition(".")[0] if own else None
+        return next((each for each in own if each.partition(".")[2] == inner), None)
 
     def is_module(self, old: str) -> bool:
         """Whether an old dotted name is a module rather than something in one."""

@@ -50,6 +50,7 @@ def ported(text: str) -> str:
         ("from mmdet.datasets.transforms import Resize", "from mimctl.vision import Resize"),
         ("from mmcv.cnn.bricks import Swish", "from torch.nn import SiLU as Swish"),
         ("from mmcv.cnn.bricks import Swish as S", "from torch.nn import SiLU as S"),
+        ("import mmdet, mmpose", "import mimctl_det, mmpose"),
         ("import mmdet.registry as registry", "import mimctl.engine as registry"),
         ("import mmdet.apis as apis", "import mimctl_det.apis as apis"),
     ],

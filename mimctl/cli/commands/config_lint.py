@@ -48,7 +48,7 @@ def lint(
         },
         lines=lines or ["no mistake found" + (f" in {linted.num_files} configs" if linted.num_files != 1 else "")],
         quiet=lines,
-        notes=[Styled(told, "bold")] if lines else [],
+        closing=[Styled(told, "bold")] if lines else [],
         exit_code=int(ExitCode.USAGE) if lines else 0,
     )
 

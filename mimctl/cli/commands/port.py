@@ -51,7 +51,7 @@ def port(context: Context, places: tuple[Path, ...], write: bool, check: bool) -
         data={"written": write, "seen": porting.seen, "diff": diff, **_data(porting, folder)},
         lines=lines,
         quiet=lines,
-        notes=_notes(porting, places, is_written=write, is_check=check),
+        closing=_closing(porting, places, is_written=write, is_check=check),
         exit_code=1 if porting.refused or (check and is_open) else 0,
     )
 
@@ -91,7 +91,7 @@ def _data(porting: Porting, folder: Path) -> dict[str, Any]:
     return {"files": files, "refused": [each.to_dict() for each in porting.refused], "links": list(porting.links)}
 
 
-def _notes(porting: Porting, places: tuple[Path, ...], *, is_written: bool, is_check: bool) -> list[Line]:
+def _closing(porting: Porting, places: tuple[Path, ...], *, is_written: bool, is_check: bool) -> list[Line]:
     notes: list[Line] = []
     for each in porting.files:
         for item in each.left:
