@@ -59,6 +59,29 @@ def _refuse_environment(config: Mapping[str, Any]) -> None:
         raise error
 
 
+def from_scratch(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the overrides that leave no weights to start from: no `load_from`, no pretrained part of the model.
+
+    Other entries of an `init_cfg` list stay; further addresses of weights in the model become None.
+    """
+    model = config.get("model", {})
+    changes: dict[str, Any] = {"load_from": None}
+    for path, holder in walk(model, "model"):
+        if _is_pretrained(holder):
+            if path.endswith(".init_cfg"):
+                changes[path] = None
+            continue
+        starts = holder.get("init_cfg")
+        if isinstance(starts, list | tuple) and any(map(_is_pretrained_entry, starts)):
+            changes[f"{path}.init_cfg"] = [each for each in starts if not _is_pretrained_entry(each)]
+        changes |= {f"{path}.{name}": None for name, _ in _named_in(holder, is_model=True)}
+    return changes
+
+
+def _is_pretrained_entry(value: object) -> bool:
+    return isinstance(value, Mapping) and _is_pretrained(value)
+
+
 def _named_in(holder: ConfigDict, *, is_model: bool) -> Iterator[tuple[str, str]]:
     """Yield (key, address) of the weights that a dict names itself."""
     if _is_pretrained(holder) and is_address(holder.get("checkpoint")):

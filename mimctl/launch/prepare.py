@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl.config.environment import address_errors, encode, require_written
 from mimctl.errors import MimctlError
-from mimctl.launch.config_weights import remote_weights, weights_errors
+from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.launch.data_files import require_data
 from mimctl.launch.dataset import DatasetReport
 from mimctl.launch.experiment import (
@@ -146,14 +146,6 @@ def _wishes(
     elif load_from is not None:
         wishes.append(("--weights", from_scratch))
     return wishes
-
-
-def from_scratch(config: Config) -> dict[str, Any]:
-    """Return the overrides that leave no weights to start from: no `load_from`, no pretrained part of the model."""
-    from mimctl.config.values import walk
-
-    pretrained = (path for path, each in walk(config.get("model", {}), "model") if each.get("type") == "Pretrained")
-    return {"load_from": None, **{path: None for path in pretrained if path.endswith(".init_cfg")}}
 
 
 def _changed(change: Callable[[Config, Any], Mapping[str, Any]], value: Any, config: Config) -> Mapping[str, Any]:

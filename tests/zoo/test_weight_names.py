@@ -17,7 +17,7 @@ from mimctl.config import Config
 from mimctl.config.schema import RUNNER_KEYS
 from mimctl.config.weight_names import FILE, all_names, find_named, is_short_name
 from mimctl.errors import ConfigError, IntegrityError, MimctlError, NetworkError
-from mimctl.launch.config_weights import remote_weights, weights_errors
+from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.settings import Settings
 from mimctl.zoo.gather_names import gather, to_text
 from mimctl.zoo.weights import ANY_HOST, adopt_weights, fetch_weights, source_of
@@ -208,6 +208,26 @@ def test_weights_of_a_config_are_those_that_a_run_loads(tmp_path: Path) -> None:
         "torchvision://resnet50": "model.backbone.init_cfg.1.checkpoint",
     }
     assert list(remote_weights(config, only_load_from=True)) == ["https://weights.example/whole.pth"]
+
+
+def test_start_from_scratch_leaves_no_weights_to_fetch(tmp_path: Path) -> None:
+    config = config_of(
+        tmp_path,
+        "load_from = 'torchvision://resnet18'\n"
+        "model = dict(type='X', pretrained='torchvision://resnet18', init_cfg=dict(type='Normal'),\n"
+        "    neck=dict(init_cfg=dict(type='PretrainedInit', checkpoint='here.pth')),\n"
+        "    backbone=dict(init_cfg=[dict(type='Kaiming', layer='Conv2d'),\n"
+        "        dict(type='Pretrained', checkpoint='torchvision://resnet50')]))\n",
+    )
+    config.merge_from_dict(from_scratch(config))
+    assert remote_weights(config) == {}
+    assert config.model.to_dict() == {
+        "type": "X",
+        "pretrained": None,
+        "init_cfg": {"type": "Normal"},
+        "neck": {"init_cfg": None},
+        "backbone": {"init_cfg": [{"type": "Kaiming", "layer": "Conv2d"}]},
+    }
 
 
 def test_wrong_name_in_a_config_is_reported_at_its_line(tmp_path: Path) -> None:
