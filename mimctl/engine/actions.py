@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from mimctl.config.environment import address_errors
 from mimctl.engine import distributed
 from mimctl.engine.bases import find_base
 from mimctl.engine.checkpoint import use_weights
+from mimctl.engine.custom_imports import import_custom_modules
 from mimctl.engine.events import open_events, plain
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import configure_logging, get_logger
@@ -80,10 +80,7 @@ def load_config(spec: RunSpec) -> Config:
     cfg = Config.fromfile(spec.config, overrides=spec.overrides, search=find_base)
     for error in address_errors(cfg):
         raise error
-    imports = cfg.get("custom_imports")
-    if imports:
-        for name in [imports["imports"]] if isinstance(imports["imports"], str) else imports["imports"]:
-            _import_custom(name, is_optional=bool(imports.get("allow_failed_imports", False)))
+    if import_custom_modules(cfg):
         check_with_user_code(cfg)
     return cfg
 
@@ -176,17 +173,3 @@ def _work_dir_in_use(work_dir: Path, cfg: Config, spec: RunSpec) -> Iterator[Non
                 get_logger().info("the earlier run's files were moved to %s", moved)
         cfg.dump(config_file)
         yield
-
-
-def _import_custom(name: str, *, is_optional: bool) -> None:
-    try:
-        importlib.import_module(name)
-    except ImportError as err:
-        if not is_optional:
-            raise ConfigError(
-                f"`custom_imports` names `{name}`, which cannot be imported",
-                code="custom-import",
-                causes=[f"{type(err).__name__}: {err}"],
-                hints=["start the run in the folder that holds it, or install it"],
-            ) from err
-        get_logger().warning("custom_imports: `%s` cannot be imported: %s", name, err)

@@ -15,6 +15,7 @@ from torch import nn
 from mimctl.config.values import copy_value
 from mimctl.engine import distributed
 from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint
+from mimctl.engine.custom_imports import import_custom_modules
 from mimctl.engine.events import EventWriter
 from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import Hook, acts_at, get_priority
@@ -117,11 +118,13 @@ class Runner(RunnerParts):
     def from_cfg(cls, cfg: Any, *, log_dir: Path | None = None) -> Self:
         """Build a Runner from a config, whose other top-level keys are left alone.
 
+        Modules that it names in `custom_imports` are imported, for that is what the key is there for.
         Its log and scalars go to `log_dir`, by default a folder of the work dir that is named after the time.
         """
         keys = Runner.__init__.__annotations__.keys() - {"return", "cfg", "log_dir"}
         if "model" not in cfg:
             raise ConfigError("the config has no `model`", code="missing-argument")
+        import_custom_modules(cfg)
         arguments = {key: cfg[key] for key in keys if key in cfg}
         stem = Path(getattr(cfg, "filename", None) or "run").stem
         arguments["work_dir"] = arguments.get("work_dir") or Path("work_dirs", stem)

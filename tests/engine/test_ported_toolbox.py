@@ -16,6 +16,7 @@ import pytest
 
 from mimctl.engine import Config, Hook, MessageHub, Runner, Visualizer
 from mimctl.engine.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, TRANSFORMS
+from mimctl.errors import ConfigError
 from mimctl.porting.counterparts import find_names
 from mimctl.porting.rewrite import port
 
@@ -201,3 +202,20 @@ def test_runs_in_two_threads_do_not_mix(toolbox: ModuleType, points: Path) -> No
 def own_lines(runner: Runner) -> str:
     """Return what a run's log file says."""
     return (runner.log_dir / f"{runner.timestamp}.log").read_text(encoding="utf-8")
+
+
+def test_custom_imports_of_a_config_are_imported_by_the_runner(
+    toolbox: ModuleType, points: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (points / "extra_hooks.py").write_text(
+        "from mimctl.engine import HOOKS, Hook\n\n\n@HOOKS.register_module()\nclass ExtraHook(Hook):\n    pass\n",
+        encoding="utf-8",
+    )
+    cfg = config(points, custom_imports={"imports": "extra_hooks"}, custom_hooks=[{"type": "ExtraHook"}])
+    assert "ExtraHook" in Runner.from_cfg(cfg).get_hooks_info()
+    sys.modules.pop("extra_hooks")
+    with pytest.raises(ConfigError, match="cannot be imported") as caught:
+        Runner.from_cfg(config(points, custom_imports={"imports": ["surely_absent"]}))
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    allowed = {"imports": ["surely_absent"], "allow_failed_imports": True}
+    Runner.from_cfg(config(points, custom_imports=allowed))
