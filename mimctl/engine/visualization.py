@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from mimctl.engine.canvas import Canvas
 from mimctl.engine.distributed import is_main_process
 from mimctl.engine.events import plain
 from mimctl.engine.registry import VISBACKENDS, VISUALIZERS
@@ -137,7 +138,7 @@ def use_visualizer(make: Callable[[], Visualizer]) -> Iterator[None]:
 
 
 @VISUALIZERS.register_module()
-class Visualizer:
+class Visualizer(Canvas):
     """Hand scalars, pictures and the config to every back end, on the first rank alone.
 
     Toolboxes derive their own, which draw predictions (`add_datasample`).
@@ -152,7 +153,9 @@ class Visualizer:
         **kwargs: Any,
     ) -> None:
         self.name = name
-        self.image = image
+        self.image = None
+        if image is not None:
+            self.set_image(image)
         self.dataset_meta: dict[str, Any] | None = None
         folder = str(Path(save_dir) / "vis_data") if save_dir else None
         self.vis_backends: list[BaseVisBackend] = [
@@ -169,16 +172,6 @@ class Visualizer:
     def get_instance(cls, name: str, **kwargs: Any) -> Visualizer:
         """Return a visualizer made of the arguments, or without any the current one; no table of names is kept."""
         return cls(name, **kwargs) if kwargs else cls.get_current_instance()
-
-    def set_image(self, image: np.ndarray[Any, Any]) -> None:
-        """Set the picture (H, W, 3), RGB, uint8, that is drawn on."""
-        self.image = np.ascontiguousarray(image, dtype=np.uint8)
-
-    def get_image(self) -> np.ndarray[Any, Any]:
-        """Return the picture that was set. ValueError where there is none."""
-        if self.image is None:
-            raise ValueError("no picture was set: call `set_image` first")
-        return self.image
 
     def get_backend(self, name: str) -> BaseVisBackend:
         """Return the back end of that class name. KeyError where there is none."""
