@@ -189,6 +189,20 @@ class Visualizer(Canvas):
         """Keep a picture (H, W, 3), RGB, uint8."""
         self._each("add_image", name, image, step)
 
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray[Any, Any],
+        data_sample: Any = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: int = 0,
+        step: int = 0,
+    ) -> None:
+        """Keep the picture; a toolbox's visualizer draws what the sample holds on it first."""
+        self.add_image(name, image, step)
+
     def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
         """Keep one number."""
         self._each("add_scalar", name, value, step, **kwargs)
