@@ -149,6 +149,12 @@ def test_origin_tells_the_chain(mimctl, here):
     assert document["origins"] == {"model.width": {"value": 8, "origin": "mine.py:2", "steps": steps}}
 
 
+def test_origin_of_what_follows_from_an_override_is_the_override(mimctl, here):
+    (here / "late.py").write_text("epochs = 300\ntrain_cfg = dict(\n    max_epochs=epochs)\n")
+    said = mimctl("config", "origin", "late.py", "train_cfg", "--cfg-options", "epochs=40")
+    assert said.out == "train_cfg.max_epochs = 40  (--cfg-options epochs)\n    was 300  (late.py:3)\n"
+
+
 def test_origin_of_what_is_not_there(mimctl, here):
     said = mimctl("config", "origin", "mine.py", "model.widht")
     assert (said.code, "did you mean `model.width`" in said.err) == (2, True)
