@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hostile_configs
 import pytest
+
 from mimctl.config import Config
 from mimctl.errors import ConfigError
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mimctl.engine import fileio
-from mimctl.engine.datafiles import load
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.datafiles import load
 from mimctl.engine.registry import DATASETS
 from mimctl_det.datasets.base import BaseDetDataset, bad_annotations
 
