@@ -283,6 +283,7 @@ BY_KEY: dict[str, tuple[str, ...]] = {
     "pipeline": ("transform",),
     "switch_pipeline": ("transform",),
     "batch_sampler": ("data_sampler",),
+    "vis_backends": ("vis_backend",),
     "backbone": ("model",),
     "neck": ("model",),
     "data_preprocessor": ("model",),

@@ -217,6 +217,8 @@ MISTAKES: Mapping[str, list[Wrong]] = {
         edit("dict(type='RandomFlip', prob=0.5)", "dict(type='RandomCrop')", "missing-argument"),
         add("model = dict(backbone=dict(type='BN', num_features=3))", "bad-argument", at="arch='P5'"),
         add("model = dict(neck=dict(_delete=True, type='CSPNeXtPAFPN'))", "bad-argument", "_delete_"),
+        edit("momentum=0.0002", "momentm=0.0002", "bad-argument", "momentum"),
+        edit("ema_type='ExpMomentumEMA'", "ema_typ='ExpMomentumEMA'", "bad-argument", "ema_type"),
         add("model = dict(extra=dict(_delete_=True))", "delete-without-effect"),
     ],
     "wrong values": [
@@ -251,6 +253,9 @@ MISTAKES: Mapping[str, list[Wrong]] = {
         edit("backend='nccl'", "backend='ncl'", "bad-value", "nccl"),
         edit("type='nms'", "type='nmss'", "bad-value", "nms"),
         edit("prob=0.5", "prob=0.5, direction='horizontl'", "bad-value", "horizontal"),
+        add("custom_hooks = ['EMAHook']", "bad-value"),
+        add("train_dataloader = dict(dataset=dict(pipeline=['LoadImageFromFile']))", "bad-value"),
+        option("optim_wrapper.optimizer=SGD", code="bad-value"),
         option("launcher=slum", code="bad-value", near="slurm"),
     ],
     "numbers out of range": [
@@ -313,6 +318,8 @@ MISTAKES: Mapping[str, list[Wrong]] = {
              at="ann_file='val.json', test"),
         edit("metainfo=dict(classes=classes), test_mode", "metainfo=dict(classes=('a', 'b')), test_mode",
              "class-mismatch"),
+        edit("classes = ('cat', 'dog', 'bird')", "classes = ('cat', 'dog', 'cat')", "class-mismatch",
+             at="metainfo=dict(classes=classes), pipeline"),
         edit("classes = ('cat', 'dog', 'bird')", "classes = ('cat')", "class-mismatch",
              at="metainfo=dict(classes=classes), pipeline"),
         edit("metainfo=dict(classes=classes), pipeline",

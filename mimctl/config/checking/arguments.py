@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
+from mimctl.config.checking.spelling import slips
 from mimctl.config.checking.tables import Type
-from mimctl.config.schema import DEFAULT_CONSTRUCTOR, also_taken
+from mimctl.config.schema import DEFAULT_CONSTRUCTOR, MARKS, NAMED_TYPES, also_taken
 from mimctl.errors import nearest
 
 DELETE = "_delete_"
@@ -21,6 +22,8 @@ def find_wrong_arguments(case: Case) -> Mistakes:
         if wanted and all(_is_refused(each, part) for each in wanted):
             yield from _unknown(case, part, wanted[0])
             yield from _missing(part, wanted[0]) if case.is_whole else ()
+        elif part.type is not None and part.type.extra and part.type.is_sure:
+            yield from _slips(case, part, part.type)
 
 
 def find_idle_deletions(case: Case) -> Mistakes:
@@ -53,6 +56,25 @@ def _unknown(case: Case, part: Part, found: Type) -> Mistakes:
             near=tuple(nearest(str(key), own)),
             hints=hints,
         )
+
+
+def _slips(case: Case, part: Part, found: Type) -> Mistakes:
+    """Yield arguments of a type that takes any, which look like those it has, or like those of what it builds."""
+    known = {*found.params, *also_taken(found.kind, part.path)}
+    for key, kind in NAMED_TYPES.items():
+        name = part.value.get(key, found.default(key)) if key in found.params else None
+        for each in case.tables.find(name, part.scopes) if isinstance(name, str) else ():
+            known.update(each.params if each.kind == kind else ())
+    for key in part.value:
+        near = [] if key in known or key in MARKS or not isinstance(key, str) else slips(key, known)
+        if near:
+            yield Mistake(
+                path=f"{part.path}.{key}",
+                message=f"`{found.name}` takes no argument `{key}`",
+                code="bad-argument",
+                causes=(f"it is at `{part.path}.{key}`",),
+                near=tuple(near[:1]),
+            )
 
 
 def _missing(part: Part, found: Type) -> Mistakes:

@@ -96,7 +96,7 @@ class Case:
             if is_typed:
                 yield self.part(value, path, scopes)
             head = split_type(value, ())[1] if is_typed else ()
-            inner = (*scopes, *head)
+            inner = (*scopes, *(each for each in head if self.tables.is_toolbox(each)))
             for key, item in value.items():
                 if isinstance(item, (ConfigDict, list, tuple)):
                     yield from self._parts(item, f"{path}.{key}", inner)

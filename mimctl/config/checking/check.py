@@ -27,7 +27,12 @@ from mimctl.config.checking.ranges import find_numbers_out_of_range
 from mimctl.config.checking.schedule import find_idle_schedules, find_mixed_units
 from mimctl.config.checking.tables import Tables
 from mimctl.config.checking.top_level import find_unknown_keys
-from mimctl.config.checking.types import find_unknown_names, find_unknown_scopes, find_wrong_types
+from mimctl.config.checking.types import (
+    find_bare_names,
+    find_unknown_names,
+    find_unknown_scopes,
+    find_wrong_types,
+)
 from mimctl.config.checking.values import find_wrong_values
 from mimctl.config.config import Config
 from mimctl.errors import ConfigError
@@ -41,6 +46,7 @@ RULES: tuple[Callable[[Case], Mistakes], ...] = (
     find_unknown_scopes,
     find_wrong_types,
     find_unknown_names,
+    find_bare_names,
     find_wrong_arguments,
     find_unknown_plain_keys,
     find_unknown_paramwise_keys,

@@ -29,6 +29,7 @@ def find_class_mismatches(case: Case) -> Mistakes:
     """Yield numbers of classes that differ from those of the dataset that the run learns from (else is tested on)."""
     counts = {mode: list(_of_datasets(case, mode)) for mode in _MODES}
     yield from _lists_that_are_text(case)
+    yield from _repeated(case)
     data = next((counts[mode] for mode in _MODES if counts[mode]), [])
     numbers = {each.number for each in data}
     if len(numbers) != 1:
@@ -128,6 +129,19 @@ def _lists_that_are_text(case: Case) -> Mistakes:
                 code="class-mismatch",
                 hints=(f"write `classes=({classes!r},)`: the comma makes the list",),
             )
+
+
+def _repeated(case: Case) -> Mistakes:
+    for part in _datasets(case):
+        classes = _classes(part.value)
+        if isinstance(classes, (list, tuple)) and all(isinstance(each, str) for each in classes):
+            twice = next((each for index, each in enumerate(classes) if each in classes[:index]), None)
+            if twice is not None:
+                yield Mistake(
+                    path=f"{part.path}.metainfo.classes",
+                    message=f"the classes of `{part.path}` name `{twice}` twice",
+                    code="class-mismatch",
+                )
 
 
 def _palettes(case: Case) -> Mistakes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mimctl.config.schema import COMPLETE_KINDS, ENGINE_KINDS, FILLED, MARKS, also_taken, expected_kinds
-from mimctl.config.scopes import FALLBACK_SCOPES, canonical_scope
+from mimctl.config.scopes import FALLBACK_SCOPES, SCOPE_ALIASES, canonical_scope
 from mimctl.config.values import ConfigDict, LazyReference
 
 USER_SCOPE = "user"
@@ -65,6 +65,10 @@ class Tables:
         user = [USER_SCOPE] if USER_SCOPE in self.kinds else []
         return list(dict.fromkeys([*user, *map(canonical_scope, scopes), *FALLBACK_SCOPES]))
 
+    def is_toolbox(self, scope: str) -> bool:
+        """Say whether a scope is that of a toolbox, installed or not, and not the name of somebody's package."""
+        return scope in SCOPE_ALIASES or canonical_scope(scope) in {*self.kinds, *SCOPE_ALIASES.values()}
+
     def is_complete(self, scopes: Scopes) -> bool:
         """Say whether every scope that a name may come from has a table, so that a miss is a mistake."""
         return all(each in self.kinds for each in self.order(scopes))
@@ -118,10 +122,17 @@ def _type(kind: str, name: str, scope: str, entry: Mapping[str, Any], *, is_sure
     )
 
 
+def _registered_name(reference: LazyReference) -> str:
+    """Return `scope.Name` of an imported class: our packages are called after their scopes."""
+    parts = reference.module.split(".")
+    top = parts[1] if parts[0] == "mimctl" and len(parts) > 1 else parts[0].removeprefix("mimctl_")
+    return f"{top}.{reference.type_name.partition('.')[2]}"
+
+
 def split_type(value: ConfigDict, scopes: Scopes) -> tuple[str | None, Scopes]:
     """Return the plain name of a dict's `type` and the scopes to search it in."""
     held = value.get("type")
-    name = held.type_name if isinstance(held, LazyReference) else held
+    name = _registered_name(held) if isinstance(held, LazyReference) else held
     if not isinstance(name, str) or not name:
         return None, scopes
     head, dot, rest = name.partition(".")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import slips
-from mimctl.config.schema import NAMED_TYPES, NEEDS_TYPE, RUNNER_KEYS
+from mimctl.config.schema import NAMED_TYPES, NEEDS_TYPE, NOT_TYPES, RUNNER_KEYS, expected_kinds
 from mimctl.config.scopes import SCOPE_ALIASES
 from mimctl.errors import nearest
 
@@ -24,6 +26,28 @@ def find_wrong_types(case: Case) -> Mistakes:
             )
             near = nearest(part.name, case.tables.names(part.scopes, part.kinds))
             yield Mistake(path=f"{part.path}.type", message=message, code="unknown-type", near=tuple(near))
+
+
+def find_bare_names(case: Case) -> Mistakes:
+    """Yield names that stand alone where a dict with a type belongs: `backbone='ResNet'`."""
+    given = [(key, case.config[key]) for key in case.config if key in RUNNER_KEYS]
+    for path, value in case.dicts:
+        if path.rpartition(".")[2] not in NOT_TYPES:
+            given += [(f"{path}.{key}", item) for key, item in value.items() if key not in _NAMES_ALLOWED]
+    for path, item in given:
+        for place, name in [(path, item)] if isinstance(item, str) else _texts(item, path):
+            if name and expected_kinds(place) is not None:
+                message = f"`{place}` is the text {name!r}, and takes a dict"
+                hints = (f"write `dict(type={name!r})`",)
+                yield Mistake(path=place, message=message, code="bad-value", hints=hints)
+
+
+def _texts(value: Any, path: str) -> list[tuple[str, str]]:
+    items = value if isinstance(value, (list, tuple)) else ()
+    return [(f"{path}.{index}", each) for index, each in enumerate(items) if isinstance(each, str)]
+
+
+_NAMES_ALLOWED = frozenset({"type", "constructor"})
 
 
 def find_unknown_names(case: Case) -> Mistakes:
