@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mimctl.config.published import publishers_of
 from mimctl.config.scopes import SCOPE_ALIASES
 from mimctl.engine.places import dotted_name_of
 from mimctl.engine.toolboxes import canonical_scope, installed_toolboxes, type_table
@@ -36,6 +37,10 @@ def unknown_name(kind: str, key: str, order: Sequence[str], names: Sequence[str]
         elif each in SCOPE_ALIASES.values() and not type_table(each):
             causes.append(f"the toolbox `{each}` is not installed here")
             hints.append(f"install it: `mimctl install {each}`")
+    for each in publishers_of(bare, kind):
+        if each not in having and each != scope:
+            told = "is installed without it" if each in installed_toolboxes() else "is not installed here"
+            causes.append(f"OpenMMLab has a {kind} of this name in the toolbox that is `{each}` here, which {told}")
     return ConfigError(f"unknown {kind} `{key}`", code="unknown-type", causes=causes, hints=hints)
 
 

@@ -143,6 +143,20 @@ def test_unknown_name_says_which_toolbox_has_it_or_would_have_it(site: Path) -> 
     ]
 
 
+def test_name_that_a_toolbox_of_openmmlab_has_is_traced_to_it(site: Path) -> None:
+    code = """
+    from mimctl.engine import MODELS, use_scope
+    from mimctl.errors import MimctlError
+    for kind in ("EncoderDecoder", "TopdownPoseEstimator", "mmdet.TwoStageDetectorr"):
+        try:
+            MODELS.build(dict(type=kind))
+        except MimctlError as error:
+            print([each for each in error.causes if "OpenMMLab" in each])
+    """
+    told = "OpenMMLab has a model of this name in the toolbox that is `{}` here, which is not installed here"
+    assert run_with(site, code).splitlines() == [str([told.format("seg")]), str([told.format("pose")]), "[]"]
+
+
 def test_toolbox_that_is_edited_in_place_is_believed_before_its_table(site: Path) -> None:
     source = site / "mimctl_fruit" / "models" / "pear.py"
     source.write_text(source.read_text(encoding="utf-8").replace("class Pear", "class Plum"), encoding="utf-8")
