@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from mimctl.config.environment import address_errors
 from mimctl.config.values import copy_value
 from mimctl.engine import distributed
 from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint
@@ -124,6 +125,8 @@ class Runner(RunnerParts):
         keys = Runner.__init__.__annotations__.keys() - {"return", "cfg", "log_dir"}
         if "model" not in cfg:
             raise ConfigError("the config has no `model`", code="missing-argument")
+        for error in address_errors(cfg):
+            raise error
         import_custom_modules(cfg)
         arguments = {key: cfg[key] for key in keys if key in cfg}
         stem = Path(getattr(cfg, "filename", None) or "run").stem
