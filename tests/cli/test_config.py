@@ -190,6 +190,24 @@ def test_lint_tells_all_mistakes_of_all_files_at_once(mimctl, here, toy):
     assert first["configs"] == ["configs/a.py", "configs/b.py"]
 
 
+def test_train_and_test_refuse_what_lint_finds_all_at_once(mimctl, here, toy):
+    (here / "mine.py").write_text(
+        "default_scope = 'toy'\nmodel = dict(type='ToyNet', wdth=4)\ntrain_cfg = dict(max_epochs='3')\n"
+        "param_schedular = []\nenv_cfg = dict(mp_cfg=dict(mp_start_metod='fork'))\n"
+    )
+    mistakes = json.loads(mimctl("config", "lint", "mine.py", "--json").out)["mistakes"]
+    places = {(each["code"], each["line"]) for each in mistakes}
+    assert places == {
+        ("unknown-key", 4), ("bad-argument", 2), ("missing-argument", 2), ("unknown-key", 5), ("bad-value", 3)
+    }  # fmt: skip
+    for verb in (("train", "toy", "mine.py"), ("test", "toy", "mine.py", "-C", "none")):
+        said = mimctl(*verb, "--gpus", "0", "--json")
+        errors = json.loads(said.out)["error"]["details"]["errors"]
+        assert said.code == 2
+        assert {(each["code"], int(each["origin"].rpartition(":")[2])) for each in errors} == places
+        assert not (here / "work_dirs").exists()
+
+
 def test_lint_of_what_is_right(mimctl, here, toy):
     said = mimctl("config", "lint", "mine.py")
     assert (said.code, said.out) == (0, "no mistake found\n")
