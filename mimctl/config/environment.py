@@ -142,6 +142,19 @@ def decode(value: Any) -> Any:
     return type(value)([decode(item) for item in value]) if type(value) in (list, tuple) else value
 
 
+def conceal_in(errors: list[ConfigError], config: Mapping[str, Any]) -> list[ConfigError]:
+    """Return the errors with marked text of the config as it was written."""
+    marked = {str(text): text.shown for _, text in _texts(config) if isinstance(text, FromEnvironment)}
+    longest_first = sorted((text for text in marked if len(text) >= _SHORT), key=len, reverse=True)
+    for error in errors if longest_first else ():
+        for text in longest_first:
+            error.message = error.message.replace(text, marked[text])
+            error.causes = tuple(each.replace(text, marked[text]) for each in error.causes)
+            error.hints = tuple(each.replace(text, marked[text]) for each in error.hints)
+        error.args = (error.message,)
+    return errors
+
+
 def require_written(value: Any) -> None:
     """Raise ConfigError[environment-value] where a text depends on the environment in a way that cannot be written."""
     for path, text in _texts(value):
@@ -205,4 +218,14 @@ def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(item, f"{path}.{index}" if path else str(index))
 
 
-__all__ = ["FromEnvironment", "address_errors", "conceal", "decode", "encode", "is_address", "mark", "require_written"]
+__all__ = [
+    "FromEnvironment",
+    "address_errors",
+    "conceal",
+    "conceal_in",
+    "decode",
+    "encode",
+    "is_address",
+    "mark",
+    "require_written",
+]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.config import Config
+from mimctl.config import Config, check
 from mimctl.config.environment import FromEnvironment, address_errors, decode, encode, require_written
 from mimctl.errors import ConfigError
 from mimctl.launch.config_weights import remote_weights
@@ -201,3 +201,15 @@ def test_typed_addresses_may_hold_anything(tmp_path: Path) -> None:
     path.write_text("load_from = 'https://host/{{$TOKEN:}}'")
     config = Config.fromfile(path, overrides={"load_from": "https://host/typed"})
     assert address_errors(config) == []
+
+
+def test_mistakes_do_not_tell_it() -> None:
+    table = {"schema_version": 1, "package": "mimctl.engine", "scope": "engine", "kinds": {"model": {}, "hook": {}}}
+    text = (
+        "model = dict(type='{{$TOKEN:}}')\ncustom_hooks = [dict(type='x{{$TOKEN:}}')]\n"
+        "default_scope = 'engine'\nload_form = '{{$TOKEN:}}'"
+    )
+    errors = check(Config.fromstring(text), [table, {**table, "package": "mimctl.vision", "scope": "vision"}])
+    assert {error.code for error in errors} >= {"unknown-type"}
+    assert any("$TOKEN" in error.message for error in errors)
+    assert not any(SECRET in str(error.to_dict()) + str(error) for error in errors)

@@ -35,6 +35,7 @@ from mimctl.config.checking.types import (
 )
 from mimctl.config.checking.values import find_wrong_values
 from mimctl.config.config import Config
+from mimctl.config.environment import conceal_in
 from mimctl.errors import ConfigError
 
 OVERRIDE_RULES: tuple[Callable[[Case], Mistakes], ...] = (find_unknown_overrides, find_idle_overrides)
@@ -83,4 +84,4 @@ def check(config: Config, tables: Sequence[Mapping[str, Any]], *, knows_user_cod
         for mistake in rule(case):
             if mistake.path not in found:
                 found[mistake.path] = mistake.to_error(config)
-    return list(found.values())
+    return conceal_in(list(found.values()), config)
