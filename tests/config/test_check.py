@@ -179,6 +179,13 @@ def test_arguments_inherited_from_another_type_are_explained(put: Callable[[str,
     assert "`_delete_=True`" in errors[0].hints[0]
 
 
+def test_an_argument_that_a_child_adds_is_not_blamed_on_a_base(put: Callable[[str, str], Path]) -> None:
+    put("base.py", "model = dict(type='RTMDet', backbone=dict(type='ResNet', depth=1))\ndefault_scope = 'det'")
+    errors = check(Config.fromfile(put("child.py", "_base_ = 'base.py'\nmodel = dict(backbon=1)")), TABLES)
+    assert [(each.code, str(each.origin).rpartition("/")[2]) for each in errors] == [("bad-argument", "child.py:2")]
+    assert not any("base" in text for text in (*errors[0].causes, *errors[0].hints))
+
+
 def test_a_variable_that_is_used_is_no_misspelling(load: Load) -> None:
     assert found(load(GOOD + "load_form = 'x'\nload_from = load_form\n")) == []
 

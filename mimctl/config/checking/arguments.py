@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import slips
 from mimctl.config.checking.tables import Type
+from mimctl.config.limits import origin_of
 from mimctl.config.schema import DEFAULT_CONSTRUCTOR, MARKS, NAMED_TYPES, also_taken
+from mimctl.config.values import Place
 from mimctl.errors import nearest
 
 DELETE = "_delete_"
@@ -97,7 +101,19 @@ def _needed(found: Type, part: Part) -> list[str]:
 def _inherited(case: Case, part: Part, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Explain an argument that a base gave to another type than the one that stands there now."""
     type_place, place = part.value.place_of("type"), part.value.place_of(key)
-    if not type_place or not place or type_place[0] == place[0] or not place[1]:
+    if not type_place or not place or _rank(case, place) >= _rank(case, type_place):
         return (), ()
-    cause = f"`type` is set at {case.config.origin(f'{part.path}.type')}, the argument comes from a base, {place[0]}"
+    where = case.config.origin(f"{part.path}.type")
+    cause = f"`type` is set at {where}, and the argument was given to another type by {origin_of(place)}"
     return (cause,), (f"write `{DELETE}=True` beside `type` to drop what the base gave",)
+
+
+def _is_later(file: str, other: str, files: Sequence[str]) -> bool:
+    """Return whether a file counts more than another; the command line, which is no file, counts most."""
+    return file not in files or files.index(file) > files.index(other)
+
+
+def _rank(case: Case, place: Place) -> int:
+    """Return how late a place has its say: bases first, then the file itself, then the command line."""
+    files = case.config.files
+    return files.index(place[0]) if place[0] in files else len(files)
