@@ -104,7 +104,7 @@ def _inherited(case: Case, part: Part, key: str) -> tuple[tuple[str, ...], tuple
     if not type_place or not place or _rank(case, place) >= _rank(case, type_place):
         return (), ()
     where = case.config.origin(f"{part.path}.type")
-    cause = f"`type` is set at {where}, and the argument was given to another type by {origin_of(place)}"
+    cause = f"`type` is set at {where}, and the argument was given to another type at {origin_of(place)}"
     return (cause,), (f"write `{DELETE}=True` beside `type` to drop what the base gave",)
 
 
