@@ -40,15 +40,23 @@ class Config(MutableMapping[str, Any]):
     idle: tuple[str, ...]
     overridden: tuple[str, ...]
 
-    def __init__(self, values: Mapping[str, Any] | None = None, *, filename: str | None = None) -> None:
-        object.__setattr__(self, "_data", wrap(dict(values or {})))
+    def __init__(
+        self,
+        cfg_dict: Mapping[str, Any] | None = None,
+        cfg_text: str | None = None,
+        filename: str | os.PathLike[str] | None = None,
+        env_variables: Mapping[str, Any] | None = None,
+        format_python_code: bool = True,
+    ) -> None:
+        """Make a config of values that are there already; MMEngine's other arguments change nothing."""
+        object.__setattr__(self, "_data", wrap(dict(cfg_dict or {})))
         object.__setattr__(self, "_files", ())
         object.__setattr__(self, "_late", {})
         object.__setattr__(self, "_source", None)
         object.__setattr__(self, "idle", ())
         object.__setattr__(self, "created", ())
         object.__setattr__(self, "overridden", ())
-        object.__setattr__(self, "filename", filename)
+        object.__setattr__(self, "filename", os.fspath(filename) if filename is not None else None)
 
     @classmethod
     def fromfile(
@@ -174,7 +182,18 @@ class Config(MutableMapping[str, Any]):
         """Say whether a file of this config reads the top-level name (True where the files are not known)."""
         return not self._files or any(reads_name(file, name) for file in self._files)
 
-    def to_dict(self) -> dict[str, Any]:
+    @staticmethod
+    def diff(cfg1: Config | str | os.PathLike[str], cfg2: Config | str | os.PathLike[str]) -> str:
+        """Return how the text of two configs (or files) differs, line by line; `mimctl config diff` compares values."""
+        import difflib
+
+        first, second = (
+            (each if isinstance(each, Config) else Config.fromfile(each)).pretty_text.splitlines()
+            for each in (cfg1, cfg2)
+        )
+        return "\n".join(difflib.unified_diff(first, second, "cfg1", "cfg2", lineterm=""))
+
+    def to_dict(self, keep_imported: bool = False) -> dict[str, Any]:
         """Return plain dicts, lists and tuples."""
         return self._data.to_dict()
 
