@@ -72,14 +72,35 @@ class Inherited:
     def merge(self, held: ConfigDict, other: ConfigDict) -> None:
         """Merge `other` into an inherited dict as `update` does; a dict with `_delete_=True` replaces what it meets.
 
-        All of it is copied, what was there too: other names for inner dicts keep what these held before.
+        All of it is copied, what was there too: other names for inner dicts keep what these held before. What is one
+        dict under two names in one of them stays one.
         """
-        merged = _merged(copy_value(other), copy_value(held))
         self.settle()
+        merged = _merged(self._copied(other, {}), self._copied(held, {}))
         dict.clear(held)
         dict.update(held, merged)
         held.mark(merged._places)
         self.add(list(merged.values()))
+
+
+    def copy(self, held: ConfigDict) -> ConfigDict:
+        """Return a shallow copy of an inherited dict: its lists are copied too, the dicts in it are not."""
+        return new_dict({key: self.adopt(item) for key, item in held.items()}, held._places)
+
+    def _copied(self, value: Any, memo: dict[int, Any]) -> Any:
+        """Return a deep copy in which what is shared stays shared; `memo` holds the copies of dicts and lists by id."""
+        kind = type(value)
+        if kind is not ConfigDict and kind is not list:
+            return tuple(self._copied(item, memo) for item in value) if kind is tuple else copy_value(value)
+        if id(value) in memo:
+            self.is_shared = True
+            return memo[id(value)]
+        if kind is list:
+            made: Any = [self._copied(item, memo) for item in value]
+        else:
+            made = new_dict({key: self._copied(item, memo) for key, item in value.items()}, value._places)
+        memo[id(value)] = made
+        return made
 
 
 def _merged(over: ConfigDict, base: ConfigDict) -> ConfigDict:

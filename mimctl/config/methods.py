@@ -65,9 +65,11 @@ def _dict_get(meter: Meter, held: ConfigDict, key: Any, default: Any = None) -> 
 
 def _dict_copy(meter: Meter, held: ConfigDict) -> ConfigDict:
     meter.charge(len(held))
-    made = held.copy()
-    if held in meter.inherited:
-        meter.inherited.add(made)
+    if held not in meter.inherited:
+        return held.copy()
+    meter.weigh(held)
+    made = meter.inherited.copy(held)
+    meter.inherited.add(made)
     return made
 
 

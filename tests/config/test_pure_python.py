@@ -42,6 +42,8 @@ BASE = "from m import A, B\nmodel = dict(type=A, a=dict(b=dict(c=1, d=2), e=[dic
         ("model.a.merge(model)", "model.a.a.a", "absent"),
         ("inner = model.a\nmodel.merge(dict(a=dict(z=1)))\ninner.y = 2", "model.a.y", "absent"),
         ("inner = model.a\nmodel.update(dict(a=dict(z=1)))\ninner.y = 2", "model.a.y", 2),
+        ("copied = model.a.copy()\ncopied.e.append(1)", "model.a.e", [{"f": 1}]),
+        ("other.merge(dict(p=model, q=model))\nother.p.z = 1", "other.q.z", 1),
         ("copied = model.copy()\ncopied.update(a=dict(b=dict(c=5)))", "model.a.b.c", 5),
         ("import copy\ncopied = copy.deepcopy(model)\ncopied.update(a=dict(b=dict(c=5)))", "model.a.b.c", 1),
         ("x = model.pop('none')", "x", None),
