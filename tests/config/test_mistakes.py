@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mimctl.config import Config, LazyReference, check, parse_override, recipe
 from mimctl.errors import ConfigError
@@ -387,6 +391,38 @@ def test_a_mistake_is_refused_with_its_place_and_the_nearest_name(
 def test_the_config_that_the_mistakes_are_made_in_has_none(put: Put, tables: list[dict[str, Any]]) -> None:
     config, _ = made(Wrong(code=""), put)
     assert [(each.message, str(each.origin)) for each in check(config, tables)] == []
+
+
+JUNK: list[Any] = [
+    None, True, 0, -1, 2.5, float("nan"), float("inf"), "", "x", "a.b.c", [], (), {}, [None], [[]], [{}], (1,), b"x",
+    {"type": None}, {"type": 3}, {"type": "SGD"}, {"type": ["a"]}, {1: 2}, {None: 1},
+    {"type": "CocoDataset", "metainfo": 3}, {"_delete_": True}, {"_scope_": 3, "type": "x"}, LazyReference("torch.optim", "SGD"), LazyReference("os"), 10**30,
+]  # fmt: skip
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(each for key, item in pairs for each in places_in(item, (*path, key)))]
+
+
+def test_whatever_stands_in_a_config_is_checked_to_the_end(put: Put, tables: list[dict[str, Any]]) -> None:
+    values = made(Wrong(code=""), put)[0].to_dict()
+    places = [each for each in places_in(values) if each]
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(st.lists(st.tuples(st.sampled_from(places), st.sampled_from(JUNK)), min_size=1, max_size=4))
+    def check_with(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+        changed = copy.deepcopy(values)
+        for (*above, last), junk in changes:
+            holder: Any = changed
+            with contextlib.suppress(KeyError, TypeError, IndexError):
+                for key in above:
+                    holder = holder[key]
+                holder[last] = copy.deepcopy(junk)
+        for error in check(Config(changed), tables):
+            json.dumps(error.to_dict())
+
+    check_with()
 
 
 def line_of(text: str, piece: str) -> int:

@@ -26,7 +26,7 @@ def find_idle_custom_keys(case: Case) -> Mistakes:
     names = model_names(case) if isinstance(keys, ConfigDict) else set()
     if not names or case.is_open:
         return
-    known = names | _OF_TORCH | {name for part in case.below("model") for name in part.value}
+    known = names | _OF_TORCH | {str(name) for part in case.below("model") for name in part.value}
     for key in keys:
         wrong = unmatched(str(key), known)
         if wrong:
