@@ -82,7 +82,6 @@ class Inherited:
         held.mark(merged._places)
         self.add(list(merged.values()))
 
-
     def copy(self, held: ConfigDict) -> ConfigDict:
         """Return a shallow copy of an inherited dict: its lists are copied too, the dicts in it are not."""
         return new_dict({key: self.adopt(item) for key, item in held.items()}, held._places)
