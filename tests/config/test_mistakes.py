@@ -396,7 +396,8 @@ def test_the_config_that_the_mistakes_are_made_in_has_none(put: Put, tables: lis
 JUNK: list[Any] = [
     None, True, 0, -1, 2.5, float("nan"), float("inf"), "", "x", "a.b.c", [], (), {}, [None], [[]], [{}], (1,), b"x",
     {"type": None}, {"type": 3}, {"type": "SGD"}, {"type": ["a"]}, {1: 2}, {None: 1},
-    {"type": "CocoDataset", "metainfo": 3}, {"_delete_": True}, {"_scope_": 3, "type": "x"}, LazyReference("torch.optim", "SGD"), LazyReference("os"), 10**30,
+    {"type": "CocoDataset", "metainfo": 3}, {"_delete_": True}, {"_scope_": 3, "type": "x"},
+    LazyReference("torch.optim", "SGD"), LazyReference("os"), 10**30,
 ]  # fmt: skip
 
 
