@@ -177,7 +177,7 @@ class Runner(RunnerParts):
 
     def register_hook(self, hook: Hook | Cfg, priority: int | str | None = None) -> None:
         """Add a hook behind those of the same or a lower priority number."""
-        with use_scope(self.scope):
+        with use_scope(self.scope), use_visualizer(lambda: self.visualizer):
             built = build_hooks({}, [hook])[0]
         if priority is not None:
             built.priority = priority

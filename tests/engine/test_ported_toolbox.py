@@ -155,6 +155,9 @@ def test_runs_after_each_other_share_nothing(toolbox: ModuleType, points: Path) 
     first, second = Runner.from_cfg(config(points, "first")), Runner.from_cfg(config(points, "second"))
     held = [hook.visualizer for runner in (first, second) for hook in runner.hooks if hasattr(hook, "visualizer")]
     assert held == [first.visualizer, second.visualizer]
+    first.register_hook({"type": "RememberHook", "interval": 99})
+    assert any(hook.visualizer is first.visualizer for hook in first.hooks if getattr(hook, "interval", 0) == 99)
+    first.hooks = [hook for hook in first.hooks if getattr(hook, "interval", 0) != 99]
     for runner in (first, second):
         runner.set_randomness(3)
         runner.train()
