@@ -17,6 +17,13 @@ _BARE_ENV = re.compile(
 )
 _TEXT_BASE = re.compile(r"""(?P<quote>["']?)(?P<body>\{\{\s*(?:_base_\.[\w.]+)\s*\}\})(?P=quote)""")
 
+_TEXT_ENV = re.compile(
+    r"""(?P<before>[:\[,-][ \t]*)(?P<body>\{\{\s*\$\w+\s*:\s*[^\s{}'"]*\s*\}\})(?=[ \t]*(?:[\n,\]}]|$))"""
+)
+_BARE = "\ue000"
+"""Goes before a variable that stands without quotes in YAML or JSON: what it holds is read as a value there."""
+_WORDS = {"true": True, "false": False, "null": None}
+
 FileFacts = dict[str, str]
 
 
@@ -38,8 +45,9 @@ def quote_bare_environment(text: str) -> str:
 
 
 def quote_base_references(text: str) -> str:
-    """Quote `{{ _base_.x }}` in YAML or JSON text, where it may stand without quotes."""
-    return _TEXT_BASE.sub(lambda m: '"' + m["body"] + '"', text)
+    """Quote `{{ _base_.x }}` in YAML or JSON text, where it may stand without quotes, and `{{$NAME:default}}` too."""
+    quoted = _TEXT_BASE.sub(lambda m: '"' + m["body"] + '"', text)
+    return _TEXT_ENV.sub(lambda m: f'{m["before"]}"{_BARE}{m["body"]}"', quoted) if "$" in quoted else quoted
 
 
 class Templates:
@@ -138,6 +146,9 @@ def look_up(base: dict[str, Any] | None, dotted: str) -> Any:
 def fill_all(value: Any, templates: Templates) -> Any:
     """Return parsed YAML or JSON with the templates of all its strings filled, dicts and lists in place."""
     if isinstance(value, str):
+        if value.startswith(_BARE) and "{{" in value:
+            found = templates.fill_literal(value.removeprefix(_BARE)[2:-2])
+            return _WORDS.get(found, found) if isinstance(found, str) else found
         return templates.fill(value) if "{{" in value else value
     if isinstance(value, tuple):
         return tuple(fill_all(item, templates) for item in value)

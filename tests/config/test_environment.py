@@ -213,3 +213,22 @@ def test_mistakes_do_not_tell_it() -> None:
     assert {error.code for error in errors} >= {"unknown-type"}
     assert any("$TOKEN" in error.message for error in errors)
     assert not any(SECRET in str(error.to_dict()) + str(error) for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (
+            ".yaml",
+            "a: {{$NUMBER:3}}\nb:\n- {{ $UNSET:true }}\n- {{$UNSET:word}}\nc: '{{$NUMBER:3}}'\n"
+            "d: [{{$UNSET:1.5}}, x]\n",
+        ),
+        (
+            ".json",
+            '{"a": {{$NUMBER:3}}, "b": [{{ $UNSET:true }}, {{$UNSET:word}}], "c": "{{$NUMBER:3}}", '
+            '"d": [{{$UNSET:1.5}}, "x"]}',
+        ),
+    ],
+)
+def test_a_variable_without_quotes_is_a_value_in_yaml_and_json_too(suffix: str, text: str) -> None:
+    assert Config.fromstring(text, suffix).to_dict() == {"a": 7, "b": [True, "word"], "c": "7", "d": [1.5, "x"]}
