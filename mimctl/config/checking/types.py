@@ -32,7 +32,9 @@ def find_bare_names(case: Case) -> Mistakes:
     """Yield names that stand alone where a dict with a type belongs: `backbone='ResNet'`."""
     given = [(key, case.config[key]) for key in case.config if key in RUNNER_KEYS]
     for path, value in case.dicts:
-        if path.rpartition(".")[2] not in NOT_TYPES:
+        holder = case.by_path.get(path)
+        is_free = holder is not None and holder.kinds is not None and holder.kinds[0] in _FREE
+        if path.rpartition(".")[2] not in NOT_TYPES and not is_free:
             given += [(f"{path}.{key}", item) for key, item in value.items() if key not in _NAMES_ALLOWED]
     for path, item in given:
         for place, name in [(path, item)] if isinstance(item, str) else _texts(item, path):
@@ -46,6 +48,9 @@ def _texts(value: Any, path: str) -> list[tuple[str, str]]:
     items = value if isinstance(value, (list, tuple)) else ()
     return [(f"{path}.{index}", each) for index, each in enumerate(items) if isinstance(each, str)]
 
+
+_FREE = frozenset({"transform", "metric", "hook"})
+"""Kinds whose arguments may mean anything by `dataset` or `backbone`."""
 
 _NAMES_ALLOWED = frozenset({"type", "constructor"})
 
