@@ -54,7 +54,7 @@ def index_client(settings: Settings) -> IndexClient:
     """Return who reads mimctl's indexes."""
     from mimctl.index.client import IndexClient
     from mimctl.transfer.cache import open_cache
-    from mimctl.zoo.weights import transfer_settings
+    from mimctl.zoo.way import transfer_settings
 
     open_cache(settings.cache_dir)
     return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)
@@ -76,7 +76,7 @@ def package_places(
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import Places
     from mimctl.transfer.cache import open_cache
-    from mimctl.zoo.weights import transfer_settings
+    from mimctl.zoo.way import transfer_settings
 
     open_cache(settings.cache_dir)
     options = options or InstallOptions()

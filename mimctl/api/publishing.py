@@ -35,7 +35,7 @@ def build_index(
     `others` are addresses of indexes whose wheels, toolboxes and models it shall hold too.
     """
     from mimctl.site.build import SiteSources, build_site
-    from mimctl.zoo.weights import transfer_settings
+    from mimctl.zoo.way import transfer_settings
 
     settings = settings or settings_module.load()
     sources = SiteSources(wheels=wheels, others=others, zoo=zoo, toolboxes=toolboxes, matrix=matrix)

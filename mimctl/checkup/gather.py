@@ -24,7 +24,7 @@ from mimctl.plugin.discover import discover, find_package
 from mimctl.resolution.names import CV2_NAMES, is_own
 from mimctl.resolution.requirements import marker_environment, requirements_of
 from mimctl.settings import Settings
-from mimctl.zoo.weights import transfer_settings
+from mimctl.zoo.way import transfer_settings
 
 _INDEX_TIMEOUT_S = 5.0
 _VERSION = re.compile(r"""^__version__\s*(?::[^=\n]*)?=\s*["']([^"'\n]+)["']""", re.MULTILINE)

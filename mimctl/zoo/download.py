@@ -15,7 +15,8 @@ from mimctl.transfer import Note, download, get_bytes, locked
 from mimctl.zoo.config_file import Written, write_config
 from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo, resolve_name
 from mimctl.zoo.upstream import upstream_configs
-from mimctl.zoo.weights import ANY_HOST, Check, FileProgress, check_of, fetch_weights, obtain, transfer_settings
+from mimctl.zoo.way import transfer_settings
+from mimctl.zoo.weights import ANY_HOST, Check, FileProgress, check_of, fetch_weights, obtain
 
 __all__ = [
     "ANY_HOST",

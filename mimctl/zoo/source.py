@@ -12,7 +12,8 @@ from mimctl.settings import Settings
 from mimctl.transfer import Note
 from mimctl.zoo.download import Downloaded, download_models, load_zoo
 from mimctl.zoo.model import ModelEntry
-from mimctl.zoo.weights import FileProgress, fetch_weights, obtain, transfer_settings
+from mimctl.zoo.way import transfer_settings
+from mimctl.zoo.weights import FileProgress, fetch_weights, obtain
 
 
 class ZooModels:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,8 @@ from mimctl.config.weight_names import find_named, known_hash
 from mimctl.errors import IntegrityError, MimctlError, UsageError
 from mimctl.settings import Settings
 from mimctl.transfer import (
-    Logins,
     Note,
     TransferSettings,
-    Way,
     download,
     is_remote,
     local_path,
@@ -30,6 +27,7 @@ from mimctl.transfer import (
 )
 from mimctl.transfer.cache import mark_used, open_cache
 from mimctl.zoo.model import WeightsSource, digits_in_name, is_safe_name
+from mimctl.zoo.way import transfer_settings
 
 Check: TypeAlias = Literal["sha256", "32-bit", "none"]
 """What stands behind the bytes: a whole hash, the 7 or 8 digits in the name (28 or 32 bits), nothing."""
@@ -177,30 +175,6 @@ def source_of(url: str, *, sha256: str | None = None) -> WeightsSource:
     if known is not None and len(known) == 64:
         return WeightsSource(url=url, sha256=known)
     return WeightsSource(url=url, sha8=known or digits_in_name(source.filename))
-
-
-def transfer_settings(settings: Settings) -> TransferSettings:
-    """Return what the settings of mimctl say of transfers, by the way that pip and uv take in the target."""
-    return TransferSettings(
-        offline=settings.offline,
-        timeout_s=settings.http_timeout_s,
-        retries=settings.http_retries,
-        shared_cache=settings.shared_cache,
-        configured_way=functools.cache(lambda: _configured_way(settings)),
-        logins=Logins(settings.index),
-    )
-
-
-def _configured_way(settings: Settings) -> Way:
-    import os
-
-    from mimctl.environment.target import find_target
-    from mimctl.index.sources import read_sources, way_of
-
-    prefix = None
-    with contextlib.suppress(MimctlError):  # nothing to install into is no reason not to fetch
-        prefix = find_target(settings.python, environ=os.environ, folder=Path.cwd()).python.parent.parent
-    return way_of(read_sources(os.environ, python_prefix=prefix))
 
 
 def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str, str]) -> list[str]:
