@@ -197,6 +197,7 @@ def fresh(template: Path, folder: Path) -> Path:
     """Return the interpreter of a new copy of an environment."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(template, folder, symlinks=True)
+    os.sync()  # else whoever flushes first, as a transaction's journal does, also waits for this copy
     return folder / "bin" / "python"
 
 
