@@ -13,7 +13,7 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.config import Config
-    from mimctl.config.history import History
+    from mimctl.config.writing.history import History
     from mimctl.errors import ConfigError
     from mimctl.launch.model import Workplace
 
@@ -33,7 +33,7 @@ def trace_config(
     plugin: str | None, config: str, cfg_options: Sequence[str] = (), *, settings: Settings | None = None
 ) -> History:
     """Return a config together with where each of its values came from, base by base."""
-    from mimctl.config.history import History
+    from mimctl.config.writing.history import History
 
     place = workplace(settings or settings_module.load())
     return History(_load(config, plugin, cfg_options, place), _search(place))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mimctl.authoring.model import Subject
-from mimctl.config.sources import module_name_of
+from mimctl.config.tables.sources import module_name_of
 from mimctl.errors import UsageError
 from mimctl.launch.model import Workplace
 from mimctl.plugin.discover import get_plugin, names_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mimctl import __version__
 from mimctl.authoring.model import Examination, Finding, counted, failure
-from mimctl.config.sources import Module, Sources
+from mimctl.config.tables.sources import Module, Sources
 from mimctl.errors import MimctlError, Origin, nearest
 from mimctl.plugin.configs import list_configs
 from mimctl.plugin.discover import find_engine_version, import_roots

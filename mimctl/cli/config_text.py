@@ -13,7 +13,7 @@ _LONGEST = 300
 
 def plain(value: Any) -> Any:
     """Return a value as JSON data: tuples and sets as lists, references as names, nan and infinity as null."""
-    from mimctl.config.environment import FromEnvironment  # nobody who completes a word waits for it
+    from mimctl.config.language.environment import FromEnvironment  # nobody who completes a word waits for it
 
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -62,8 +62,8 @@ def near_key(config: dict[str, Any], path: str) -> list[str]:
 
 def text_of(value: Any, kind: str, key: str | None = None) -> str:
     """Return a config, or the part of it at `key`, as text of a kind: py, yaml or json."""
-    from mimctl.config.dump import to_python
-    from mimctl.config.dump_plain import to_json, to_yaml
+    from mimctl.config.writing.dump import to_python
+    from mimctl.config.writing.dump_plain import to_json, to_yaml
 
     if kind == "json":
         return to_json(value)

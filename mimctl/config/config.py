@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.config.bases import Search
-from mimctl.config.dump import to_python
-from mimctl.config.dump_file import text_in, write_text
-from mimctl.config.environment import decode
+from mimctl.config.files.bases import Search
+from mimctl.config.files.load import Source
+from mimctl.config.language.environment import decode
+from mimctl.config.language.limits import origin_of
+from mimctl.config.language.usage import reads_name
 from mimctl.config.late import follow, is_variable
-from mimctl.config.limits import origin_of
-from mimctl.config.load import Source
 from mimctl.config.overrides import CFG_OPTIONS, apply_overrides, refuse_indices
 from mimctl.config.paths import place_at, select
-from mimctl.config.usage import reads_name
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
+from mimctl.config.writing.dump import to_python
+from mimctl.config.writing.dump_file import text_in, write_text
 from mimctl.errors import ConfigError, Origin
 
 

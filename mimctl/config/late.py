@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mimctl.config.limits import Meter
+from mimctl.config.language.limits import Meter
 from mimctl.config.overrides import apply_overrides, empties
 from mimctl.config.schema import RUNNER_KEYS, TOOL_KEYS
 from mimctl.config.values import ConfigDict, Place, copy_value, new_dict

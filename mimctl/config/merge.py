@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mimctl.config.limits import origin_of
+from mimctl.config.language.limits import origin_of
 from mimctl.config.values import DELETE, ConfigDict
 from mimctl.errors import ConfigError
 

@@ -11,10 +11,10 @@ import ast
 import re
 from typing import Any
 
-from mimctl.config.evaluate import Interpreter
-from mimctl.config.limits import MAX_DEPTH, Meter, origin_of
+from mimctl.config.language.evaluate import Interpreter
+from mimctl.config.language.limits import MAX_DEPTH, Meter, origin_of
+from mimctl.config.language.templates import NoTemplates
 from mimctl.config.overrides import CFG_OPTIONS
-from mimctl.config.templates import NoTemplates
 from mimctl.config.values import ConfigDict
 from mimctl.errors import ConfigError
 

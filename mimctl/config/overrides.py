@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.config.limits import origin_of
+from mimctl.config.language.limits import origin_of
 from mimctl.config.values import DELETE, ConfigDict, Place, copy_value, wrap
 from mimctl.errors import ConfigError, nearest
 

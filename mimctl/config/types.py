@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.config.facts import names_in, num_classes_of, reads_annotation_file, uses_of
-from mimctl.config.signatures import Parameter, Signature, signature_of
-from mimctl.config.sources import Found, Module, Sources, dotted_name, module_name_of, parse_module, top_level
+from mimctl.config.tables.facts import names_in, num_classes_of, reads_annotation_file, uses_of
+from mimctl.config.tables.signatures import Parameter, Signature, signature_of
+from mimctl.config.tables.sources import Found, Module, Sources, dotted_name, module_name_of, parse_module, top_level
 
 SCHEMA_VERSION = 1
 FILE_NAME = "types.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.config import Config
-from mimctl.config.environment import address_errors
+from mimctl.config.language.environment import address_errors
 from mimctl.engine import distributed
 from mimctl.engine.bases import find_base
 from mimctl.engine.checkpoint import use_weights

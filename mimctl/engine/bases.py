@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from mimctl.config.packages import find_in_packages
+from mimctl.config.files.packages import find_in_packages
 from mimctl.engine.toolboxes import canonical_scope, package_of_scope
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from mimctl.config.environment import address_errors
+from mimctl.config.language.environment import address_errors
 from mimctl.config.values import copy_value
 from mimctl.engine import distributed
 from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint

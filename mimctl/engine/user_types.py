@@ -16,7 +16,7 @@ from typing import Any
 from mimctl.config import Config, check
 from mimctl.config.checking import raise_all
 from mimctl.config.scopes import FALLBACK_SCOPES
-from mimctl.config.sources import Found, Module, Sources, parse_module
+from mimctl.config.tables.sources import Found, Module, Sources, parse_module
 from mimctl.config.types import describe
 from mimctl.engine import registry
 from mimctl.engine.registry import Registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mimctl.config.environment import address_errors
+from mimctl.config.language.environment import address_errors
 from mimctl.config.schema import RUNNER_KEYS
 from mimctl.config.values import ConfigDict, LazyReference, walk
 from mimctl.config.weight_names import find_named, is_short_name

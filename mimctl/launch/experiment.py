@@ -42,7 +42,7 @@ def find_base(reference: str, config: Path, plugins: Sequence[Plugin], roots: Se
 
     A config that lies in a package is built on the packages beside it first, as in an unpacked wheel.
     """
-    from mimctl.config.packages import beside, find_in_packages
+    from mimctl.config.files.packages import beside, find_in_packages
 
     with contextlib.suppress(ConfigError):
         return find_in_packages(reference, beside(str(config)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.config.environment import address_errors, encode, require_written
+from mimctl.config.language.environment import address_errors, encode, require_written
 from mimctl.errors import MimctlError
 from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.launch.data_files import require_data

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mimctl.config.beside import is_downloaded
-from mimctl.config.environment import address_errors
+from mimctl.config.language.environment import address_errors
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.config_weights import is_address
 from mimctl.launch.dataset import DatasetReport, describe_folder

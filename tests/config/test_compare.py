@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimctl.config.compare import compare
+from mimctl.config.writing.compare import compare
 
 A, B, C, N = ({"type": name} for name in "ABCN")
 B1, B2 = ({"type": "B", "x": number} for number in (1, 2))

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mimctl.config import Config, LazyReference
-from mimctl.config.dump_plain import to_json, to_yaml
+from mimctl.config.writing.dump_plain import to_json, to_yaml
 from mimctl.errors import ConfigError
 
 TEMPLATES = ["{{ fileDirname }}", "{{ _base_.x }}", "{{$HOME:x}}", 'it\'s "{{ fileBasename }}"', "{{{ fileExtname }}"]

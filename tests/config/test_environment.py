@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mimctl.config import Config, check
-from mimctl.config.environment import FromEnvironment, address_errors, decode, encode, require_written
+from mimctl.config.language.environment import FromEnvironment, address_errors, decode, encode, require_written
 from mimctl.errors import ConfigError
 from mimctl.launch.config_weights import remote_weights
 

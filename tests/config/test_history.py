@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimctl.config import Config
-from mimctl.config.history import History
+from mimctl.config.writing.history import History
 
 
 @pytest.fixture

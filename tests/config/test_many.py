@@ -80,7 +80,7 @@ def test_a_config_leaves_no_circles_behind(family: list[Path]) -> None:
 
 
 def test_what_is_held_of_bases_is_bounded(put: Put) -> None:
-    from mimctl.config.cache import CACHE
+    from mimctl.config.files.cache import CACHE
 
     for number in range(CACHE.limit + 20):
         put(f"base{number}.py", f"a = {number}")
@@ -105,7 +105,7 @@ def test_threads_read_at_once(family: list[Path]) -> None:
 
 
 def test_threads_that_crowd_the_cache_out_do_not_disturb_each_other(put: Put) -> None:
-    from mimctl.config.cache import BaseCache, Loaded
+    from mimctl.config.files.cache import BaseCache, Loaded
     from mimctl.config.values import ConfigDict
 
     cache = BaseCache(limit=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mimctl.config import Config
-from mimctl.config.packages import find_in_packages
+from mimctl.config.files.packages import find_in_packages
 from mimctl.errors import ConfigError
 
 Put = Callable[[str, str], Path]

@@ -203,7 +203,9 @@ def test_nothing_is_chosen_where_pip_and_uv_find_nothing(shop, env, tmp_path, na
 
 def test_a_file_that_another_place_offers_to_more_pythons_is_taken_from_there(shop, env, tmp_path):
     config = shop.fill({"demo": [On("extra", "1.0", python=">=4"), On("main", "1.0")]})
-    assert ours("demo", config, env, tmp_path, "best") == by_pip(["demo"], config)["demo"] == "demo-1.0-py3-none-any.whl"
+    assert (
+        ours("demo", config, env, tmp_path, "best") == by_pip(["demo"], config)["demo"] == "demo-1.0-py3-none-any.whl"
+    )
 
 
 wheels = st.builds(

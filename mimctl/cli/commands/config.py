@@ -18,7 +18,7 @@ from mimctl.errors import UsageError
 
 if TYPE_CHECKING:
     from mimctl.config import Config
-    from mimctl.config.history import History, Step
+    from mimctl.config.writing.history import History, Step
 
 _FORMATS = {".py": "py", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 _ABSENT = object()

@@ -15,7 +15,7 @@ from mimctl.cli.result import Line, Result, Styled
 
 if TYPE_CHECKING:
     from mimctl.config import Config
-    from mimctl.config.compare import Difference
+    from mimctl.config.writing.compare import Difference
 
 
 @verb(
@@ -38,7 +38,7 @@ def diff(context: Context, config: str, second: str | None, plugin: str | None, 
 
     Overrides are those of the second. Exit code, as diff's: 0 they are the same, 1 they differ.
     """
-    from mimctl.config.compare import compare
+    from mimctl.config.writing.compare import compare
 
     if second is None and not values["cfg_options"]:
         raise click.UsageError("name a second config, or overrides: --cfg-options KEY=VALUE")

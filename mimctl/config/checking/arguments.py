@@ -8,7 +8,7 @@ from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import slips
 from mimctl.config.checking.tables import Type
-from mimctl.config.limits import origin_of
+from mimctl.config.language.limits import origin_of
 from mimctl.config.schema import DEFAULT_CONSTRUCTOR, MARKS, NAMED_TYPES, also_taken
 from mimctl.config.values import Place
 from mimctl.errors import nearest

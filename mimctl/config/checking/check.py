@@ -35,7 +35,7 @@ from mimctl.config.checking.types import (
 )
 from mimctl.config.checking.values import find_wrong_values
 from mimctl.config.config import Config
-from mimctl.config.environment import conceal_in
+from mimctl.config.language.environment import conceal_in
 from mimctl.errors import ConfigError
 
 OVERRIDE_RULES: tuple[Callable[[Case], Mistakes], ...] = (find_unknown_overrides, find_idle_overrides)

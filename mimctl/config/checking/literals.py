@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from mimctl.config.checking.case import Case
 from mimctl.config.checking.mistake import Mistake, Mistakes
-from mimctl.config.limits import origin_of
-from mimctl.config.parse import parse_python, read_source
+from mimctl.config.language.limits import origin_of
+from mimctl.config.language.parse import parse_python, read_source
 
 _Repeated = tuple[str, int, int]
 """Key, line, line of the key's first place."""

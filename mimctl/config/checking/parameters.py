@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from mimctl.config.checking.case import Case
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.plain_keys import model_names
-from mimctl.config.limits import origin_of
+from mimctl.config.language.limits import origin_of
 from mimctl.config.values import ConfigDict
 from mimctl.errors import nearest
 

@@ -8,7 +8,7 @@ from typing import Any
 from mimctl.config.checking.case import Case
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import slips
-from mimctl.config.evaluate import BASE
+from mimctl.config.language.evaluate import BASE
 from mimctl.config.schema import OLD_KEYS, RUNNER_KEYS, TOOL_KEYS, VARIABLE_KEYS
 
 _KNOWN = RUNNER_KEYS | TOOL_KEYS

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.config.annotations import choices, described, fits
 from mimctl.config.checking.case import Case, Part
 from mimctl.config.checking.mistake import Mistake, Mistakes
 from mimctl.config.checking.spelling import slips
@@ -20,6 +19,7 @@ from mimctl.config.schema import (
     TOP_VALUES,
     WORDS,
 )
+from mimctl.config.tables.annotations import choices, described, fits
 from mimctl.config.values import ConfigDict
 from mimctl.errors import nearest
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mimctl.config.outside import FOLDER, find_stub
-from mimctl.config.signatures import Parameter, Signature, signature_of
-from mimctl.config.sources import Found, Sources
+from mimctl.config.tables.signatures import Parameter, Signature, signature_of
+from mimctl.config.tables.sources import Found, Sources
 
 MODULES = {
     "torch.nn": "torch.nn.modules",

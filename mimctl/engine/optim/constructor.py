@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import GroupNorm, LayerNorm, Parameter
 
 from mimctl.config.checking.parameters import unmatched
-from mimctl.config.facts import names_in
-from mimctl.config.limits import origin_of
-from mimctl.config.sources import Sources
+from mimctl.config.language.limits import origin_of
+from mimctl.config.tables.facts import names_in
+from mimctl.config.tables.sources import Sources
 from mimctl.config.values import ConfigDict
 from mimctl.engine.log import get_logger
 from mimctl.engine.optim.wrapper import OptimWrapper

@@ -9,7 +9,7 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from mimctl.config.limits import SCALARS, Meter
+from mimctl.config.language.limits import SCALARS, Meter
 from mimctl.config.values import ConfigDict, copy_value
 
 _WIDE = re.compile(r"\d{4,}")

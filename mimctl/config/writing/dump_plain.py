@@ -9,8 +9,8 @@ import json
 import re
 from typing import Any
 
-from mimctl.config.carried import HALF_PAIR, require_carried
-from mimctl.config.environment import conceal
+from mimctl.config.language.carried import HALF_PAIR, require_carried
+from mimctl.config.language.environment import conceal
 from mimctl.config.values import ConfigDict, LazyReference
 
 IMPORT_TAG = "!import"

@@ -7,8 +7,8 @@ import posixpath
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mimctl.config.limits import Meter
-from mimctl.config.operators import BINARY
+from mimctl.config.language.limits import Meter
+from mimctl.config.language.operators import BINARY
 from mimctl.config.values import ConfigDict, copy_value
 
 Function = Callable[..., Any]

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from mimctl.config.dump_plain import IMPORT_TAG, SET_TAG, TUPLE_TAG, read_import
-from mimctl.config.limits import MAX_DEPTH, MAX_SOURCE_BYTES, Meter, origin_of
-from mimctl.config.templates import quote_bare_environment, quote_base_references
+from mimctl.config.language.limits import MAX_DEPTH, MAX_SOURCE_BYTES, Meter, origin_of
+from mimctl.config.language.templates import quote_bare_environment, quote_base_references
 from mimctl.config.values import ConfigDict, Place, new_dict
+from mimctl.config.writing.dump_plain import IMPORT_TAG, SET_TAG, TUPLE_TAG, read_import
 from mimctl.errors import ConfigError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")

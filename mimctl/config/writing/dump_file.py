@@ -6,9 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from mimctl.config.dump import to_python
-from mimctl.config.dump_plain import to_json, to_yaml
 from mimctl.config.values import ConfigDict
+from mimctl.config.writing.dump import to_python
+from mimctl.config.writing.dump_plain import to_json, to_yaml
 from mimctl.errors import ConfigError
 
 _WRITERS = {".py": to_python, ".yaml": to_yaml, ".yml": to_yaml, ".json": to_json}

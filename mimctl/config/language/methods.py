@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mimctl.config.limits import Meter
-from mimctl.config.operators import format_text
+from mimctl.config.language.limits import Meter
+from mimctl.config.language.operators import format_text
 from mimctl.config.values import ConfigDict
 
 Method = Callable[..., Any]

@@ -6,9 +6,9 @@ import math
 import re
 from typing import Any
 
-from mimctl.config.carried import is_name, require_carried
-from mimctl.config.environment import FromEnvironment
-from mimctl.config.templates import is_template
+from mimctl.config.language.carried import is_name, require_carried
+from mimctl.config.language.environment import FromEnvironment
+from mimctl.config.language.templates import is_template
 from mimctl.config.values import LazyReference
 
 _WIDTH = 110

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from mimctl.config.functions import FUNCTIONS
-from mimctl.config.limits import Meter
-from mimctl.config.operators import BINARY, UNARY, compare, format_value
-from mimctl.config.templates import Templates
+from mimctl.config.language.functions import FUNCTIONS
+from mimctl.config.language.limits import Meter
+from mimctl.config.language.operators import BINARY, UNARY, compare, format_value
+from mimctl.config.language.templates import Templates
 from mimctl.config.values import ConfigDict, Place, new_dict
 from mimctl.errors import ConfigError
 

@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from mimctl.config.environment import FromEnvironment
-from mimctl.config.limits import MAX_INT_BITS
-from mimctl.config.templates import is_template
+from mimctl.config.language.environment import FromEnvironment
+from mimctl.config.language.limits import MAX_INT_BITS
+from mimctl.config.language.templates import is_template
 from mimctl.config.values import LazyReference
 from mimctl.errors import ConfigError
 

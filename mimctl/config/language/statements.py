@@ -6,10 +6,10 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
-from mimctl.config.calls import Defined
-from mimctl.config.evaluator import Evaluator
-from mimctl.config.limits import Meter
-from mimctl.config.templates import Templates
+from mimctl.config.language.calls import Defined
+from mimctl.config.language.evaluator import Evaluator
+from mimctl.config.language.limits import Meter
+from mimctl.config.language.templates import Templates
 from mimctl.config.values import ConfigDict, LazyReference, Place
 from mimctl.errors import ConfigError, nearest
 

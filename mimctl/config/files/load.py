@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mimctl.config.bases import Search, find_file, find_module_file, of_another_style, set_scope
-from mimctl.config.cache import CACHE, BaseCache, Loaded, stamp_of
-from mimctl.config.environment import mark
-from mimctl.config.evaluate import BASE, Interpreter, reads_bases
+from mimctl.config.files.bases import Search, find_file, find_module_file, of_another_style, set_scope
+from mimctl.config.files.cache import CACHE, BaseCache, Loaded, stamp_of
+from mimctl.config.language.environment import mark
+from mimctl.config.language.evaluate import BASE, Interpreter, reads_bases
+from mimctl.config.language.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
+from mimctl.config.language.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
+from mimctl.config.language.templates import NoTemplates, Templates, fill_all, look_up
 from mimctl.config.late import LateOverrides
-from mimctl.config.limits import MAX_BASES, MAX_SOURCE_BYTES, MAX_UNITS, Meter, origin_of
 from mimctl.config.merge import merge
-from mimctl.config.parse import SUFFIXES, is_pure_python, parse_json, parse_python, parse_yaml, read_source
-from mimctl.config.templates import NoTemplates, Templates, fill_all, look_up
 from mimctl.config.values import ConfigDict, Place, copy_value, new_dict
 from mimctl.errors import ConfigError
 

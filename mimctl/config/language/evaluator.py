@@ -6,9 +6,9 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from mimctl.config.calls import Calls
-from mimctl.config.comprehensions import Comprehensions
-from mimctl.config.expressions import Expressions
+from mimctl.config.language.calls import Calls
+from mimctl.config.language.comprehensions import Comprehensions
+from mimctl.config.language.expressions import Expressions
 
 
 class Evaluator(Calls, Comprehensions):

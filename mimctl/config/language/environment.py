@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from mimctl.config.templates import Templates
+from mimctl.config.language.templates import Templates
 from mimctl.config.values import ConfigDict
 from mimctl.errors import ConfigError, Origin
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from mimctl.config.expressions import Expressions
+from mimctl.config.language.expressions import Expressions
 from mimctl.config.values import ConfigDict, new_dict
 
 

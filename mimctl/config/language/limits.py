@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mimctl.config.environment import FromEnvironment
-from mimctl.config.inherited import Inherited
+from mimctl.config.language.environment import FromEnvironment
+from mimctl.config.language.inherited import Inherited
 from mimctl.config.values import ConfigDict, LazyReference
 from mimctl.errors import ConfigError, Origin
 

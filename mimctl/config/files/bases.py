@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mimctl.config.limits import origin_of
-from mimctl.config.packages import find_in_packages, find_module, import_path
+from mimctl.config.files.packages import find_in_packages, find_module, import_path
+from mimctl.config.language.limits import origin_of
 from mimctl.config.values import ConfigDict, Place
 from mimctl.errors import ConfigError, nearest
 

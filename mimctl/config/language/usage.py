@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from mimctl.config.parse import parse_python, read_source
+from mimctl.config.language.parse import parse_python, read_source
 
 
 def reads_name(file: str, name: str) -> bool:

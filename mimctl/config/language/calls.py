@@ -6,9 +6,9 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from mimctl.config.expressions import Expressions
-from mimctl.config.functions import CONSTANTS, FUNCTIONS, IMPORTED
-from mimctl.config.methods import METHODS
+from mimctl.config.language.expressions import Expressions
+from mimctl.config.language.functions import CONSTANTS, FUNCTIONS, IMPORTED
+from mimctl.config.language.methods import METHODS
 from mimctl.config.values import ConfigDict, LazyReference
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from mimctl.config.annotations import simple_annotation
-from mimctl.config.sources import Found, Module, Sources, dotted_name
+from mimctl.config.tables.annotations import simple_annotation
+from mimctl.config.tables.sources import Found, Module, Sources, dotted_name
 
 _ENDS = frozenset({"torch.nn.Module", "torch.nn.modules.module.Module", "typing.Generic", "typing.Protocol"})
 """Classes whose own constructor takes nothing that a config could give."""

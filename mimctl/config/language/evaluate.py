@@ -6,9 +6,9 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from mimctl.config.calls import Defined
-from mimctl.config.statements import BASE, Late, LoopControl, Statements
-from mimctl.config.templates import Templates
+from mimctl.config.language.calls import Defined
+from mimctl.config.language.statements import BASE, Late, LoopControl, Statements
+from mimctl.config.language.templates import Templates
 from mimctl.config.values import ConfigDict, LazyReference, new_dict
 from mimctl.errors import nearest
 

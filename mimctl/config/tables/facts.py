@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mimctl.config.signatures import resolution_order
-from mimctl.config.sources import Found, Module, Sources
+from mimctl.config.tables.signatures import resolution_order
+from mimctl.config.tables.sources import Found, Module, Sources
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_HOPS = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mimctl.config.bases import Search
 from mimctl.config.config import Config
+from mimctl.config.files.bases import Search
 from mimctl.errors import ConfigError, Origin
 
 _ABSENT = object()

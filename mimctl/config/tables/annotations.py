@@ -11,7 +11,7 @@ import ast
 from functools import lru_cache
 from typing import Any
 
-from mimctl.config.sources import Module, Sources, dotted_name
+from mimctl.config.tables.sources import Module, Sources, dotted_name
 from mimctl.config.values import LazyReference
 
 _PLAIN = frozenset({"int", "float", "bool", "str", "dict"})

@@ -1,0 +1,1 @@
+"""The files that a config is made of: found, read once, merged in order."""

@@ -1,0 +1,1 @@
+"""What types take, read off their source for `types.json`."""
