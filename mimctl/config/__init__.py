@@ -5,6 +5,8 @@ What it offers is imported when it is asked for: a table of this room costs no e
 
 from __future__ import annotations
 
+from mimctl.late_imports import late_imports
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mimctl.config.checking import check
@@ -12,25 +14,15 @@ if TYPE_CHECKING:
     from mimctl.config.override_text import parse_override
     from mimctl.config.values import ConfigDict, LazyReference
 
-_PLACES = {
-    "Config": "config",
-    "ConfigDict": "values",
-    "LazyReference": "values",
-    "check": "checking",
-    "parse_override": "override_text",
-}
-
 __all__ = ["Config", "ConfigDict", "LazyReference", "check", "parse_override"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES})
+__getattr__, __dir__ = late_imports(
+    __name__,
+    {
+        "Config": "mimctl.config.config",
+        "ConfigDict": "mimctl.config.values",
+        "LazyReference": "mimctl.config.values",
+        "check": "mimctl.config.checking",
+        "parse_override": "mimctl.config.override_text",
+    },
+)

@@ -6,6 +6,8 @@ for: showing an address without its password needs no sockets.
 
 from __future__ import annotations
 
+from mimctl.late_imports import late_imports
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mimctl.transfer.address import is_remote, local_path, redact
@@ -62,16 +64,4 @@ __all__ = [
     "write_file",
 ]
 
-
-def __getattr__(name: str) -> object:
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"{__name__}.{place}"), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = late_imports(__name__, {name: f"{__name__}.{room}" for name, room in _PLACES.items()})
