@@ -115,7 +115,7 @@ def test_the_first_failure_ends_the_others_and_they_are_resumed(
     with pytest.raises(MimctlError) as caught:
         download_all([*jobs[:3], wrong, *jobs[3:]], settings=quick, max_parallel=4)
     assert caught.value.code == "http-status"
-    assert time.monotonic() - began < 2, "the others would have gone on for 6 s"
+    assert time.monotonic() - began < 5, "the others would have gone on for 6 s"
     assert len(full_server.requests) == 4
     assert not list(tmp_path.glob("*.whl"))
     assert len(list(tmp_path.glob("*.whl.part"))) >= 1
