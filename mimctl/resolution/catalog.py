@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -170,10 +170,9 @@ class IndexCatalog:
 
     def _configured(self, name: str, asked: list[str]) -> Page:
         """Return what pip's and uv's places have of a project."""
-        pages = []
-        for link in self._sources.find_links:
-            asked.append(link)
-            pages.append(self._reader.links(link, name))
+        asked.extend(self._sources.find_links)
+        linked = [self._reader.links(link, name) for link in self._sources.find_links]
+        pages: list[Page] = []
         for root in self._sources.indexes:
             asked.append(root)
             page = self._reader.project(root, name)
@@ -181,7 +180,23 @@ class IndexCatalog:
                 pages.append(page)
                 if self._strategy == "first":
                     break
-        return _together(pages)
+        doubtful = {file.filename for page in pages for file in page.files}
+        return _together([*(self._with_python(page, doubtful) for page in linked), *pages])
+
+    def _with_python(self, page: Page, filenames: Container[str]) -> Page:
+        """Return a folder's files with the Pythons that they are for, which no folder tells, as far as `filenames` are
+        in an index too: that one may be for more.
+        """
+
+        def read(file: IndexFile) -> IndexFile:
+            if file.filename not in filenames or file.requires_python is not None:
+                return file
+            try:
+                return replace(file, requires_python=self._store.metadata(file).requires_python)
+            except MimctlError:
+                return file  # whoever chooses it is told
+
+        return replace(page, files=tuple(map(read, page.files)))
 
     def _needs_torch_index(self, name: str, page: Page) -> bool:
         """Return whether torch's own index is to serve a project: what goes with torch, where nobody has that build."""
