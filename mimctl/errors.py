@@ -141,5 +141,23 @@ def nearest(word: str, words: list[str] | tuple[str, ...] | set[str] | frozenset
     return list(dict.fromkeys([*same, *difflib.get_close_matches(word, known, n=most, cutoff=0.6)]))[:most]
 
 
+def distance(left: str, right: str) -> int:
+    """Return the number of insertions, deletions, replacements and swaps of neighbours between two words.
+
+    The restricted Damerau-Levenshtein distance.
+    """
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        new = [i]
+        for j, b in enumerate(right, 1):
+            cost = min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            new.append(cost)
+        before, row = row, new
+    return row[-1]
+
+
 def _bare(word: str) -> str:
     return word.lower().replace("_", "").replace("-", "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from mimctl.errors import distance
+
 
 def is_misspelled(word: str, meant: str) -> bool:
     """Say whether `word` is `meant` with a slip: few letters differ, and no whole word is put before or after."""
@@ -31,18 +33,3 @@ def slips(word: str, words: Iterable[str]) -> list[str]:
 def _allowed(meant: str) -> int:
     """Return the number of letters that may differ."""
     return max(1, len(meant) // 6)
-
-
-def distance(left: str, right: str) -> int:
-    """Return the number of insertions, deletions, replacements and swaps of neighbours between two words."""
-    before: list[int] = []
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        new = [i]
-        for j, b in enumerate(right, 1):
-            cost = min(row[j] + 1, new[j - 1] + 1, row[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
-                cost = min(cost, before[j - 2] + 1)
-            new.append(cost)
-        before, row = row, new
-    return row[-1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mimctl.errors import MimctlError, nearest
+from mimctl.errors import MimctlError, distance, nearest
 from mimctl.index.filenames import is_own, normalise
 from mimctl.index.model import Index, Toolbox
 from mimctl.installer.asking.instead import OPENMMLAB, note_of, refusal_of
@@ -73,8 +73,8 @@ class Names:
     def _near(self, name: str) -> str | None:
         """Return the name of ours that `name` is most likely a slip of the finger for."""
         ours = self._known_names()
-        close = [each for each in ours if _distance(name, each) <= (1 if len(each) <= 5 else 2)]
-        return min(close, key=lambda each: (_distance(name, each), each), default=None)
+        close = [each for each in ours if distance(name, each) <= (1 if len(each) <= 5 else 2)]
+        return min(close, key=lambda each: (distance(name, each), each), default=None)
 
     def _known_names(self) -> set[str]:
         toolboxes = self.index.toolboxes.values()
@@ -94,7 +94,7 @@ class Names:
         if near is None:
             found = nearest(name, self._known_names())
             near = found[0] if found else None
-        is_slip = near is not None and _distance(name, near) <= 2
+        is_slip = near is not None and distance(name, near) <= 2
         if is_own(name):
             causes = ["no named index lists it; names of ours are looked for nowhere else"]
         elif name in OPENMMLAB_NAMES.values():
@@ -145,19 +145,3 @@ def _renamed(requirement: Requirement, name: str) -> Requirement:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
-
-
-def _distance(one: str, other: str) -> int:
-    """Return how many letters are to be changed, added, left out or swapped with their neighbour (restricted
-    Damerau-Levenshtein)."""
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
-        row = [i]
-        for j, wanted in enumerate(other, 1):
-            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-        before, last = last, row
-    return last[-1]
