@@ -5,6 +5,7 @@ Both halves raise them; the command line and the engine's child render them alik
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -139,6 +140,12 @@ def nearest(word: str, words: list[str] | tuple[str, ...] | set[str] | frozenset
     known = sorted(words)
     same = [each for each in known if each != word and _bare(each) == _bare(word)]
     return list(dict.fromkeys([*same, *difflib.get_close_matches(word, known, n=most, cutoff=0.6)]))[:most]
+
+
+def did_you_mean(names: Iterable[str]) -> list[str]:
+    """Return the hint that shows names which may have been meant, in a list that is empty where there are none."""
+    shown = " or ".join(f"`{each}`" for each in names)
+    return [f"did you mean {shown}?"] if shown else []
 
 
 def distance(left: str, right: str) -> int:

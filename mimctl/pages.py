@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mimctl.errors import UsageError, nearest
+from mimctl.errors import UsageError, did_you_mean, nearest
 
 
 def explain(code: str) -> str:
@@ -16,9 +16,7 @@ def explain(code: str) -> str:
     raise UsageError(
         f"there is no page on `{code}`",
         code="unknown-code",
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"]
-        if near
-        else ["all codes: `mimctl explain`"],
+        hints=did_you_mean(near) or ["all codes: `mimctl explain`"],
     )
 
 

@@ -12,7 +12,7 @@ import click
 from mimctl.cli.lazy import root
 from mimctl.cli.output import Output
 from mimctl.cli.table import COMMANDS, Entry
-from mimctl.errors import ExitCode, MimctlError, UsageError, nearest
+from mimctl.errors import ExitCode, MimctlError, UsageError, did_you_mean, nearest
 
 COMPLETION_VARIABLE = "_MIMCTL_COMPLETE"
 
@@ -95,8 +95,8 @@ def from_click(error: click.UsageError) -> UsageError:
         near = near or [option for option in options if _letters(option) == _letters(error.option_name)]
         if path == "mimctl" and error.option_name in _EVERYWHERE:
             hints.insert(0, f"options stand after the command: `mimctl list {error.option_name}`")
-        elif near:
-            hints.insert(0, f"did you mean {' or '.join(f'`{each}`' for each in near)}?")
+        else:
+            hints = [*did_you_mean(near), *hints]
         return UsageError(f"`{path}` has no option `{error.option_name}`", code="unknown-option", hints=hints)
     message = error.format_message().rstrip(".")
     return UsageError(f"`{path}`: {message[:1].lower()}{message[1:]}", hints=hints)

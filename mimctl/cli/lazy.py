@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from mimctl.cli.table import COMMANDS, OTHER_WORDS, PLUGIN_VERBS, TOPICS, Entry
-from mimctl.errors import UsageError, nearest
+from mimctl.errors import UsageError, did_you_mean, nearest
 
 INTRODUCTION = "From a bare machine to a trained vision model."
 EXAMPLES = (
@@ -96,7 +96,7 @@ def unknown_command(word: str, path: str, names: list[str]) -> UsageError:
     """Return the error for a word that is no command, with what was probably meant."""
     meant = [OTHER_WORDS[word]] if path == "mimctl" and word in OTHER_WORDS else nearest(word, names, most=1)
     meant = meant or [name for name in names if name.startswith(word)]
-    hints = [f"did you mean {' or '.join(f'`{path} {each}`' for each in meant)}?"] if meant else []
+    hints = did_you_mean(f"{path} {each}" for each in meant)
     hints.append(f"all commands: `{path} --help`")
     return UsageError(f"`{path}` has no command `{word}`", code="unknown-command", hints=hints)
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mimctl.errors import ConfigError, Origin, nearest
+from mimctl.errors import ConfigError, Origin, did_you_mean, nearest
 
 SCHEMA_VERSION = 1
 FILE = Path(__file__).with_name("weight_names.json")
@@ -88,9 +88,7 @@ def _unknown_name(text: str, scheme: str, name: str, names: Mapping[str, str], o
         f"no published weights go by the name `{text}`",
         code="unknown-weights-address",
         causes=[f"`{scheme}://` has {len(names)} names"],
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"]
-        if near
-        else ["name the file's `https://` address or its path instead"],
+        hints=did_you_mean(near) or ["name the file's `https://` address or its path instead"],
         origin=origin,
     )
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mimctl.config.weight_names import BACKBONE_OF
 from mimctl.engine.inert import inert_globals, numpy_globals
-from mimctl.errors import ConfigError, IntegrityError, MimctlError, UnsafeFileError, nearest
+from mimctl.errors import ConfigError, IntegrityError, MimctlError, UnsafeFileError, did_you_mean, nearest
 from mimctl.files import sync_folder
 
 __all__ = [
@@ -330,7 +330,7 @@ def _missing(path: Path) -> MimctlError:
     folder = path.parent
     names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     near = nearest(path.name, names)
-    hints = [f"did you mean {' or '.join(f'`{folder / each}`' for each in near)}?"] if near else []
+    hints = did_you_mean(str(folder / each) for each in near)
     return MimctlError(f"there is no checkpoint `{path}`", code="checkpoint-not-found", hints=hints)
 
 

@@ -14,7 +14,7 @@ from mimctl.config.published import publishers_of
 from mimctl.config.scopes import SCOPE_ALIASES
 from mimctl.engine.places import dotted_name_of
 from mimctl.engine.toolboxes import canonical_scope, installed_toolboxes, type_table
-from mimctl.errors import ConfigError, nearest
+from mimctl.errors import ConfigError, did_you_mean, nearest
 
 
 def unknown_name(kind: str, key: str, order: Sequence[str], names: Sequence[str]) -> ConfigError:
@@ -24,7 +24,7 @@ def unknown_name(kind: str, key: str, order: Sequence[str], names: Sequence[str]
     if scope is not None:
         names = sorted({*names, *type_table(scope).get(kind, {})})
     near = nearest(bare, [each for each in names if each != bare])
-    hints = [f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []
+    hints = did_you_mean(near)
     having = [each for each in installed_toolboxes() if each != scope and bare in type_table(each).get(kind, {})]
     hints += [f"toolbox `{each}` has it: write `{each}.{bare}`" for each in having]
     causes = [f"searched the scopes {', '.join(order)}" if scope is None else f"searched the scope {scope}"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimctl.errors import ConfigError, Origin, UsageError, nearest
+from mimctl.errors import ConfigError, Origin, UsageError, did_you_mean, nearest
 from mimctl.launch.experiment import find_base
 from mimctl.launch.toolbox import Toolbox, find_toolbox
 from mimctl.plugin.configs import SUFFIXES, find_config, list_configs
@@ -66,7 +66,7 @@ def _no_file(text: str, path: Path, toolboxes: Sequence[Toolbox]) -> UsageError:
         code="config-not-found",
         causes=[] if folder.is_dir() else [f"there is no folder `{folder}`"],
         origin=Origin(file=text),
-        hints=[_did_you_mean(near)] if near else [],
+        hints=did_you_mean(dict.fromkeys(near)),
     )
 
 
@@ -76,7 +76,7 @@ def _no_name(text: str, toolboxes: Sequence[Toolbox]) -> UsageError:
     near = nearest(text, stems | {each.split("_8x")[0] for each in stems} | here | {Path(each).stem for each in here})
     near = [next((file for file in sorted(here) if Path(file).stem == each), each) for each in near]
     if near:
-        hints = [_did_you_mean(near)]
+        hints = did_you_mean(dict.fromkeys(near))
     elif toolboxes:
         hints = ["all names: press Tab after `mimctl config show` (`mimctl completions bash`)"]
     else:
@@ -88,7 +88,3 @@ def _no_name(text: str, toolboxes: Sequence[Toolbox]) -> UsageError:
         causes=[f"looked through the configs of {looked}" if looked else "no toolbox is installed"],
         hints=hints,
     )
-
-
-def _did_you_mean(names: Sequence[str]) -> str:
-    return f"did you mean {' or '.join(f'`{each}`' for each in dict.fromkeys(names))}?"

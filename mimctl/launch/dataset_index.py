@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from mimctl.errors import MimctlError, UsageError, nearest
+from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
 from mimctl.launch.local import run_script
 from mimctl.plugin.mim import DATASETS, MimPackage
 
@@ -57,7 +57,7 @@ def plan_dataset(package: MimPackage, name: str, *, python: Path, dest: Path | N
             f"package `{package.name}` names no data set `{name}`",
             code="unknown-dataset",
             causes=[f"it names {', '.join(sorted(known))}"],
-            hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else [],
+            hints=did_you_mean(near),
         )
     facts = known[name]
     source = str(facts.get("dataset") or name)

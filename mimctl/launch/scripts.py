@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mimctl.errors import MimctlError, UsageError, nearest
+from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
 from mimctl.launch.model import LaunchOptions
 from mimctl.launch.plan import MAX_GPUS_PER_NODE, RANK_VARIABLES
 from mimctl.plugin.mim import FOLDER, MimPackage
@@ -75,9 +75,7 @@ def find_script(package: MimPackage, command: str) -> Path:
     raise UsageError(
         f"package `{package.name}` has no script `{command}`",
         code="script-not-found",
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"]
-        if near
-        else [f"all scripts: `mimctl run {package.name}`"],
+        hints=did_you_mean(near) or [f"all scripts: `mimctl run {package.name}`"],
     )
 
 

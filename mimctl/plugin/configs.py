@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from mimctl.errors import ConfigError, Origin, nearest
+from mimctl.errors import ConfigError, Origin, did_you_mean, nearest
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 
@@ -67,7 +67,7 @@ def find_config(text: str, plugin: HasConfigs) -> Path:
     raise ConfigError(
         f"toolbox `{plugin.name}` has no config `{text}`",
         code="config-not-found",
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else _some(configs, plugin),
+        hints=did_you_mean(near) or _some(configs, plugin),
     )
 
 
@@ -81,7 +81,7 @@ def _missing_file(text: str, path: Path, plugin: HasConfigs) -> ConfigError:
         code="config-not-found",
         causes=[] if folder.is_dir() else [f"there is no folder `{folder}`"],
         origin=Origin(file=text),
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else [],
+        hints=did_you_mean(near),
     )
 
 

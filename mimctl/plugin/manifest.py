@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mimctl.errors import MimctlError, Origin
+from mimctl.errors import MimctlError, Origin, did_you_mean
 from mimctl.plugin.manifest_rules import SCHEMA_VERSION, Mistake, find_mistakes, line_of
 
 FILE_NAME = "plugin.toml"
@@ -82,7 +82,7 @@ def make_manifest(data: Mapping[str, Any]) -> Manifest:
 
 def to_error(mistake: Mistake, path: Path, text: str) -> MimctlError:
     """Return a mistake as an error with its file and line."""
-    hints = [f"did you mean {' or '.join(f'`{each}`' for each in mistake.near)}?"] if mistake.near else []
+    hints = did_you_mean(mistake.near)
     return _broken(mistake.message, Origin(file=str(path), line=line_of(text, mistake.path)), hints)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mimctl.errors import UsageError, nearest
+from mimctl.errors import UsageError, did_you_mean, nearest
 from mimctl.zoo.model import ModelEntry
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
@@ -123,7 +123,7 @@ def match_fields(word: str, fields: Sequence[str]) -> list[str]:
         f"no model has a field `{word}`",
         code="unknown-field",
         hints=[
-            *([f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []),
+            *did_you_mean(near),
             "all fields: `--valid-field`",
         ],
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mimctl.errors import MimctlError, UsageError, nearest
+from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
 from mimctl.zoo.condition import Condition, number_of, parse_conditions
 from mimctl.zoo.rows import Row, fields_of, match_fields
 
@@ -144,5 +144,5 @@ def _nothing(what: str, word: str, names: set[str]) -> MimctlError:
     return MimctlError(
         f"no {what} has `{word}` in its name",
         code="unknown-model",
-        hints=[f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else ["all: `--valid-config`"],
+        hints=did_you_mean(near) or ["all: `--valid-config`"],
     )

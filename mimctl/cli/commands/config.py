@@ -14,7 +14,7 @@ from mimctl.cli.completing import config_argument, plugin_option
 from mimctl.cli.config_text import bare, json_shown, leaves, near_key, plain, shown, text_of
 from mimctl.cli.options import PATH, Context, config_options, verb
 from mimctl.cli.result import Code, Line, Result, Styled
-from mimctl.errors import UsageError
+from mimctl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mimctl.config import Config
@@ -96,7 +96,7 @@ def _select(config: Config, key: str) -> Any:
 
 def _no_key(config: Config, key: str, causes: list[str] | None = None) -> UsageError:
     near = near_key(config.to_dict(), key)
-    hints = [f"did you mean {' or '.join(f'`{each}`' for each in near)}?"] if near else []
+    hints = did_you_mean(near)
     return UsageError(f"the config has no `{key}`", code="config-key", hints=hints, causes=causes or [])
 
 

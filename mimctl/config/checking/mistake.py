@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mimctl.config.config import Config
-from mimctl.errors import ConfigError, Origin
+from mimctl.errors import ConfigError, Origin, did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Mistake:
 
     def to_error(self, config: Config) -> ConfigError:
         """Return the error that a person reads, with the file and line of the value."""
-        shown = [f"did you mean {' or '.join(f'`{each}`' for each in self.near)}?"] if self.near else []
+        shown = did_you_mean(self.near)
         return ConfigError(
             self.message,
             code=self.code,

@@ -11,7 +11,7 @@ from mimctl.config.language.evaluator import Evaluator
 from mimctl.config.language.limits import Meter
 from mimctl.config.language.templates import Templates
 from mimctl.config.values import ConfigDict, LazyReference, Place
-from mimctl.errors import ConfigError, nearest
+from mimctl.errors import ConfigError, did_you_mean, nearest
 
 BASE = "_base_"
 
@@ -71,7 +71,7 @@ class Statements(Evaluator):
         key = str(err.args[0]) if err.args else ""
         base = self.scope.get(BASE)
         near = nearest(key, [str(each) for each in base]) if isinstance(base, ConfigDict) else []
-        hints = (f"did you mean {' or '.join(f'`{each}`' for each in near)}?",) if near else ()
+        hints = tuple(did_you_mean(near))
         return self.fail(f"there is no `{key}`", code="config-value", hints=hints)
 
     def _assign(self, node: ast.Assign) -> None:
