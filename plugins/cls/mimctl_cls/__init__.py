@@ -1,0 +1,1 @@
+"""Image classification for mimctl: models, data sets, metrics and configs of the scope `cls`."""

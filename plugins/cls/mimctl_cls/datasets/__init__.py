@@ -1,0 +1,1 @@
+"""Datasets of classification: folders of classes, annotation files, MNIST and CIFAR."""
