@@ -7,7 +7,7 @@ from typing import Literal
 from mimctl import __version__
 from mimctl.errors import UsageError
 from mimctl.launch.model import LaunchPlan, RunRequest
-from mimctl.launch.slurm import render_script
+from mimctl.launch.slurm.script import render_script
 from mimctl.spec import LauncherFacts, RunSpec
 
 LauncherKind = Literal["none", "pytorch", "slurm"]
