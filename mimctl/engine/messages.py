@@ -31,7 +31,7 @@ class ScalarHistory:
         """Append a value without reading it; with `count` it is the sum of so many."""
         if count != 1:
             log_val = log_val / count
-        self.values.append(log_val.detach() if isinstance(log_val, Tensor) else log_val)
+        self.values.append(log_val.detach() if isinstance(log_val, Tensor) and log_val.requires_grad else log_val)
         self.count += 1
 
     def numbers(self, window_size: int | None = None) -> list[float]:

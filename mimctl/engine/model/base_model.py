@@ -78,7 +78,7 @@ class BaseModel(BaseModule):
         parts = [value for name, value in means.items() if "loss" in name]
         if not parts:
             raise ValueError(f"no entry of the loss dict is a loss: {', '.join(losses)}")
-        loss = torch.stack(parts).sum()
+        loss = torch.stack(parts).sum() if len(parts) > 1 else parts[0]
         return loss, {"loss": loss.detach(), **{name: value.detach() for name, value in means.items()}}
 
     def _run_forward(self, data: Any, mode: str) -> Any:
