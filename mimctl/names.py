@@ -37,7 +37,8 @@ _ENGINE = {
         "BaseInit bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init stack_batch "
         "trunc_normal_init uniform_init xavier_init"
     ),
-    "mimctl.engine.parallel": "revert_sync_batchnorm",
+    "mimctl.engine.parallel": "detect_anomalous_params",
+    "mimctl.engine.sync_batch_norm": "convert_sync_batchnorm revert_sync_batchnorm",
     "mimctl.engine.data": (
         "AspectRatioBatchSampler BaseDataset BaseTransform ClassBalancedDataset Compose ConcatDataset DefaultSampler "
         "InfiniteSampler KeyMapper RandomApply RandomChoice RepeatDataset TransformBroadcaster build_dataloader "
@@ -53,8 +54,7 @@ _ENGINE = {
     ),
     "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator get_metric_value",
     "mimctl.engine.execution": (
-        "MMDistributedDataParallel Priority autocast convert_sync_batchnorm force_full_init has_batch_norm "
-        "is_model_wrapper set_random_seed"
+        "MMDistributedDataParallel Priority autocast force_full_init has_batch_norm is_model_wrapper set_random_seed"
     ),
     "mimctl.engine.command_line": "DictAction",
     "mimctl.engine.visualization": "BaseVisBackend LocalVisBackend TensorboardVisBackend Visualizer",
@@ -79,15 +79,22 @@ _ENGINE = {
         "weights_to_cpu"
     ),
     "mimctl.engine.schedule": "ParamScheduler build_param_schedulers",
-    "mimctl.engine.schedule.policies": (
-        "ConstantLR ConstantMomentum ConstantParamScheduler CosineAnnealingLR CosineAnnealingMomentum "
-        "CosineAnnealingParamScheduler CosineRestartLR CosineRestartMomentum CosineRestartParamScheduler ExponentialLR "
-        "ExponentialMomentum ExponentialParamScheduler LinearLR LinearMomentum LinearParamScheduler MultiStepLR "
-        "MultiStepMomentum MultiStepParamScheduler PolyLR PolyMomentum PolyParamScheduler QuadraticWarmupLR "
-        "QuadraticWarmupMomentum QuadraticWarmupParamScheduler StepLR StepMomentum StepParamScheduler"
+    "mimctl.engine.schedule.cosine": "CosineAnnealingParamScheduler CosineRestartParamScheduler",
+    "mimctl.engine.schedule.learning_rate": (
+        "ConstantLR CosineAnnealingLR CosineRestartLR ExponentialLR LRSchedulerMixin LinearLR MultiStepLR OneCycleLR "
+        "PolyLR QuadraticWarmupLR ReduceOnPlateauLR StepLR"
     ),
-    "mimctl.engine.schedule.one_cycle": "OneCycleLR OneCycleParamScheduler",
-    "mimctl.engine.schedule.plateau": "ReduceOnPlateauLR ReduceOnPlateauMomentum ReduceOnPlateauParamScheduler",
+    "mimctl.engine.schedule.momentum": (
+        "ConstantMomentum CosineAnnealingMomentum CosineRestartMomentum ExponentialMomentum LinearMomentum "
+        "MomentumSchedulerMixin MultiStepMomentum OneCycleMomentum PolyMomentum QuadraticWarmupMomentum "
+        "ReduceOnPlateauMomentum StepMomentum"
+    ),
+    "mimctl.engine.schedule.one_cycle": "OneCycleParamScheduler",
+    "mimctl.engine.schedule.plateau": "ReduceOnPlateauParamScheduler",
+    "mimctl.engine.schedule.policies": (
+        "ConstantParamScheduler ExponentialParamScheduler LinearParamScheduler MultiStepParamScheduler "
+        "PolyParamScheduler QuadraticWarmupParamScheduler StepParamScheduler"
+    ),
 }
 
 _VISION = {

@@ -248,7 +248,7 @@ FILLED: dict[str, frozenset[str]] = {
 
 ALSO_TAKEN: dict[str, frozenset[str]] = {
     "optim_wrapper": frozenset({"constructor", "paramwise_cfg"}),
-    "param_scheduler": frozenset({"convert_to_iter_based", "epoch_length"}),
+    "param_scheduler": frozenset({"convert_to_iter_based", "by_optimizer_step", "epoch_length"}),
     "loop": frozenset({"by_epoch"}),
     "weight_initializer": frozenset({"override"}),
     "hook": frozenset({"priority"}),

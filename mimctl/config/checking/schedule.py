@@ -49,6 +49,8 @@ def _counts_epochs(part: Part) -> bool:
     if found is None or _BY_EPOCH not in found.params or not part.value.get(_BY_EPOCH, True):
         return False
     if found.kind == "param_scheduler":
+        if part.value.get("by_optimizer_step") and _BY_EPOCH not in part.value:
+            return False
         return part.path.startswith("param_scheduler")
     return part.path == "default_hooks.checkpoint"
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class ParamSchedulerHook(Hook):
     """Step schedulers by iteration after each iteration, those by epoch after each epoch.
 
-    Schedulers that need metrics (ReduceOnPlateau) step after each validation.
+    Schedulers that count steps of the optimizer step where one was made. Those that watch a metric (`need_val_args`)
+    get the metrics after each validation; what they count besides are the epochs or iterations of the training.
     """
 
     priority = "LOW"
@@ -25,17 +26,17 @@ class ParamSchedulerHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
         for scheduler in flat(runner.param_schedulers):
-            if not scheduler.by_epoch and not getattr(scheduler, "needs_metrics", False):
+            if scheduler.is_due_after_iteration():
                 scheduler.step()
 
     def after_train_epoch(self, runner: Runner) -> None:
         for scheduler in flat(runner.param_schedulers):
-            if scheduler.by_epoch and not getattr(scheduler, "needs_metrics", False):
+            if scheduler.by_epoch:
                 scheduler.step()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if metrics is None or not runner.is_training:
             return
         for scheduler in flat(runner.param_schedulers):
-            if getattr(scheduler, "needs_metrics", False):
+            if getattr(scheduler, "need_val_args", False):
                 scheduler.step(metrics)  # type: ignore[call-arg]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mimctl.engine.registry import OPTIM_WRAPPERS
+from mimctl.engine.split_tensors import is_split, split_like, split_optimizer_state
 from mimctl.errors import ConfigError, nearest
 
 
@@ -41,6 +42,11 @@ class OptimWrapper:
     def inner_count(self) -> int:
         """Return how many losses have gone through `update_params`."""
         return self._inner_count
+
+    @property
+    def accumulative_counts(self) -> int:
+        """Return how many losses make one step."""
+        return self._accumulative_counts
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -146,11 +152,11 @@ class OptimWrapper:
         if settings is not None and self.base_param_settings is not None:
             self.base_param_settings.update(settings)
         gradients = state.pop("gradients", None)
-        self.optimizer.load_state_dict(state)
+        parameters = [param for group in self.param_groups for param in group["params"]]
+        self.optimizer.load_state_dict(split_optimizer_state(state, parameters))
         if gradients is not None:
-            parameters = [param for group in self.param_groups for param in group["params"]]
             for param, grad in zip(parameters, gradients, strict=True):
-                param.grad = None if grad is None else grad.to(param.device)
+                param.grad = None if grad is None else split_like(grad, param).to(param.device)
 
     def _clip_grad(self) -> None:
         parameters = [param for group in self.param_groups for param in group["params"] if param.grad is not None]
@@ -159,7 +165,8 @@ class OptimWrapper:
         if self.clip_type == "value":
             torch.nn.utils.clip_grad_value_(parameters, **self.clip_options)
         else:
-            self.last_grad_norm = torch.nn.utils.clip_grad_norm_(parameters, **self.clip_options)
+            norm: Any = torch.nn.utils.clip_grad_norm_(parameters, **self.clip_options)
+            self.last_grad_norm = norm.full_tensor() if is_split(norm) else norm
 
 
 def _clip_settings(clip_grad: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from torch.optim import Optimizer
 
+from mimctl.engine.log import get_logger
 from mimctl.engine.optim.wrapper import OptimWrapper
 from mimctl.errors import ConfigError
 
@@ -15,38 +16,40 @@ INF = 10**9
 class ParamScheduler:
     """Change one option of every parameter group at each step.
 
-    Steps are epochs (`by_epoch`) or iterations; the scheduler acts where begin <= step < end. A value is computed
-    from the value before it, so schedulers that act at the same time multiply. Subclasses give `next_value`.
+    Steps are epochs (`by_epoch`) or iterations; the scheduler acts where begin <= step < end, and `last_step` counts
+    from 0 at `begin`. A value is computed from the value before it, so schedulers that act at the same time multiply.
+    `verbose` logs every value that is set. Subclasses give `next_value`, or `_get_value` for all groups at once.
+
+    With `last_step` other than -1 the groups must hold the values that they started with (`initial_<option>`).
+    Raises ConfigError where they do not, where no group has the option and where `end` does not follow `begin`.
     """
 
-    default_param_name: str | None = None
+    by_optimizer_step = False
+    """Whether a step is one of the optimizer's instead of an iteration (the config's `by_optimizer_step`)."""
 
     def __init__(
         self,
         optimizer: Optimizer | OptimWrapper,
-        param_name: str | None = None,
+        param_name: str,
         begin: int = 0,
         end: int = INF,
         last_step: int = -1,
         by_epoch: bool = True,
         verbose: bool = False,
     ) -> None:
-        name = param_name or self.default_param_name
-        if name is None:
-            raise ConfigError(f"`{type(self).__name__}` needs `param_name`")
         if not 0 <= begin < end:
             raise ConfigError(f"`{type(self).__name__}` needs 0 <= begin < end, got begin={begin}, end={end}")
         self.optimizer = optimizer
-        self.param_name = name
+        self.param_name = param_name
         self.begin = begin
         self.end = end
         self.by_epoch = by_epoch
         self.verbose = verbose
         self.last_step = last_step
         self._global_step = -1
-        self.base_values = [self._initial(group) for group in optimizer.param_groups]
-        self._last_value: list[float] = []
-        self.step()
+        self.base_values = [self._initial(group) for group in self.groups]
+        self._last_value: list[float] = self._current()
+        self._start()
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -58,9 +61,15 @@ class ParamScheduler:
         self._global_step += 1
         if self.begin <= self._global_step < self.end:
             self.last_step += 1
-            for group, base in zip(self.groups, self.base_values, strict=True):
-                self._write(group, self.next_value(self._read(group), base))
-        self._last_value = [self._read(group) for group in self.groups]
+            self._set(self._get_value())
+        self._last_value = self._current()
+
+    def is_due_after_iteration(self) -> bool:
+        """Return whether the iteration that has just ended is a step of this schedule."""
+        if self.by_epoch:
+            return False
+        wrapper = self.optimizer
+        return not (self.by_optimizer_step and isinstance(wrapper, OptimWrapper)) or wrapper.should_update()
 
     def next_value(self, value: float, base: float) -> float:
         """Return the value at `last_step` (0 at `begin`), given the one before it and the initial one."""
@@ -88,8 +97,8 @@ class ParamScheduler:
         if epoch_length < 1:
             raise ConfigError("`convert_to_iter_based` needs a dataloader that knows its length")
         scaled = {
-            "begin": begin * epoch_length,
-            "end": end * epoch_length if end < INF else INF,
+            "begin": int(begin * epoch_length),
+            "end": int(end * epoch_length) if end < INF else INF,
             **cls.scale_to_iters(options, epoch_length),
         }
         return cls(optimizer, by_epoch=False, **scaled)
@@ -99,33 +108,31 @@ class ParamScheduler:
         """Return the options with those that count epochs turned into iterations."""
         return options
 
+    def _start(self) -> None:
+        """Set the values of the first step."""
+        self.step()
+
+    def _get_value(self) -> list[float]:
+        """Return the values of all groups at `last_step`."""
+        name = self.param_name
+        return [self.next_value(group[name], base) for group, base in zip(self.groups, self.base_values, strict=True)]
+
+    def _set(self, values: list[float]) -> None:
+        for place, (group, value) in enumerate(zip(self.groups, values, strict=True)):
+            group[self.param_name] = value
+            if self.verbose:
+                get_logger().info("%s of parameter group %d: %.4e", self.param_name, place, value)
+
+    def _current(self) -> list[float]:
+        return [group[self.param_name] for group in self.groups]
+
     def _initial(self, group: dict[str, Any]) -> float:
         key = f"initial_{self.param_name}"
-        if key not in group:
-            group[key] = self._read(group)
-        return float(group[key])
-
-    def _read(self, group: dict[str, Any]) -> float:
-        if self.param_name == "momentum" and "momentum" not in group and "betas" in group:
-            return float(group["betas"][0])
         if self.param_name not in group:
             raise ConfigError(f"the optimizer has no option `{self.param_name}` to schedule")
-        return float(group[self.param_name])
-
-    def _write(self, group: dict[str, Any], value: float) -> None:
-        if self.param_name == "momentum" and "momentum" not in group and "betas" in group:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group[self.param_name] = value
-
-
-class LearningRate:
-    """Make a scheduler act on the learning rate."""
-
-    default_param_name: str | None = "lr"
-
-
-class Momentum:
-    """Make a scheduler act on the momentum, or the first beta of optimizers that have betas."""
-
-    default_param_name: str | None = "momentum"
+        if self.last_step >= 0 and key not in group:
+            raise ConfigError(
+                f"`last_step={self.last_step}` goes on with a schedule, but the parameter groups have no `{key}`",
+                hints=["resume from a checkpoint, or leave `last_step` out"],
+            )
+        return float(group.setdefault(key, group[self.param_name]))
