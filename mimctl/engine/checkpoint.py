@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mimctl.config.weight_names import BACKBONE_OF
 from mimctl.engine.inert import inert_globals, numpy_globals
+from mimctl.engine.split_tensors import split_like
 from mimctl.errors import ConfigError, IntegrityError, MimctlError, UnsafeFileError, did_you_mean, nearest
 from mimctl.files import sync_folder
 
@@ -192,7 +193,7 @@ def load_state_dict(
         if key not in own:
             continue
         if own[key].shape == value.shape:
-            fitting[key] = value
+            fitting[key] = split_like(value, own[key])
         else:
             mismatched.append((key, tuple(value.shape), tuple(own[key].shape)))
     model.load_state_dict(fitting, strict=False)

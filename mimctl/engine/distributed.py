@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -111,6 +112,40 @@ def broadcast_int(value: int) -> int:
     tensor = torch.tensor(value, dtype=torch.int64)
     dist.broadcast(tensor, 0)
     return int(tensor.item())
+
+
+def from_first(value: Any) -> Any:
+    """Return rank 0's value on every rank: plain data, which travels as JSON; other numbers as floats."""
+    if get_world_size() == 1:
+        return value
+    body = json.dumps(value, default=float).encode() if is_main_process() else b""
+    tensor = torch.zeros(broadcast_int(len(body)), dtype=torch.uint8)
+    if body:
+        tensor = torch.frombuffer(bytearray(body), dtype=torch.uint8)
+    dist.broadcast(tensor, 0)
+    return value if is_main_process() else json.loads(tensor.numpy().tobytes())
+
+
+def mean_by_name(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the mean of each number over the ranks that have one of its name; every rank must call it.
+
+    Ranks may have other names than their neighbours, or none at all: names travel with the numbers.
+    """
+    if get_world_size() == 1:
+        return dict(values)
+    ranks: list[dict[str, float]] = all_gather_object({name: float(value) for name, value in values.items()})
+    held: dict[str, list[float]] = {}
+    for rank in ranks:
+        for name, value in rank.items():
+            held.setdefault(name, []).append(value)
+    return {name: sum(numbers) / len(numbers) for name, numbers in held.items()}
+
+
+def require_agreement(number: int, error: Callable[[list[int]], Exception]) -> None:
+    """Raise `error(numbers of all ranks)` on every rank where they are not all the same."""
+    numbers: list[int] = all_gather_object(int(number))
+    if len(set(numbers)) > 1:
+        raise error(numbers)
 
 
 def share(tensors: Iterable[Tensor]) -> None:

@@ -17,7 +17,6 @@ from mimctl.engine.hooks.hook import PRIORITIES
 from mimctl.engine.parallel import DistributedModel
 from mimctl.engine.random import choose_seed, seed_everything
 from mimctl.engine.registry import MODEL_WRAPPERS, Registry
-from mimctl.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -52,14 +51,6 @@ def is_model_wrapper(model: nn.Module, registry: Registry = MODEL_WRAPPERS) -> b
     """Say whether a module is a wrapper around a model (`.module`), one of torch's or a registered one."""
     known = tuple(each for each in registry.module_dict.values() if isinstance(each, type))
     return isinstance(model, (DistributedDataParallel, DataParallel, *known))
-
-
-def convert_sync_batchnorm(module: nn.Module, implementation: str = "torch") -> nn.Module:
-    """Replace every batch norm by torch's SyncBatchNorm. ConfigError for another implementation: mmcv's is not here."""
-    if implementation != "torch":
-        raise ConfigError(f"there is torch's SyncBatchNorm, not {implementation!r}", code="bad-argument")
-    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    return converted
 
 
 def has_batch_norm(model: nn.Module) -> bool:

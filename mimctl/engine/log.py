@@ -61,16 +61,20 @@ def configure_logging(*, level: int | str = "INFO", events: EventWriter | None =
 
 @contextlib.contextmanager
 def logging_to(log_file: Path) -> Iterator[None]:
-    """Write the lines of this thread or task to a file as well while the block runs (first rank only)."""
-    if int(os.environ.get("RANK", "0")) != 0:
-        yield
-        return
+    """Write the lines of this thread or task to a file as well while the block runs.
+
+    Rank 0 writes to `log_file`, rank n of several to a file of its own beside it, `<stem>_rank<n>.log`.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
+        log_file = log_file.with_name(f"{log_file.stem}_rank{rank}{log_file.suffix}")
     log_file.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log_file, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter(_LINE, _TIME))
     run = object()
     token = _RUN.set(run)
-    handler.addFilter(lambda record: _RUN.get() is run and record.levelno >= _LEVEL.get())
+    level = logging.INFO if rank else 0  # on the terminal other ranks show warnings alone, in their file all lines
+    handler.addFilter(lambda record: _RUN.get() is run and record.levelno >= (level or _LEVEL.get()))
     get_logger().addHandler(handler)
     try:
         yield

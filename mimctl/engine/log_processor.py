@@ -47,6 +47,8 @@ class LogProcessor:
         """Return the record and the log line after an iteration of `mode`."""
         scalars = self._averaged(runner, mode)
         if mode == "train":
+            # Ranks have the same number of training batches, not of others: only here do all of them come along.
+            scalars = distributed.mean_by_name(scalars)
             scalars = {"lr": _first_lr(runner), **scalars}
         device_memory = _memory(runner)
         line = [self._place(runner, batch_idx, mode)]
@@ -83,7 +85,8 @@ class LogProcessor:
         if metrics is None:
             kept = runner.message_hub.log_scalars.items()
             metrics = {key.removeprefix(f"{mode}/"): each.current() for key, each in kept if key.startswith(f"{mode}/")}
-        scalars = {**metrics, **{name: value for name, value in self._averaged(runner, mode).items() if "time" in name}}
+        averaged = distributed.mean_by_name(self._averaged(runner, mode))
+        scalars = {**metrics, **{name: value for name, value in averaged.items() if "time" in name}}
         shown = [
             f"{name}: {value:.{self.num_digits}f}" if isinstance(value, float) else f"{name}: {value}"
             for name, value in metrics.items()
@@ -109,7 +112,7 @@ class LogProcessor:
                 window = cfg.get("window_size", self.window_size)
                 window = window if isinstance(window, int) else None
                 values[cfg.get("log_name", name)] = histories[name].statistics(cfg.get("method_name", "mean"), window)
-        return _mean_over_ranks(values)
+        return values
 
     def _place(self, runner: Runner, batch_idx: int, mode: str) -> str:
         if mode != "train":
@@ -136,11 +139,3 @@ def _memory(runner: Runner) -> int | None:
     if runner.device.type != "cuda":
         return None
     return int(torch.cuda.max_memory_allocated() / 2**20)
-
-
-def _mean_over_ranks(values: dict[str, float]) -> dict[str, float]:
-    if distributed.get_world_size() == 1 or not values:
-        return values
-    names = sorted(values)
-    means = distributed.all_reduce(torch.tensor([values[name] for name in names], dtype=torch.float64), "mean")
-    return dict(zip(names, means.tolist(), strict=True))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import distributed as dist
-
-from mimctl.engine.distributed import broadcast_int, collect_results, get_world_size, is_main_process
+from mimctl.engine.distributed import collect_results, from_first, is_main_process
 from mimctl.engine.log import get_logger
 
 
@@ -59,18 +55,5 @@ class BaseMetric(ABC):
             metrics = self.compute_metrics(collected)
             if self.prefix:
                 metrics = {f"{self.prefix}/{name}": value for name, value in metrics.items()}
-        return _share(metrics)
-
-
-def _share(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return rank 0's figures on every rank; they travel as JSON."""
-    if get_world_size() == 1:
-        return metrics
-    body = json.dumps(metrics, default=float).encode() if is_main_process() else b""
-    tensor = torch.zeros(broadcast_int(len(body)), dtype=torch.uint8)
-    if body:
-        tensor = torch.frombuffer(bytearray(body), dtype=torch.uint8)
-    if tensor.numel():
-        dist.broadcast(tensor, 0)
-    shared: dict[str, Any] = json.loads(tensor.numpy().tobytes() or b"{}")
-    return metrics if is_main_process() else shared
+        shared: dict[str, Any] = from_first(metrics)
+        return shared

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mimctl.engine.registry import MODELS
+from mimctl.engine.sync_batch_norm import SyncBatchNorm as SyncBatchNorm
 from mimctl.errors import ConfigError
 
 MODELS.register_module(name=["BN", "BN2d"], module=nn.BatchNorm2d)
@@ -19,18 +19,6 @@ MODELS.register_module(name="IN1d", module=nn.InstanceNorm1d)
 MODELS.register_module(name="IN3d", module=nn.InstanceNorm3d)
 MODELS.register_module(name="GN", module=nn.GroupNorm)
 MODELS.register_module(name="LN", module=nn.LayerNorm)
-
-
-@MODELS.register_module(name=["SyncBN", "MMSyncBN", "NaiveSyncBN"])
-class SyncBatchNorm(nn.SyncBatchNorm):
-    """Batch norm over all ranks on an accelerator; plain batch norm on the CPU or without a process group."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the normalised (N, C, ...) input."""
-        if input.is_cuda and torch.distributed.is_available() and torch.distributed.is_initialized():
-            synced: Tensor = super().forward(input)
-            return synced
-        return nn.modules.batchnorm._BatchNorm.forward(self, input)
 
 
 @MODELS.register_module(name="LN2d")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
+from mimctl.engine.distributed import get_world_size
 from mimctl.engine.registry import MODELS
+from mimctl.engine.sync_batch_norm import convert_sync_batchnorm
 from mimctl_det.models.detectors.base import Cfg
 from mimctl_det.models.detectors.single_stage import SingleStageDetector
 
@@ -28,13 +28,5 @@ class RTMDet(SingleStageDetector):
         use_syncbn: bool = True,
     ) -> None:
         super().__init__(backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg)
-        if use_syncbn and _num_accelerated_ranks() > 1:
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)
-
-
-def _num_accelerated_ranks() -> int:
-    import torch
-
-    if not (torch.cuda.is_available() and torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return 1
-    return torch.distributed.get_world_size()
+        if use_syncbn and get_world_size() > 1:
+            convert_sync_batchnorm(self)
