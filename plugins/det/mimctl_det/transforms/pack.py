@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -13,6 +12,7 @@ from mimctl.engine.data.transform import BaseTransform, Sample
 from mimctl.engine.registry import TRANSFORMS
 from mimctl.engine.structures import InstanceData, PixelData
 from mimctl.vision.structures import DetDataSample
+from mimctl.vision.transforms.tensors import image_to_tensor
 
 META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
 FIELDS = {"gt_bboxes": "bboxes", "gt_bboxes_labels": "labels", "gt_masks": "masks"}
@@ -47,18 +47,6 @@ class PackDetInputs(BaseTransform):
         sample.set_metainfo({key: results[key] for key in keys if key in results})
         packed["data_samples"] = sample
         return packed
-
-
-def image_to_tensor(image: np.ndarray[Any, Any]) -> torch.Tensor:
-    """Return a contiguous tensor (C, H, W) of an image (H, W, C) or (H, W)."""
-    if image.ndim == 2:
-        return torch.from_numpy(np.ascontiguousarray(image[None]))
-    planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
-    if image.shape[2] == 1:
-        planes[0] = image[..., 0]
-    else:
-        cv2.split(image, list(planes))  # writes into the planes; many times faster than a transposed copy
-    return torch.from_numpy(planes)
 
 
 def _instances(results: Sample) -> tuple[InstanceData, InstanceData]:

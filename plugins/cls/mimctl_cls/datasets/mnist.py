@@ -1,0 +1,104 @@
+"""MNIST and data sets in its form: 28 x 28 grey pictures in IDX files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mimctl.engine import fileio
+from mimctl.engine.data.transform import Sample
+from mimctl.engine.registry import DATASETS
+from mimctl.errors import ConfigError, MimctlError
+from mimctl_cls.datasets.base import BaseDataset, bad_annotations
+from mimctl_cls.datasets.idx import read_idx
+from mimctl_cls.datasets.imagenet import require_split
+
+SPLITS = ("train", "test")
+SPELLINGS = ("{}-idx{}-ubyte", "{}-idx{}-ubyte.gz", "{}.idx{}-ubyte", "{}.idx{}-ubyte.gz")
+
+
+@DATASETS.register_module()
+class MNIST(BaseDataset):
+    """Handwritten digits; a sample's `img` is (28, 28) uint8, bright on black.
+
+    The test files (`t10k-…`) are read in `test_mode` or for the split `test`, else the training files (`train-…`),
+    packed with gzip or not, from `data_prefix` below `data_root`. `download` is accepted; a run fetches nothing.
+    Raises ConfigError[missing-argument], MimctlError[missing-file] with what to fetch, [bad-annotations].
+    """
+
+    METAINFO: Mapping[str, Any] = {
+        "classes": (
+            "0 - zero", "1 - one", "2 - two", "3 - three", "4 - four",
+            "5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine",
+        ),
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        data_root: str = "",
+        split: str = "train",
+        metainfo: Mapping[str, Any] | None = None,
+        download: bool = True,
+        data_prefix: str = "",
+        test_mode: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        require_split(split, SPLITS)
+        require_place(data_root, data_prefix)
+        self.split = split
+        self.download = download
+        super().__init__(
+            ann_file="",
+            metainfo=metainfo,
+            data_root=data_root,
+            data_prefix={"root": data_prefix},
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[Sample]:
+        """Read the pictures and their labels."""
+        stem = "t10k" if self.test_mode or self.split == "test" else "train"
+        pictures_path = self._find(f"{stem}-images", 3)
+        labels_path = self._find(f"{stem}-labels", 1)
+        pictures, labels = read_idx(pictures_path, 3), read_idx(labels_path, 1)
+        if len(pictures) != len(labels):
+            raise bad_annotations(labels_path, f"holds {len(labels)} labels for {len(pictures)} pictures")
+        if len(labels):
+            self.require_label(int(labels.max()), labels_path)
+        return [{"img": image, "gt_label": int(label)} for image, label in zip(pictures, labels, strict=True)]
+
+    def _find(self, stem: str, dimensions: int) -> str:
+        root = self.data_prefix["root"]
+        paths = [fileio.join(root, each.format(stem, dimensions)) for each in SPELLINGS]
+        found = next((path for path in paths if fileio.exists(path)), None)
+        if found is None:
+            raise not_there(type(self).__name__, paths[1])
+        return found
+
+
+@DATASETS.register_module()
+class FashionMNIST(MNIST):
+    """Pictures of clothes in MNIST's form (Xiao et al., 2017)."""
+
+    METAINFO: Mapping[str, Any] = {
+        "classes": (
+            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+        ),
+    }  # fmt: skip
+
+
+def require_place(data_root: str, data_prefix: str) -> None:
+    """Raise ConfigError[missing-argument] unless it is said where the data lies."""
+    if not data_root and not data_prefix:
+        raise ConfigError("the dataset needs `data_root`: the folder of its files", code="missing-argument")
+
+
+def not_there(name: str, path: str) -> MimctlError:
+    """Return the error for a published data set whose file is not where it was looked for."""
+    return MimctlError(
+        f"no file {path}",
+        code="missing-file",
+        causes=[f"{name} was looked for there; a run fetches no data"],
+        hints=["put the published files there, or name their folder: `data_root` (or `--data DIR`)"],
+    )
