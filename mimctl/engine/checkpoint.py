@@ -7,20 +7,21 @@ import contextvars
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mimctl.config.weight_names import BACKBONE_OF
-from mimctl.engine.inert import inert_globals, numpy_globals
-from mimctl.engine.split_tensors import split_like
-from mimctl.errors import ConfigError, IntegrityError, MimctlError, UnsafeFileError, did_you_mean, nearest
-from mimctl.files import sync_folder
+from mimctl.engine import untrusted
+from mimctl.engine.atomic import atomic_write
+from mimctl.engine.fitting import LoadReport, below_prefix, load_state_dict, revised
+from mimctl.engine.untrusted import numpy_globals
+from mimctl.errors import IntegrityError, MimctlError, UnsafeFileError, did_you_mean, nearest
 
 __all__ = [
     "LoadReport",
@@ -39,33 +40,8 @@ __all__ = [
 
 _WEIGHTS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("mimctl_weights", default=None)
 _NUMBERED = re.compile(r"(epoch|iter)_(\d+)\.pth$")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadReport:
-    """What `load_state_dict` did with each key."""
-
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    """In the model, not in the file."""
-    unexpected: tuple[str, ...]
-    """In the file, not in the model."""
-    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-    """(key, shape in the file, shape in the model); such tensors are not loaded."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Return whether every tensor of the model was loaded and none was left over."""
-        return not (self.missing or self.unexpected or self.mismatched)
-
-    def summary(self) -> str:
-        """Return one line with the counts and the first names."""
-        parts = [f"{len(self.loaded)} tensors loaded"]
-        shapes = [f"{key} {list(found)} (model: {list(wanted)})" for key, found, wanted in self.mismatched]
-        for name, keys in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
-            if keys:
-                parts.append(f"{len(keys)} {name}: {', '.join(list(keys)[:3])}{', …' if len(keys) > 3 else ''}")
-        return "; ".join(parts)
+# What torch allows beside its own list is one table for all threads.
+_READING = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -122,98 +98,12 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> 
     return content
 
 
-def below_prefix(weights: Mapping[str, Any], prefix: str, source: str) -> dict[str, Any]:
-    """Return the weights whose keys begin with `prefix.`, without it; raise ConfigError[bad-init-cfg] where none do.
-
-    DDP's `module.` before the prefix does not count. `source` is what messages call the checkpoint.
-    """
-    stem = prefix.rstrip(".") + "."
-    plain = {key.removeprefix("module."): value for key, value in weights.items()}
-    found = {key.removeprefix(stem): value for key, value in plain.items() if key.startswith(stem)}
-    if found:
-        return found
-    begins = dict.fromkeys(key.partition(".")[0] for key in plain)
-    near = nearest(prefix, set(begins))
-    raise ConfigError(
-        f"no weight in {source} begins with `{stem}`",
-        code="bad-init-cfg",
-        causes=[f"its keys begin with {', '.join(f'`{each}`' for each in list(begins)[:6])}"],
-        hints=[f"did you mean `prefix='{near[0]}'`?"] if near else [],
-    )
-
-
 def save_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
     """Write a checkpoint: into a temporary file beside `path`, synced, then renamed.
 
     Whatever interrupts it, `path` holds either the whole new content or what it held before.
     """
     return atomic_write(Path(path), lambda temporary: torch.save(dict(obj), temporary))
-
-
-def atomic_write(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path`, sync it and rename it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException as err:
-        temporary.unlink(missing_ok=True)
-        if isinstance(err, RuntimeError) and _disk_is_full(path.parent):
-            raise OSError(28, os.strerror(28), str(path)) from err
-        raise
-    sync_folder(path.parent)
-    return path
-
-
-def load_state_dict(
-    model: nn.Module, state_dict: Mapping[str, Any], *, strict: bool = False, prefix: str = ""
-) -> LoadReport:
-    """Load what fits and report the rest; `strict` raises MimctlError[weights-mismatch] where anything is left.
-
-    Keys may carry DDP's `module.`; with `prefix` only keys that start with it are taken, without it. A module with a
-    method `upgrade_state_dict(state_dict, prefix)` may first rename what old checkpoints call otherwise.
-    """
-    source = {key.removeprefix("module."): value for key, value in state_dict.items() if isinstance(value, Tensor)}
-    if prefix:
-        stem = prefix.rstrip(".") + "."
-        source = {key.removeprefix(stem): value for key, value in source.items() if key.startswith(stem)}
-    for name, module in model.named_modules():
-        if callable(upgrade := getattr(module, "upgrade_state_dict", None)):
-            upgrade(source, f"{name}." if name else "")
-    own = model.state_dict()
-    fitting: dict[str, Tensor] = {}
-    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
-    for key, value in source.items():
-        if key not in own:
-            continue
-        if own[key].shape == value.shape:
-            fitting[key] = split_like(value, own[key])
-        else:
-            mismatched.append((key, tuple(value.shape), tuple(own[key].shape)))
-    model.load_state_dict(fitting, strict=False)
-    report = LoadReport(
-        loaded=tuple(fitting),
-        missing=tuple(key for key in own if key not in source and not key.endswith("num_batches_tracked")),
-        unexpected=tuple(key for key in source if key not in own),
-        mismatched=tuple(mismatched),
-    )
-    if strict and not report.is_complete:
-        raise _mismatch(report)
-    return report
-
-
-def revised(state_dict: Mapping[str, Any], revise_keys: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return weights whose keys were changed by each (regular expression, replacement) in turn."""
-    state = dict(state_dict)
-    for pattern, replacement in revise_keys:
-        state = {re.sub(pattern, replacement, key): value for key, value in state.items()}
-    return state
 
 
 def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
@@ -237,8 +127,6 @@ def is_readable(path: Path, *, checks_content: bool = False) -> bool:
 
     `checks_content` reads all of it and compares the checksums that it carries.
     """
-    import zipfile
-
     try:
         with zipfile.ZipFile(path) as archive:
             is_whole = any(name.endswith("data.pkl") for name in archive.namelist())
@@ -274,30 +162,35 @@ def export_weights(
 
 
 def _read(path: Path, map_location: Any) -> Any:
-    with torch.serialization.safe_globals(inert_globals(path)):
-        try:
-            return torch.load(path, map_location=map_location, weights_only=True)
-        except OSError:
-            raise
-        except Exception as err:  # torch raises many kinds for a damaged file; the boundary of reading is here
-            offending = re.search(r"(?:GLOBAL|global|class|[Tt]ype|function) `?([\w.]+\.[\w.]+)`?", str(err))
-            if "weights_only" in str(err) and "nsupported" in str(err) and offending:
-                raise _unsafe(path, offending.group(1)) from err
-            raise _bad(path, _reason(path, err)) from err
+    try:
+        names = untrusted.look_into(path)
+        with _READING, torch.serialization.safe_globals(untrusted.stand_ins(names)):
+            content = torch.load(path, map_location=map_location, weights_only=True)
+        return untrusted.settled(content)
+    except untrusted.RefusedError as refused:
+        raise _unsafe(path, [untrusted.printable(name) for name in refused.names]) from None
+    except untrusted.MalformedError as err:
+        raise _bad(path, _reason(path, str(err))) from err
+    except OSError:
+        raise
+    except Exception as err:  # torch raises many kinds for a damaged file; the boundary of reading is here
+        raise _bad(path, _reason(path, str(err))) from err
 
 
-def _reason(path: Path, err: Exception) -> str:
+def _reason(path: Path, found: str) -> str:
     with path.open("rb") as stream:
-        head = stream.read(64)
+        head = stream.read(300)
     if not head:
         return "it is empty"
     if head[:2] == b"PK":
-        return "it is cut off or damaged: " + str(err).splitlines()[0].partition(". This is")[0][:160]
-    if "legacy .tar format" in str(err):
+        return found.splitlines()[0].partition(". This is")[0][:200]
+    if head[257:262] == b"ustar":
         return "it is in the format of torch before 0.1.10, which cannot be read without running code"
     if head.lstrip()[:1] in (b"<", b"{"):
-        return f"it is text, not a checkpoint: {head.decode(errors='replace').splitlines()[0][:60]!r}"
-    return f"its first bytes are those of no checkpoint: {head[:8]!r}"
+        return f"it is text, not a checkpoint: {head[:64].decode(errors='replace').splitlines()[0][:60]!r}"
+    if "first bytes" in found:
+        return f"{found}: {head[:8]!r}"
+    return found.splitlines()[0][:200]
 
 
 def _read_safetensors(path: Path, map_location: Any) -> dict[str, Any]:
@@ -345,31 +238,11 @@ def _bad(path: Path, reason: str) -> IntegrityError:
     )
 
 
-def _unsafe(path: Path, name: str) -> UnsafeFileError:
+def _unsafe(path: Path, names: list[str]) -> UnsafeFileError:
+    shown = ", ".join(f"`{name}`" for name in names[:6])
     return UnsafeFileError(
-        f"`{path}` was refused: reading it would call `{name}`",
-        causes=[f"its pickle names `{name}`, which no checkpoint needs"],
+        f"`{path}` was refused: reading it would call `{names[0]}`",
+        causes=[f"its pickle names {shown}{', …' if len(names) > 6 else ''}, which no checkpoint needs"],
         hints=["do not load this file; ask its author for a `.safetensors` file"],
-        details={"global": name},
+        details={"global": names[0], "globals": names[:50]},
     )
-
-
-def _mismatch(report: LoadReport) -> MimctlError:
-    return MimctlError(
-        "the weights do not fit the model",
-        code="weights-mismatch",
-        causes=[report.summary()],
-        hints=["check that the config is the one that the weights were trained with"],
-    )
-
-
-def _disk_is_full(folder: Path) -> bool:
-    facts = os.statvfs(folder)
-    return facts.f_bavail * facts.f_frsize < 1 << 20
-
-
-def _umask() -> int:
-    # Reading the umask means setting it; a run has no other thread that creates files at this moment.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
