@@ -13,8 +13,10 @@ from mimctl.engine import distributed
 from mimctl.engine.data.loader import build_dataloader
 from mimctl.engine.evaluation import Evaluator
 from mimctl.engine.feed import Feed, stop_workers
+from mimctl.engine.parallel import require_equal_batches
 from mimctl.engine.random import preserved_rng
 from mimctl.engine.registry import LOOPS
+from mimctl.engine.split_tensors import has_split_parameters
 from mimctl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -198,6 +200,7 @@ class EpochBasedTrainLoop(TrainLoop):
 
     def run(self) -> torch.nn.Module:
         """Train to the end and return the model."""
+        require_equal_batches(len(self.dataloader), "training")
         self.runner.call_hook("before_train")
         self._validate_if_owed()
         while self._epoch < self.max_epochs and not self.stop_training:
@@ -310,6 +313,8 @@ class EvaluationLoop(BaseLoop):
     def run(self) -> dict[str, float]:
         """Return the metrics. What a training draws at random afterwards does not depend on this pass."""
         call, mode = self.runner.call_hook, self.mode
+        if has_split_parameters(self.runner.model):
+            require_equal_batches(len(self.dataloader), mode)
         with preserved_rng():
             call(f"before_{mode}")
             call(f"before_{mode}_epoch")

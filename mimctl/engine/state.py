@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mimctl.engine.log import get_logger
 from mimctl.engine.model import allow_missing_pretrained
 from mimctl.engine.random import rng_state, set_rng_state
 from mimctl.engine.schedule.build import flat
+from mimctl.engine.split_tensors import is_split, put_together
 from mimctl.errors import MimctlError
 
 if TYPE_CHECKING:
@@ -34,14 +36,14 @@ def collect_state(
     distributed.share(runner.bare_model.buffers())
     checkpoint: Checkpoint = {
         "meta": {**_meta(runner), "epoch": progress["epoch"], "iter": progress["iter"], **(meta or {})},
-        "state_dict": {key: value.detach().cpu() for key, value in runner.bare_model.state_dict().items()},
+        "state_dict": {key: put_together(each.detach()).cpu() for key, each in runner.bare_model.state_dict().items()},
         "message_hub": runner.message_hub.state_dict(),
         "rng": distributed.gather_object(rng_state()) or [],
     }
     if "feed" in progress:  # a loop of the user's own may not know its place inside an epoch
         checkpoint["sampler"] = progress["feed"]
     if save_optimizer:
-        checkpoint["optimizer"] = runner.optim_wrapper.state_dict()
+        checkpoint["optimizer"] = put_together(runner.optim_wrapper.state_dict())
     if save_param_scheduler:
         checkpoint["param_schedulers"] = [each.state_dict() for each in flat(runner.param_schedulers)]
     return checkpoint
@@ -81,8 +83,9 @@ def load_or_resume(runner: Runner, *, resume: bool | str, load_from: str | None,
     """
     wanted = resume if isinstance(resume, str) and resume != "auto" else None
     if runner.is_resuming and wanted is None:
-        found = find_latest(runner.work_dir)
-        wanted = str(found) if found else load_from
+        # What rank 0 finds: another rank may see another state of the folder.
+        found = find_latest(runner.work_dir) if distributed.is_main_process() else None
+        wanted = distributed.from_first(str(found) if found else load_from)
     if runner.is_resuming and wanted is None:
         get_logger().info("nothing to resume in %s: the run starts anew", runner.work_dir)
         runner.is_resuming = False
@@ -91,6 +94,8 @@ def load_or_resume(runner: Runner, *, resume: bool | str, load_from: str | None,
         comes_from_elsewhere = runner.is_resuming or load_from is not None
         with allow_missing_pretrained() if comes_from_elsewhere else contextlib.nullcontext():
             model.init_weights()
+    # With a seed of its own each rank has drawn other weights.
+    distributed.share(each for each in itertools.chain(model.parameters(), model.buffers()) if not is_split(each))
     if runner.is_resuming and wanted is not None:
         runner.resume(wanted)
     elif load_from is not None:
