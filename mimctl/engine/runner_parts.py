@@ -1,75 +1,93 @@
-"""What a Runner offers beside running: its parts built from other configs, and facts, in MMEngine's names.
-
-Loops, hooks and scripts of the field call these (`runner.build_dataloader(cfg, seed=runner.seed)`).
-"""
+"""The parts of a Runner, each built at its first use, and what the Runner says about itself, in MMEngine's names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from mimctl.engine import distributed
-from mimctl.engine.collectives import sync_random_seed
-from mimctl.engine.data.loader import build_dataloader
 from mimctl.engine.evaluation import Evaluator
-from mimctl.engine.hooks.hook import Hook, get_priority
-from mimctl.engine.optim import OptimWrapper, build_optim_wrapper
-from mimctl.engine.parallel import build_model, wrap_model
-from mimctl.engine.random import choose_seed, seed_everything
-from mimctl.engine.registry import EVALUATORS, METRICS
-from mimctl.engine.schedule.build import RunLengths, Schedulers, build_param_schedulers
-from mimctl.engine.scopes import use_scope
+from mimctl.engine.log_processor import LogProcessor
+from mimctl.engine.optim import OptimWrapper
+from mimctl.engine.parallel import bare_model
+from mimctl.engine.runner_builders import RunnerBuilders
+from mimctl.engine.schedule.build import Schedulers
+from mimctl.engine.visualization import Visualizer
 
 if TYPE_CHECKING:
     from mimctl.engine.loops import TrainLoop
 
-Cfg = Mapping[str, Any]
 
+class RunnerParts(RunnerBuilders):
+    """The half of a Runner that holds its parts."""
 
-class RunnerParts:
-    """The half of a Runner that builds parts; which of them a run uses is the other half's business."""
+    mode: str | None
 
-    cfg: Any
-    scope: str | None
-    device: torch.device
-    hooks: list[Hook]
-    seed: int
-    diff_rank_seed: bool
-    deterministic: bool
-    _parts: dict[str, Any]
+    # Parts
 
-    if TYPE_CHECKING:
-
-        @property
-        def model(self) -> nn.Module: ...
-        @property
-        def optim_wrapper(self) -> OptimWrapper: ...
-        @property
-        def train_loop(self) -> TrainLoop: ...
-        @property
-        def val_loop(self) -> Any: ...
-        @property
-        def test_loop(self) -> Any: ...
-        def register_hook(self, hook: Hook | Cfg, priority: int | str | None = None) -> None: ...
+    @cached_property
+    def model(self) -> nn.Module:
+        """Return the model on its device, wrapped where there are several ranks."""
+        return self.build_model(self._parts["model"])
 
     @property
-    def launcher(self) -> str:
-        """Return what started the ranks: `none`, `pytorch` or `slurm`."""
-        return str(self._parts["launcher"])
+    def bare_model(self) -> nn.Module:
+        """Return the model without a wrapper."""
+        return bare_model(self.model)
+
+    @cached_property
+    def optim_wrapper(self) -> OptimWrapper:
+        """Return the optimizer wrapper, its learning rate scaled by `auto_scale_lr`."""
+        wrapper = self.build_optim_wrapper(self._needed("optim_wrapper", "train"))
+        self.scale_lr(wrapper, self._parts["auto_scale_lr"])
+        return wrapper
+
+    @cached_property
+    def param_schedulers(self) -> Schedulers:
+        """Return the schedulers."""
+        return self.build_param_scheduler(self._parts["param_scheduler"])
+
+    @cached_property
+    def train_loop(self) -> TrainLoop:
+        """Return the training loop."""
+        return self.build_train_loop(self._needed("train_cfg", "train"))
+
+    @cached_property
+    def val_loop(self) -> Any:
+        """Return the validation loop."""
+        return self.build_val_loop(self._parts["val_cfg"])
+
+    @cached_property
+    def test_loop(self) -> Any:
+        """Return the test loop."""
+        return self.build_test_loop(self._parts["test_cfg"])
+
+    @cached_property
+    def visualizer(self) -> Visualizer:
+        """Return the visualizer."""
+        return self.build_visualizer(self._parts["visualizer"])
+
+    @cached_property
+    def log_processor(self) -> LogProcessor:
+        """Return what writes log lines."""
+        return self.build_log_processor(self._parts["log_processor"] or {})
 
     @property
-    def distributed(self) -> bool:
-        """Return whether there are several ranks."""
-        return distributed.is_distributed()
+    def train_dataloader(self) -> Any:
+        """Return the training dataloader."""
+        return self.train_loop.dataloader
 
     @property
-    def model_name(self) -> str:
-        """Return the name of the model's class."""
-        return type(self.model.module if hasattr(self.model, "module") else self.model).__name__
+    def val_dataloader(self) -> Any:
+        """Return the validation dataloader."""
+        return self.val_loop.dataloader
+
+    @property
+    def test_dataloader(self) -> Any:
+        """Return the test dataloader."""
+        return self.test_loop.dataloader
 
     @property
     def val_evaluator(self) -> Evaluator:
@@ -83,6 +101,48 @@ class RunnerParts:
         evaluator: Evaluator = self.test_loop.evaluator
         return evaluator
 
+    # How far the run is
+
+    @property
+    def is_training(self) -> bool:
+        """Return whether the run is a training (its validations included)."""
+        return self.mode == "train"
+
+    @property
+    def has_trained(self) -> bool:
+        """Return whether there is a training loop, running or finished."""
+        return "train_loop" in self.__dict__
+
+    @property
+    def has_validation(self) -> bool:
+        """Return whether the config describes a validation."""
+        return self._parts["val_dataloader"] is not None and self._parts["val_evaluator"] is not None
+
+    @property
+    def is_by_epoch(self) -> bool:
+        """Return whether the training counts epochs (true without one)."""
+        return not self.has_trained or self.train_loop.is_by_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of finished epochs."""
+        return self.train_loop.epoch if self.has_trained else 0
+
+    @property
+    def iter(self) -> int:
+        """Return the number of finished iterations."""
+        return self.train_loop.iter if self.has_trained else 0
+
+    @property
+    def max_epochs(self) -> int:
+        """Return the number of epochs of the training, 1 for iteration-based ones and without one."""
+        return self.train_loop.max_epochs if self.has_trained else 1
+
+    @property
+    def max_iters(self) -> int:
+        """Return the number of iterations of the training, 1 without one."""
+        return self.train_loop.max_iters if self.has_trained else 1
+
     @property
     def val_interval(self) -> int:
         """Return after how many epochs or iterations the training validates."""
@@ -93,69 +153,39 @@ class RunnerParts:
         """Return the first epoch or iteration that may be validated."""
         return self.train_loop.val_begin
 
-    @staticmethod
-    def build_dataloader(
-        dataloader: DataLoader[Any] | Cfg, seed: int | None = None, diff_rank_seed: bool = False
-    ) -> DataLoader[Any]:
-        """Build a dataloader from its config; without a seed the ranks agree on a random one."""
-        if isinstance(dataloader, DataLoader):
-            return dataloader
-        seed = sync_random_seed() if seed is None else seed
-        return build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
+    # Facts
 
-    def build_evaluator(self, evaluator: Evaluator | Cfg | Sequence[Any]) -> Evaluator:
-        """Build an evaluator from one metric or several, or from a config of its own (`type`, `metrics`)."""
-        if isinstance(evaluator, Evaluator):
-            return evaluator
-        with use_scope(self.scope):
-            if isinstance(evaluator, Mapping) and "metrics" in evaluator:
-                built: Evaluator = EVALUATORS.build({"type": "Evaluator", **evaluator})
-                return built
-            if isinstance(evaluator, Mapping) and METRICS.get(str(evaluator.get("type"))) is None:
-                other: Evaluator = EVALUATORS.build(evaluator)
-                return other
-            return Evaluator(evaluator)
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model's class."""
+        return type(self.bare_model).__name__
 
-    def build_model(self, model: nn.Module | Cfg) -> nn.Module:
-        """Build a model from its config and put it on the device, wrapped where there are several ranks."""
-        options = self.cfg if isinstance(self.cfg, Mapping) else {}
-        with use_scope(self.scope):
-            return build_model(model, self._parts["data_preprocessor"], self.device, options)
+    @property
+    def default_scope(self) -> str | None:
+        """Return the toolbox whose types need no prefix in the config."""
+        return self.scope
 
-    def wrap_model(self, model_wrapper_cfg: Cfg | None, model: nn.Module) -> nn.Module:
-        """Return a model on the device, wrapped where there are several ranks."""
-        with use_scope(self.scope):
-            return wrap_model(model, self.device, wrapper_cfg=model_wrapper_cfg)
+    @property
+    def launcher(self) -> str:
+        """Return what started the ranks: `none`, `pytorch` or `slurm`."""
+        return str(self._parts["launcher"])
 
-    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | Cfg) -> OptimWrapper:
-        """Build an optimizer wrapper for the model from its config."""
-        with use_scope(self.scope):
-            return build_optim_wrapper(self.model, optim_wrapper)
+    @property
+    def distributed(self) -> bool:
+        """Return whether there are several ranks."""
+        return distributed.is_distributed()
 
-    def build_param_scheduler(self, scheduler: Any) -> Schedulers:
-        """Build schedulers of the optimizer from a config or several."""
-        loop = self.train_loop
-        lengths = RunLengths(
-            epoch_length=len(loop.dataloader),
-            max_epochs=loop.max_epochs if loop.is_by_epoch else None,
-            max_iters=loop.max_iters,
-        )
-        with use_scope(self.scope):
-            return build_param_schedulers(scheduler, self.optim_wrapper, lengths=lengths)
+    @property
+    def rank(self) -> int:
+        """Return this process's rank."""
+        return distributed.get_rank()
 
-    def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
-        """Seed the generators of this process; None draws a seed that all ranks share."""
-        self.seed = choose_seed() if seed is None else int(seed)
-        self.diff_rank_seed = diff_rank_seed
-        self.deterministic = deterministic
-        rank = distributed.get_rank() if diff_rank_seed else 0
-        seed_everything(self.seed + rank, deterministic=deterministic)
+    @property
+    def world_size(self) -> int:
+        """Return the number of ranks."""
+        return distributed.get_world_size()
 
-    def register_custom_hooks(self, hooks: Sequence[Hook | Cfg]) -> None:
-        """Add several hooks."""
-        for hook in hooks:
-            self.register_hook(hook)
-
-    def get_hooks_info(self) -> str:
-        """Return the hooks as text, a line each, in their order."""
-        return "\n".join(f"({get_priority(each.priority):>3}) {type(each).__name__}" for each in self.hooks)
+    @cached_property
+    def config_text(self) -> str:
+        """Return the config as text that can be loaded again, "" where there is none."""
+        return str(getattr(self.cfg, "pretty_text", ""))

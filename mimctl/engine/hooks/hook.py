@@ -23,6 +23,32 @@ PRIORITIES = {
     "LOWEST": 100,
 }
 
+HOOK_POINTS = (
+    "before_run",
+    "after_load_checkpoint",
+    "before_train",
+    "before_train_epoch",
+    "before_train_iter",
+    "after_train_iter",
+    "after_train_epoch",
+    "before_val",
+    "before_val_epoch",
+    "before_val_iter",
+    "after_val_iter",
+    "after_val_epoch",
+    "after_val",
+    "before_save_checkpoint",
+    "after_train",
+    "before_test",
+    "before_test_epoch",
+    "before_test_iter",
+    "after_test_iter",
+    "after_test_epoch",
+    "after_test",
+    "after_run",
+)
+"""Every point at which a hook may act, in MMEngine's order, which is that of a run."""
+
 DataBatch = Any
 
 
@@ -50,6 +76,7 @@ class Hook:
     """
 
     priority: int | str = "NORMAL"
+    stages = HOOK_POINTS
 
     def get_triggered_stages(self) -> list[str]:
         """Return the points at which this hook acts, in the order of a run."""
@@ -180,22 +207,6 @@ class Hook:
         return runner.iter + 1 == runner.max_iters
 
 
-_POINTS = (
-    "run",
-    "train",
-    "val",
-    "test",
-    "train_epoch",
-    "val_epoch",
-    "test_epoch",
-    "train_iter",
-    "val_iter",
-    "test_iter",
-)
-HOOK_POINTS = tuple(
-    [f"{when}_{point}" for point in _POINTS for when in ("before", "after")]
-    + ["before_save_checkpoint", "after_load_checkpoint"]
-)
 _SHARED = {"epoch": "{when}_epoch", "iter": "{when}_iter"}
 
 
