@@ -1,0 +1,4 @@
+# ResNet-152.
+_base_ = "./resnet50.py"
+
+model = dict(backbone=dict(depth=152))

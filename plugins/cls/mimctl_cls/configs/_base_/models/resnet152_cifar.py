@@ -1,0 +1,4 @@
+# ResNet-152 for 32 x 32 images.
+_base_ = "./resnet50_cifar.py"
+
+model = dict(backbone=dict(depth=152))
