@@ -34,8 +34,19 @@ RUNNER_KEYS = frozenset(
 )
 """Top-level keys that a run reads; every other top-level name is a variable of the config."""
 
-TOOL_KEYS = frozenset({"custom_imports", "tta_model", "tta_pipeline"})
-"""Top-level keys that tools beside a run read."""
+TOOL_KEYS = frozenset(
+    [
+        "custom_imports",
+        "tta_model",
+        "tta_pipeline",
+        "compile",
+        "precision",
+        "model_wrapper_cfg",
+        "find_unused_parameters",
+        "sync_bn",
+    ]
+)
+"""Top-level keys beside the Runner's arguments: what tools read, and how the model and the optimizer are wrapped."""
 
 VARIABLE_KEYS = frozenset(
     {"vis_backends", "evaluation", "optimizer", "train_pipeline", "val_pipeline", "test_pipeline"}
@@ -134,6 +145,8 @@ TOP_VALUES = {
     "default_scope": "str | None",
     "randomness": "dict | None",
     "experiment_name": "str | None",
+    "compile": "bool | dict | None",
+    "precision": "Literal['32', '16-mixed', 'bf16-mixed', 32] | None",
 }
 """Top-level key → the values it may have, as an annotation."""
 

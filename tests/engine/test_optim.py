@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -12,110 +10,6 @@ from mimctl.engine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict,
 from mimctl.engine.optim.scale_lr import scale_lr
 from mimctl.engine.registry import OPTIMIZERS
 from mimctl.errors import ConfigError
-
-
-class Net(nn.Module):
-    """A layer of each sort that the rules tell apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, groups=8))
-        self.scale = nn.Parameter(torch.ones(4))
-        self.head = nn.Linear(8, 2)
-        self.head_again = self.head
-
-
-OPTIMIZER = {"type": "SGD", "lr": 1.0, "weight_decay": 0.1, "momentum": 0.9}
-
-
-def options_by_name(paramwise: dict[str, Any], model: nn.Module | None = None) -> dict[str, tuple[float, float]]:
-    """Return (learning rate, weight decay) of every parameter."""
-    model = model or Net()
-    cfg = {"type": "OptimWrapper", "optimizer": OPTIMIZER, "paramwise_cfg": {"bypass_duplicate": True, **paramwise}}
-    wrapper = build_optim_wrapper(model, cfg)
-    names = {id(param): name for name, param in model.named_parameters()}
-    return {
-        names[id(param)]: (round(group["lr"], 6), round(group["weight_decay"], 6))
-        for group in wrapper.param_groups
-        for param in group["params"]
-    }
-
-
-PLAIN = (1.0, 0.1)
-TABLE = [
-    ({"norm_decay_mult": 0}, {"backbone.1.weight": (1.0, 0.0), "backbone.1.bias": (1.0, 0.0)}),
-    (
-        {"bias_decay_mult": 0},
-        {"backbone.0.bias": (1.0, 0.0), "backbone.1.bias": (1.0, 0.0), "backbone.2.bias": (1.0, 0.0),
-         "head.bias": (1.0, 0.0)},
-    ),
-    (
-        {"bias_lr_mult": 2},
-        {"backbone.0.bias": (2.0, 0.1), "backbone.2.bias": (2.0, 0.1), "head.bias": (2.0, 0.1)},
-    ),
-    ({"dwconv_decay_mult": 0.5}, {"backbone.2.weight": (1.0, 0.05), "backbone.2.bias": (1.0, 0.05)}),
-    (
-        {"flat_decay_mult": 0},
-        dict.fromkeys(
-            ("scale", "backbone.0.bias", "backbone.1.weight", "backbone.1.bias", "backbone.2.bias", "head.bias"),
-            (1.0, 0.0),
-        ),
-    ),
-    (
-        {"custom_keys": {"backbone": {"lr_mult": 0.1}, "backbone.1": {"decay_mult": 0.0}}, "bias_lr_mult": 2},
-        {"backbone.0.weight": (0.1, 0.1), "backbone.0.bias": (0.1, 0.1), "backbone.1.weight": (1.0, 0.0),
-         "backbone.1.bias": (1.0, 0.0), "backbone.2.weight": (0.1, 0.1), "backbone.2.bias": (0.1, 0.1),
-         "head.bias": (2.0, 0.1)},
-    ),
-    ({}, {}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("paramwise", "changed"), TABLE, ids=lambda each: "-".join(each) or "none")
-def test_parameter_gets_the_options_of_its_rule(
-    paramwise: dict[str, Any], changed: dict[str, tuple[float, float]]
-) -> None:
-    expected = {name: changed.get(name, PLAIN) for name, _ in Net().named_parameters()}
-    assert options_by_name(paramwise) == expected
-
-
-def test_custom_key_sets_any_option() -> None:
-    cfg = {"optimizer": OPTIMIZER, "paramwise_cfg": {"custom_keys": {"scale": {"momentum": 0.5}},
-                                                     "bypass_duplicate": True}}  # fmt: skip
-    wrapper = build_optim_wrapper(Net(), cfg)
-    assert [group["momentum"] for group in wrapper.param_groups if group["params"][0].shape == (4,)] == [0.5]
-
-
-def test_equal_options_share_a_group() -> None:
-    wrapper = build_optim_wrapper(
-        Net(), {"optimizer": OPTIMIZER, "paramwise_cfg": {"norm_decay_mult": 0, "bypass_duplicate": True}}
-    )
-    assert [len(group["params"]) for group in wrapper.param_groups] == [7, 2]
-
-
-def test_frozen_parameters_are_left_alone() -> None:
-    model = Net()
-    model.backbone.requires_grad_(False)
-    assert len(options_by_name({"bias_lr_mult": 2}, model)) == 9
-
-
-@pytest.mark.parametrize(
-    ("paramwise", "message"),
-    [
-        ({"norm_decay_mul": 0}, "norm_decay_mul"),
-        ({"custom_keys": {"backbonee": {"lr_mult": 0.1}}}, "`backbone`"),
-        ({"bias_lr_mult": 2, "bypass_duplicate": False}, "shared"),
-    ],
-)
-def test_wrong_paramwise_cfg_is_refused(paramwise: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        options_by_name(paramwise)
-    assert message in caught.value.message + " ".join(caught.value.hints)
-
-
-def test_decay_rule_without_weight_decay_is_refused() -> None:
-    with pytest.raises(ConfigError, match="weight_decay"):
-        build_optim_wrapper(Net(), {"optimizer": {"type": "SGD", "lr": 1.0}, "paramwise_cfg": {"norm_decay_mult": 0}})
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adafactor"])

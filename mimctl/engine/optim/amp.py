@@ -1,4 +1,4 @@
-"""Mixed precision: fp16 with loss scaling or bf16 on CUDA, bf16 on the CPU."""
+"""Mixed precision: autocast to bf16 or fp16, and the scaling of losses that fp16 needs."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 class AmpOptimWrapper(OptimWrapper):
     """Run the forward pass under autocast and scale losses where fp16 needs it.
 
-    `loss_scale`: "dynamic", a fixed number, or options of torch's GradScaler. `dtype`: "float16", "bfloat16" or
-    None for the device's own (fp16 on CUDA, bf16 on the CPU, where fp16 would not be faster).
+    `loss_scale`: "dynamic", a number that stays, or options of torch's GradScaler. `dtype`: "float16", "bfloat16" (or
+    torch's own) or None for the device's own: fp16 on CUDA, bf16 on the CPU, which has no use for fp16 but takes it.
     """
 
     def __init__(
         self,
         loss_scale: str | float | dict[str, Any] = "dynamic",
-        dtype: str | None = None,
+        dtype: str | torch.dtype | None = None,
         use_fsdp: bool = False,
         **kwargs: Any,
     ) -> None:
         if use_fsdp:
-            raise ConfigError("`use_fsdp` is not supported yet", hints=["leave it out: the model is replicated"])
+            raise ConfigError(
+                "`use_fsdp` scales losses over FSDP's shards, which mimctl does not do",
+                hints=["use `dtype='bfloat16'`, which needs no loss scale, and leave `use_fsdp` out"],
+            )
         super().__init__(**kwargs)
-        first = self.param_groups[0]["params"][0]
-        self.device_type = first.device.type
-        self.dtype = self._choose_dtype(dtype)
-        needs_scaling = self.device_type == "cuda" and self.dtype == torch.float16
-        self.loss_scaler = GradScaler(self.device_type, enabled=needs_scaling, **_scaler_options(loss_scale))
+        self.device_type = self._parameters()[0].device.type
+        self.dtype = _chosen(dtype, self.device_type)
+        self._fixed_scale, options = _scaler_options(loss_scale)
+        self.loss_scaler = GradScaler(self.device_type, enabled=self.dtype == torch.float16, **options)
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Back-propagate the loss times the scale."""
@@ -47,12 +49,12 @@ class AmpOptimWrapper(OptimWrapper):
         self._inner_count += 1
 
     def step(self, **kwargs: Any) -> None:
-        """Unscale, clip and step; a step whose gradients overflow is left out and the scale lowered."""
+        """Unscale, clip and step; a step whose gradients overflow is left out and a dynamic scale lowered."""
         if self.clip_options:
             self.loss_scaler.unscale_(self.optimizer)
             self._clip_grad()
         self.loss_scaler.step(self.optimizer, **kwargs)
-        self.loss_scaler.update()
+        self.loss_scaler.update(self._fixed_scale)
 
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -72,20 +74,22 @@ class AmpOptimWrapper(OptimWrapper):
             self.loss_scaler.load_state_dict(scaler)
         super().load_state_dict(state)
 
-    def _choose_dtype(self, name: str | None) -> torch.dtype:
-        if name is None:
-            return torch.float16 if self.device_type == "cuda" else torch.bfloat16
-        if name not in _DTYPES:
-            raise ConfigError(f"`dtype` must be `float16` or `bfloat16`, got `{name}`")
-        return torch.bfloat16 if self.device_type == "cpu" else _DTYPES[name]
+
+def _chosen(dtype: str | torch.dtype | None, device_type: str) -> torch.dtype:
+    if dtype is None:
+        return torch.bfloat16 if device_type == "cpu" else torch.float16
+    found = _DTYPES.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ConfigError(f"`dtype` must be `float16` or `bfloat16`, got `{dtype}`")
+    return found
 
 
-def _scaler_options(loss_scale: str | float | dict[str, Any]) -> dict[str, Any]:
+def _scaler_options(loss_scale: str | float | dict[str, Any]) -> tuple[float | None, dict[str, Any]]:
+    """Return the scale that stays, None for one that moves, and the options of the GradScaler."""
     if loss_scale == "dynamic":
-        return {}
+        return None, {}
     if isinstance(loss_scale, dict):
-        return dict(loss_scale)
-    if isinstance(loss_scale, (int, float)):
-        # A scale that never grows or shrinks.
-        return {"init_scale": float(loss_scale), "growth_factor": 1.0 + 1e-12, "backoff_factor": 1.0 - 1e-12}
-    raise ConfigError(f"`loss_scale` must be `dynamic`, a number or a dict, got `{loss_scale}`")
+        return None, dict(loss_scale)
+    if isinstance(loss_scale, int | float) and loss_scale > 0:
+        return float(loss_scale), {"init_scale": float(loss_scale)}
+    raise ConfigError(f"`loss_scale` must be `dynamic`, a positive number or a dict, got `{loss_scale}`")

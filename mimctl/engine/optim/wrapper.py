@@ -22,16 +22,20 @@ class OptimWrapper:
     `accumulative_counts` losses make one step, each scaled by their number (the last, shorter group of a run by
     its own length). `clip_grad`: `dict(max_norm=…, norm_type=2)` or `dict(type='value', clip_value=…)`.
     `last_grad_norm` is the total gradient norm before clipping (a tensor), None without clipping by norm.
+    `base_param_settings`, where there are several parameter groups, is a group without parameters that holds the
+    options of the config as they stand: schedulers move it too, and the log shows its learning rate.
     """
 
     def __init__(
         self, optimizer: Optimizer, accumulative_counts: int = 1, clip_grad: dict[str, Any] | None = None
     ) -> None:
-        if accumulative_counts < 1:
-            raise ConfigError(f"`accumulative_counts` must be at least 1, got {accumulative_counts}")
+        if accumulative_counts < 1 or accumulative_counts != int(accumulative_counts):
+            raise ConfigError(f"`accumulative_counts` must be a whole number from 1, got {accumulative_counts}")
         self.optimizer = optimizer
         self.last_grad_norm: Tensor | None = None
         self.base_param_settings: dict[str, Any] | None = None
+        if len(optimizer.param_groups) > 1:
+            self.base_param_settings = {"params": [], **optimizer.defaults}
         self.clip_type, self.clip_options = _clip_settings(clip_grad)
         self._accumulative_counts = accumulative_counts
         self._inner_count = 0
@@ -50,8 +54,9 @@ class OptimWrapper:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Return the optimizer's parameter groups."""
-        return self.optimizer.param_groups
+        """Return the optimizer's parameter groups and behind them, where there are several, the config's options."""
+        groups = self.optimizer.param_groups
+        return groups if self.base_param_settings is None else [*groups, self.base_param_settings]
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -118,8 +123,8 @@ class OptimWrapper:
         self._remainder_counts = max_counts % self._accumulative_counts if max_counts > 0 else 0
 
     def get_lr(self) -> dict[str, list[float]]:
-        """Return the learning rates: `lr` of each parameter group, `base_lr` where no group has the config's own."""
-        rates = {"lr": [float(group["lr"]) for group in self.param_groups]}
+        """Return the learning rates: `lr` of each parameter group and, of several, the config's own as `base_lr`."""
+        rates = {"lr": [float(group["lr"]) for group in self.optimizer.param_groups]}
         if self.base_param_settings is not None:
             rates["base_lr"] = [float(self.base_param_settings["lr"])]
         return rates
@@ -128,7 +133,7 @@ class OptimWrapper:
         """Return the momentum (or first beta) of each parameter group."""
         values = [
             float(group["momentum"]) if "momentum" in group else float(group.get("betas", (0.0,))[0])
-            for group in self.param_groups
+            for group in self.optimizer.param_groups
         ]
         return {"momentum": values}
 
@@ -139,27 +144,29 @@ class OptimWrapper:
             state["base_param_settings"] = dict(self.base_param_settings)
         if self._inner_count % self._accumulative_counts:
             state["gradients"] = [
-                None if param.grad is None else param.grad.detach().clone()
-                for group in self.param_groups
-                for param in group["params"]
+                None if param.grad is None else param.grad.detach().clone() for param in self._parameters()
             ]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         state = dict(state_dict)
+        state.pop("loss_scaler", None)  # of a run in mixed precision
         settings = state.pop("base_param_settings", None)
         if settings is not None and self.base_param_settings is not None:
             self.base_param_settings.update(settings)
         gradients = state.pop("gradients", None)
-        parameters = [param for group in self.param_groups for param in group["params"]]
+        parameters = self._parameters()
         self.optimizer.load_state_dict(split_optimizer_state(state, parameters))
         if gradients is not None:
             for param, grad in zip(parameters, gradients, strict=True):
                 param.grad = None if grad is None else split_like(grad, param).to(param.device)
 
+    def _parameters(self) -> list[Tensor]:
+        return [param for group in self.optimizer.param_groups for param in group["params"]]
+
     def _clip_grad(self) -> None:
-        parameters = [param for group in self.param_groups for param in group["params"] if param.grad is not None]
+        parameters = [param for param in self._parameters() if param.grad is not None]
         if not parameters:
             return
         if self.clip_type == "value":
