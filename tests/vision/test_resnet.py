@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mimctl.vision.backbones import BasicBlock, ResNet, ResNetV1c, ResNetV1d, ResNeXt
+from mimctl.vision.backbones.residual import BasicBlock
+from mimctl.vision.backbones.resnet import ResNet, ResNetV1c, ResNetV1d, ResNeXt
 
 SMALL = {"stem_channels": 8, "base_channels": 8}
 

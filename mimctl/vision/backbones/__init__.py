@@ -1,7 +1,5 @@
-"""Backbones: images in, feature maps of several strides out."""
+"""Backbones: images in, feature maps of several strides out. The residual ones are registered by the toolboxes."""
 
 from mimctl.vision.backbones.cspnext import CSPNeXt
-from mimctl.vision.backbones.residual import BasicBlock, Bottleneck, ResLayer
-from mimctl.vision.backbones.resnet import ResNet, ResNetV1c, ResNetV1d, ResNeXt
 
-__all__ = ["BasicBlock", "Bottleneck", "CSPNeXt", "ResLayer", "ResNeXt", "ResNet", "ResNetV1c", "ResNetV1d"]
+__all__ = ["CSPNeXt"]
