@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mimctl.engine.checkpoint import use_weights
 from mimctl.engine.custom_imports import import_custom_modules
 from mimctl.engine.events import open_events, plain
 from mimctl.engine.hooks.hook import Hook
+from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
 from mimctl.engine.log import configure_logging, get_logger
 from mimctl.engine.runner import Runner
 from mimctl.engine.user_types import check_with_user_code
@@ -35,7 +37,11 @@ def train(spec: RunSpec) -> Result:
         runner = make_runner(cfg, spec)
         last = _LastMetrics()
         runner.register_hook(last, "LOWEST")
-        runner.train()
+        try:
+            with _preemptible(runner, cfg):
+                runner.train()
+        except Preempted as stopped:
+            return _unfinished(runner, stopped)
         names = runner.message_hub.runtime_info
         best = next((str(name) for key, name in names.items() if key.startswith("best_ckpt/")), None)
         last_name = names.get("last_ckpt")
@@ -137,6 +143,36 @@ def run_dir_of(spec: RunSpec) -> Path | None:
         return None
     folder = Path(spec.events_path).parent
     return folder if folder.parent == Path(spec.work_dir) else None
+
+
+@contextlib.contextmanager
+def _preemptible(runner: Runner, cfg: Mapping[str, Any]) -> Iterator[None]:
+    """Have a PreemptionHook while the block runs, unless the config says `default_hooks.preemption=None`."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, PreemptionHook)]
+    if not hooks and "preemption" not in (cfg.get("default_hooks") or {}):
+        hooks = [PreemptionHook()]
+        runner.register_hook(hooks[0])
+    if not hooks:
+        # The start of the process held the signal back for the hook.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+    try:
+        yield
+    except Exception:
+        for hook in hooks:
+            hook.release()
+        raise
+
+
+def _unfinished(runner: Runner, stopped: Preempted) -> Result:
+    return {
+        "work_dir": str(runner.work_dir),
+        "checkpoint": str(stopped.checkpoint),
+        "last_checkpoint": str(stopped.checkpoint),
+        "metrics": {},
+        "epoch": runner.epoch,
+        "iter": runner.iter,
+        "unfinished": str(stopped),
+    }
 
 
 class _LastMetrics(Hook):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -13,9 +14,10 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from mimctl.engine.child import explain, report, start
+from mimctl.engine.child import TERMINATED, explain, report, start
 from mimctl.engine.events import open_events
 from mimctl.errors import ExitCode, MimctlError
 from mimctl.spec import RunSpec
@@ -38,12 +40,16 @@ def run(spec: RunSpec, spec_path: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="mimctl-agent-") as folder:
         os.environ["MIMCTL_ERROR_DIR"] = folder
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        if spec.action == "train":
+            _pass_on_stop_signals(Path(folder), spec.launcher.num_procs)
         try:
             elastic_launch(_launch_config(spec, folder), sys.executable)(
                 "-P", "-m", "mimctl.engine.child", str(spec_path)
             )
         except ChildFailedError as err:
             codes = {rank: failure.exitcode for rank, failure in err.failures.items()}
+            if set(codes.values()) == {TERMINATED}:
+                return TERMINATED
             return _report(spec, _first_error(Path(folder)), codes)
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
@@ -57,12 +63,36 @@ def run(spec: RunSpec, spec_path: Path) -> int:
     return ExitCode.DONE
 
 
+def _pass_on_stop_signals(folder: Path, num_ranks: int) -> None:
+    """Let the ranks of a training hear SIGTERM and SIGUSR2 and end by themselves, however long that takes.
+
+    Before all of them are there SIGTERM ends them, as it does with other actions. Versions of torch whose elastic
+    launch takes SIGTERM for itself leave the ranks 30 seconds.
+    """
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        told = [path.read_text(encoding="ascii") for path in folder.glob("pid-*")]
+        if len(told) < num_ranks and number == signal.SIGTERM:
+            raise SignalException("terminated before the ranks had started", signal.SIGTERM)
+        for process_id in told:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process_id), number)
+
+    from torch.distributed.elastic.multiprocessing import SignalException
+
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, pass_on)
+
+
 def _launch_config(spec: RunSpec, folder: str) -> Any:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig
 
     options = spec.options
     nodes = spec.launcher.num_nodes
+    own_signals: dict[str, Any] = {}
+    if spec.action == "train" and "signals_to_handle" in LaunchConfig.__dataclass_fields__:
+        own_signals = {"signals_to_handle": "SIGINT,SIGHUP,SIGQUIT"}
     return LaunchConfig(
         min_nodes=nodes,
         max_nodes=nodes,
@@ -76,6 +106,7 @@ def _launch_config(spec: RunSpec, folder: str) -> Any:
         monitor_interval=0.1,
         start_method="spawn",
         logs_specs=DefaultLogsSpecs(log_dir=folder),
+        **own_signals,
     )
 
 

@@ -52,6 +52,10 @@ def start(module: str, entry: Callable[[RunSpec, Path], int], argv: list[str] | 
 def run(spec: RunSpec) -> int:
     """Call the spec's entry; return 0, the code of its error, 130 when interrupted, 143 when terminated."""
     signal.signal(signal.SIGTERM, _terminate)
+    if spec.action == "train":
+        # A warning that comes while the run is being built is kept for the hook that understands it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    _tell_agent()
     prepare_process(spec)
     events = open_events(spec)
     try:
@@ -187,6 +191,13 @@ def _has_custom_imports(spec: RunSpec) -> bool:
         return bool(Config.fromfile(spec.config or "", search=find_base).get("custom_imports"))
     except MimctlError:
         return False
+
+
+def _tell_agent() -> None:
+    """Say this rank's process id to the agent that collects its error, so that signals reach it."""
+    collected = os.environ.get("MIMCTL_ERROR_DIR")
+    if collected and "RANK" in os.environ:
+        write_text(Path(collected) / f"pid-{os.environ['RANK']}", str(os.getpid()))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

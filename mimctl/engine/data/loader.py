@@ -17,6 +17,7 @@ from mimctl.engine.data.collate import pseudo_collate
 from mimctl.engine.data.dataset import BaseDataset
 from mimctl.engine.data.failures import FetchTogether, Loader, PassFailures
 from mimctl.engine.data.randomness import seeded
+from mimctl.engine.data.worker_signals import StartWorker
 from mimctl.engine.data.wrappers import DatasetWrapper
 from mimctl.engine.distributed import get_rank, get_world_size
 from mimctl.engine.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
@@ -173,7 +174,7 @@ def _build_worker_init(cfg: Any, workers: int, rank: int, seed: int) -> Callable
         return None
     facts = {"num_workers": workers, "rank": rank, "seed": seed}
     start = worker_init_fn if cfg is None else _function(cfg)
-    return StartInScope(partial(start, **facts))
+    return StartInScope(StartWorker(partial(start, **facts)))
 
 
 def _function(cfg: Any) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from mimctl.engine.hooks.iter_timer import IterTimerHook
 from mimctl.engine.hooks.logger import LoggerHook
 from mimctl.engine.hooks.param_scheduler import ParamSchedulerHook
 from mimctl.engine.hooks.pipeline_switch import PipelineSwitchHook
+from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
 from mimctl.engine.hooks.runtime_info import RuntimeInfoHook
 from mimctl.engine.hooks.sampler_seed import DistSamplerSeedHook
 from mimctl.engine.hooks.sync_buffers import SyncBuffersHook
@@ -25,6 +26,8 @@ __all__ = [
     "LoggerHook",
     "ParamSchedulerHook",
     "PipelineSwitchHook",
+    "Preempted",
+    "PreemptionHook",
     "RuntimeInfoHook",
     "SyncBuffersHook",
     "get_priority",

@@ -17,6 +17,8 @@ DEFAULT_HOOKS: Mapping[str, Mapping[str, Any]] = {
     "param_scheduler": {"type": "ParamSchedulerHook"},
     "checkpoint": {"type": "CheckpointHook", "interval": 1},
 }
+OFFERED_HOOKS: Mapping[str, Mapping[str, Any]] = {"preemption": {"type": "PreemptionHook"}}
+"""Not there by default (`mimctl train` adds it); under these names they need no `type` either."""
 
 
 def build_hooks(default_hooks: Mapping[str, Any] | None, custom_hooks: Sequence[Any] | None) -> list[Hook]:
@@ -32,13 +34,14 @@ def build_hooks(default_hooks: Mapping[str, Any] | None, custom_hooks: Sequence[
 
 def _with_defaults(default_hooks: Mapping[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = dict(DEFAULT_HOOKS)
+    known = {**DEFAULT_HOOKS, **OFFERED_HOOKS}
     for name, cfg in default_hooks.items():
         if isinstance(cfg, Mapping) and "type" not in cfg:
-            if name not in DEFAULT_HOOKS:
-                near = nearest(name, list(DEFAULT_HOOKS))
+            if name not in known:
+                near = nearest(name, list(known))
                 hints = [f"did you mean `{near[0]}`?"] if near else [f"add `type`, as in `{name}=dict(type=…)`"]
                 raise ConfigError(f"`default_hooks.{name}` has no `type`", code="missing-type", hints=hints)
-            cfg = {"type": DEFAULT_HOOKS[name]["type"], **cfg}
+            cfg = {"type": known[name]["type"], **cfg}
         merged[name] = cfg
     return merged
 

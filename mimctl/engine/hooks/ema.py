@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,6 +48,7 @@ class EMAHook(Hook):
         self.ema_cfg = dict(type=ema_type, **kwargs)
         self.ema_model: Any = None
         self.src_model: nn.Module | None = None
+        self._is_swapped = False
 
     def before_run(self, runner: Runner) -> None:
         if runner.mode == "train":
@@ -76,11 +77,12 @@ class EMAHook(Hook):
         self._swap(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        if self.ema_model is None or not self._is_averaging(runner):
+        if self.ema_model is None:
             return
         distributed.share(self.ema_model.module.buffers())
         checkpoint["ema_state_dict"] = self.ema_model.state_dict()
-        _swap_states(checkpoint)
+        # In the middle of a validation the tensors that are exchanged for it are exchanged already.
+        _swap_states(checkpoint, except_for=self._names() if self._is_swapped else ())
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         if self.ema_model is None:
@@ -102,6 +104,7 @@ class EMAHook(Hook):
     def _swap(self, runner: Runner) -> None:
         if self.ema_model is None or not self._is_averaging(runner) or self.src_model is None:
             return
+        self._is_swapped = not self._is_swapped
         for averaged, trained in zip(self._tensors(self.ema_model.module), self._tensors(self.src_model), strict=True):
             kept = averaged.clone()
             averaged.copy_(trained)
@@ -112,12 +115,19 @@ class EMAHook(Hook):
             return itertools.chain(model.parameters(), model.buffers())
         return model.parameters()
 
+    def _names(self) -> set[str]:
+        assert self.src_model is not None
+        names = {name for name, _ in self.src_model.named_parameters(remove_duplicate=False)}
+        if self.ema_model.update_buffers:
+            names |= {name for name, _ in self.src_model.named_buffers(remove_duplicate=False)}
+        return names
 
-def _swap_states(checkpoint: dict[str, Any]) -> None:
+
+def _swap_states(checkpoint: dict[str, Any], *, except_for: Collection[str] = ()) -> None:
     """Exchange the trained and the averaged weights of a checkpoint, both ways."""
     state, averaged = dict(checkpoint["state_dict"]), dict(checkpoint["ema_state_dict"])
     for key in state:
         twin = f"module.{key}"
-        if twin in averaged:
+        if twin in averaged and key not in except_for:
             state[key], averaged[twin] = averaged[twin], state[key]
     checkpoint["state_dict"], checkpoint["ema_state_dict"] = state, averaged
