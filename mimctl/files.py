@@ -8,10 +8,13 @@ import tempfile
 from pathlib import Path
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one beside it, flushed to the disk and renamed: never half-written."""
+def write_text(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write a file through a temporary one beside it, flushed to the disk and renamed: never half-written.
+
+    `mode` are its permissions, as far as the umask leaves them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), mode=mode & ~umask())
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -38,3 +41,14 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def umask() -> int:
+    """Return the umask, which cannot be read without setting it but where Linux tells it."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("Umask:")[2].split()[0], 8)
+    except (OSError, IndexError, ValueError):
+        found = os.umask(0o077)
+        os.umask(found)
+        return found

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
     from mimctl.api.running import describe_data, infer, is_package, list_scripts, run, test, train
+    from mimctl.api.runs import cancel, logs, resume, status
     from mimctl.pages import explain
 
 _ROOMS = {
@@ -41,6 +42,7 @@ _ROOMS = {
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
+    "runs": "cancel logs resume status",
     "configs": "Linted lint_config show_config trace_config",
     "models": "download download_dataset get_model_info search",
     "porting": "port",
@@ -66,6 +68,7 @@ __all__ = [
     "cache_dir",
     "cache_prune",
     "cache_size",
+    "cancel",
     "check_plugin",
     "describe_data",
     "doctor",
@@ -88,6 +91,7 @@ __all__ = [
     "list_package",
     "list_scripts",
     "lock",
+    "logs",
     "mend",
     "new_plugin",
     "open_bundle",
@@ -99,10 +103,12 @@ __all__ = [
     "prepare_upgrade",
     "preview",
     "repair",
+    "resume",
     "run",
     "search",
     "show_config",
     "show_settings",
+    "status",
     "sync",
     "test",
     "trace_config",

@@ -212,6 +212,7 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--procs", type=click.IntRange(min=1), metavar="N", help="Processes on the CPU.  [default: 1]"),
     click.option("-g", "--gpus-per-node", type=click.IntRange(min=0), metavar="N", help="GPUs of one node (slurm)."),
+    click.option("-N", "--nodes", type=click.IntRange(min=1), metavar="N", help="Nodes to spread over (slurm)."),
     click.option(
         "-c",
         "--cpus-per-task",
@@ -222,7 +223,14 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
         help="CPUs of one process (slurm).",
     ),
     click.option("-p", "--partition", metavar="NAME", help="Partition of the cluster (slurm)."),
+    click.option("--time", metavar="TIME", help="How long the job may take: 90, 12:00:00, 2-00 (slurm)."),
+    click.option("--account", metavar="NAME", help="Account that the job is charged to (slurm)."),
+    click.option("--qos", metavar="NAME", help="Quality of service (slurm)."),
     click.option("--srun-args", metavar="ARGS", help="More arguments for srun, quoted as one (slurm)."),
+    click.option("--sbatch-args", metavar="ARGS", help="More arguments for sbatch, quoted as one (slurm)."),
+    click.option("--job-name", metavar="NAME", help="The job's name in the queue (slurm)."),
+    click.option("--name", metavar="NAME", help="What the run is called in `mimctl status`."),
+    click.option("-d", "--detach", is_flag=True, help="Submit the job and return; `mimctl logs -f` follows (slurm)."),
     click.option(
         "--port", type=click.IntRange(0, 65535), metavar="N", help="Rendezvous port; a free one is found by itself."
     ),

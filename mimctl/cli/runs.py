@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,7 @@ def launch_of(values: Mapping[str, Any]) -> LaunchOptions:
     """Return how the processes are started, as typed."""
     from mimctl.launch.model import LaunchOptions
 
-    names = ("launcher", "gpus", "procs", "gpus_per_node", "cpus_per_task", "partition", "srun_args", "port")
-    return LaunchOptions(**{name: values[name] for name in names})
+    return LaunchOptions(**{each.name: values[each.name] for each in fields(LaunchOptions)})
 
 
 def started(
@@ -77,8 +76,6 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
     }
     if outcome.report is not None:
         data["data"] = dict(outcome.report.raw)
-    if outcome.written:
-        return _written(outcome, data)
     lines = [Styled(f"# {line}", "dim") for line in (outcome.report.lines if outcome.report else ())]
     text: list[Line] = [*lines]
     if plan.script is not None:
@@ -93,12 +90,10 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
     return Result(data=data, lines=text, quiet=text, notes=["dry run: nothing was started or written"])
 
 
-def _written(outcome: RunResult, data: dict[str, object]) -> Result:
-    line = shlex.join(outcome.plan.argv)
-    script = Path(outcome.plan.argv[-1])
-    return Result(
-        data={**data, "written": [str(path) for path in outcome.written], "submitted": False},
-        lines=[line],
-        quiet=[line],
-        notes=[f"the job is written, not submitted: {script}", "submit it by the line below"],
-    )
+def detached(outcome: RunResult) -> Result:
+    """Return what a person needs of a run that goes on by itself."""
+    record = outcome.record
+    assert record is not None
+    data = {"run": record.run_id, "job": record.job_id, "work_dir": record.work_dir, "run_dir": record.run_dir}
+    notes = [f"run {record.run_id} is job {record.job_id}", f"follow it: `mimctl logs -f {record.run_id}`"]
+    return Result(data=data, lines=[record.run_id], quiet=[record.run_id], notes=notes)

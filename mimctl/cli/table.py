@@ -47,6 +47,10 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("train", MODELS, "Train a model on your data or a config's"),
     _verb("test", MODELS, "Measure a checkpoint on a config's test set"),
     _verb("infer", MODELS, "Run a model on images"),
+    _verb("status", MODELS, "Show what runs are doing"),
+    _verb("logs", MODELS, "Print what a run has printed", "mimctl.cli.commands.status"),
+    _verb("cancel", MODELS, "Stop a run", "mimctl.cli.commands.status"),
+    _verb("resume", MODELS, "Go on with a training that was stopped", "mimctl.cli.commands.status"),
     _verb("run", MODELS, "Run a script of a package that follows mim's convention"),
     _group(
         "config",

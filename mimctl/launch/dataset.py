@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,25 +36,64 @@ class DatasetReport:
         """What a config needs to know of the data."""
         from mimctl.config.recipe import DatasetFacts
 
+        metrics = self.raw.get("metrics") or {}
         return DatasetFacts(
             layout=self.raw["layout"],
             classes=tuple(self.raw["classes"]),
-            splits={name: _split(DatasetFacts, split) for name, split in self.raw["splits"].items()},
+            splits=self.raw["splits"],
+            known_metrics=tuple(metrics.get("known", ())),
+            metric=metrics.get("instead"),
+            lacking=self.raw.get("lacking") or {},
+            holds_arrays=bool(self.raw.get("holds_arrays")),
         )
 
 
-def _split(_facts: object, split: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: split.get(key) for key in ("dataset_type", "data_root", "ann_file", "data_prefix", "extra")}
-
-
 def describe_folder(
-    plugin: Plugin, folder: Path, *, python: Path, out: Path, seed: int = 0, val_fraction: float = 0.2
+    plugin: Plugin,
+    folder: Path,
+    *,
+    python: Path,
+    out: Path,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+    others: Sequence[Plugin] = (),
 ) -> DatasetReport:
     """Run the toolbox's `data` verb on `folder`; lists of samples that it has to write go below `out`.
 
     Raises MimctlError[verb-not-offered] where the toolbox cannot, MimctlError[bad-data] with the report where the
-    folder is none of its layouts or has mistakes, and what the verb itself raises.
+    folder is none of its layouts (then the `others` are asked, and the error names those that read it) or has mistakes,
+    and what the verb itself raises.
     """
+    report = _ask(plugin, folder, python=python, out=out, seed=seed, val_fraction=val_fraction)
+    if report.raw.get("ok"):
+        return report
+    hints = ["mend the files named above, or leave them out"]
+    if report.raw.get("layout") is None:
+        hints = [
+            f"`{each.name}` reads it ({layout}): `mimctl data {each.name} {folder}`"
+            for each in others
+            if each.name != plugin.name and (layout := _layout_for(each, folder, python))
+        ]
+    raise MimctlError(
+        f"`{folder}` cannot be trained on as it is",
+        code="bad-data",
+        causes=report.lines,
+        hints=hints,
+        details={"report": dict(report.raw)},
+    )
+
+
+def _layout_for(plugin: Plugin, folder: Path, python: Path) -> str | None:
+    """Return the layout in which another toolbox reads the folder, None where it does not."""
+    with tempfile.TemporaryDirectory(prefix="mimctl-data-") as scratch:
+        try:
+            found = _ask(plugin, folder, python=python, out=Path(scratch), seed=0, val_fraction=0.2)
+        except MimctlError:
+            return None
+    return found.raw.get("layout")
+
+
+def _ask(plugin: Plugin, folder: Path, *, python: Path, out: Path, seed: int, val_fraction: float) -> DatasetReport:
     entry = plugin.manifest.verbs.get("data")
     if entry is None:
         raise MimctlError(f"toolbox `{plugin.name}` cannot read a data folder (`--data`)", code="verb-not-offered")
@@ -73,16 +112,7 @@ def describe_folder(
         outcome = run(plan, Silence())
     if outcome.exit_code != 0 or outcome.result is None:
         raise error_of(outcome, plan)
-    report = DatasetReport(folder=folder, raw=outcome.result)
-    if not report.raw.get("ok"):
-        raise MimctlError(
-            f"`{folder}` cannot be trained on as it is",
-            code="bad-data",
-            causes=report.lines,
-            hints=["mend the files named above, or leave them out"],
-            details={"report": dict(report.raw)},
-        )
-    return report
+    return DatasetReport(folder=folder, raw=outcome.result)
 
 
 def report_lines(raw: Mapping[str, Any]) -> list[str]:
@@ -93,7 +123,8 @@ def report_lines(raw: Mapping[str, Any]) -> list[str]:
         shown = ", ".join(map(str, classes[:12])) + (", ..." if len(classes) > 12 else "")
         lines.append(f"classes: {len(classes)} ({shown})")
     for name, split in raw.get("splits", {}).items():
-        lines.append(f"{name}: {split.get('images', 0)} images, {split.get('boxes', 0)} boxes")
+        counts = (f"{split.get(word, 0)} {word}" for word in raw.get("counted", ("images",)))
+        lines.append(f"{name}: {', '.join(counts)}")
     made = raw.get("made_split")
     if made:
         lines.append(f"split made with seed {made.get('seed')}: {made.get('fraction'):.0%} held out to validate")

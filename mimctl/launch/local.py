@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from mimctl.launch.events import EventReader
+from mimctl.launch.growing import shown_line
 from mimctl.launch.model import LaunchPlan, Listener, Outcome
+from mimctl.launch.process_table import descendants, start_time
+from mimctl.launch.runs.files import read_json
 
 POLL_S = 0.05
 INTERRUPT_GRACE_S = 2.5
@@ -63,7 +66,7 @@ def run(plan: LaunchPlan, listener: Listener) -> Outcome:
     code = process.returncode
     return Outcome(
         exit_code=128 - code if code < 0 else code,
-        result=_read_result(plan.spec.result_path),
+        result=read_json(Path(plan.spec.result_path)) if plan.spec.result_path else None,
         error=error,
         last_lines=tuple(relay.kept),
     )
@@ -94,30 +97,6 @@ def run_script(
     return 128 - code if code < 0 else code
 
 
-class EventReader:
-    """Read the JSON lines that another process appends to a file, only whole ones."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._stream: IO[bytes] | None = None
-        self._rest = b""
-
-    def read(self) -> Iterator[dict[str, Any]]:
-        """Yield the events that came since the last call."""
-        if self._stream is None:
-            if self.path is None or not self.path.exists():
-                return
-            self._stream = self.path.open("rb")
-        *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # a line torn by a full disk; the exit code tells the rest
-            if isinstance(event, dict):
-                yield event
-
-
 class _Relay:
     """Hand what the child prints to the listener, line by line, and keep the last lines."""
 
@@ -130,8 +109,7 @@ class _Relay:
 
     def _work(self) -> None:
         for raw in self._stream:
-            # Of a line that was drawn over itself (a progress bar) the last state is enough.
-            text = raw.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]
+            text = shown_line(raw)
             self.kept.append(text)
             self._listener.line(text)
 
@@ -174,7 +152,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         family |= descendants(process.pid)
     finally:
         for pid, started in family.items():
-            if _start_time(pid) == started:
+            if start_time(pid) == started:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
         if process.poll() is None:
@@ -186,32 +164,3 @@ def _sweep(process: subprocess.Popen[bytes]) -> None:
     # Workers of a child that died share its session's process group.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Return all processes below `pid` → when each started, which tells it from a later one with the same number."""
-    found: dict[int, str] = {}
-    waiting = [pid]
-    while waiting:
-        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                for child in map(int, task.read_text(encoding="ascii").split()):
-                    started = _start_time(child)
-                    if started and child not in found:
-                        found[child] = started
-                        waiting.append(child)
-    return found
-
-
-def _start_time(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _read_result(path: str | None) -> Mapping[str, Any] | None:
-    if path is None or not Path(path).is_file():
-        return None
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
-    return data if isinstance(data, dict) else None

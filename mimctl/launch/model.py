@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mimctl.plugin.discover import BrokenPlugin, Plugin
 from mimctl.spec import LauncherFacts, RunSpec
+
+if TYPE_CHECKING:
+    from mimctl.launch.runs.book import RunBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmOptions:
     """What only Slurm knows; the counts of tasks and nodes stand in `LauncherFacts`."""
 
-    gpus: int = 0
     cpus_per_task: int = 2
     partition: str | None = None
+    time: str | None = None
+    """How long the job may take, in one of Slurm's forms (`90`, `12:00:00`, `2-00`)."""
+    account: str | None = None
+    qos: str | None = None
     srun_args: tuple[str, ...] = ()
+    sbatch_args: tuple[str, ...] = ()
     job_name: str = "mimctl"
 
 
@@ -65,6 +72,11 @@ class LaunchPlan:
     files: Mapping[Path, str] = field(default_factory=dict)
     script: str | None = None
 
+    @property
+    def run_dir(self) -> Path:
+        """Return the run's own folder."""
+        return self.spec_path.parent
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -74,6 +86,8 @@ class Outcome:
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     last_lines: tuple[str, ...] = ()
+    state: str = ""
+    """Slurm's word for it."""
 
 
 class Listener(Protocol):
@@ -109,6 +123,8 @@ class Workplace:
     """GPUs that the target's torch can use."""
     cache_dir: Path | None = None
     """Where what was read off sources is kept."""
+    book: RunBook | None = None
+    """Where runs are written down; without one they are not."""
     note: Callable[[str], None] | None = None
     """Who is told what a person may want to read."""
 
@@ -126,10 +142,20 @@ class LaunchOptions:
     gpus: int | None = None
     procs: int | None = None
     gpus_per_node: int | None = None
+    nodes: int | None = None
     cpus_per_task: int = 2
     partition: str | None = None
+    time: str | None = None
+    account: str | None = None
+    qos: str | None = None
     srun_args: str | None = None
+    sbatch_args: str | None = None
+    job_name: str | None = None
     port: int | None = None
+    name: str | None = None
+    """What the run is called in `mimctl status`."""
+    detach: bool = False
+    """Return as soon as the run is started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from mimctl import __version__
 from mimctl.errors import UsageError
 from mimctl.launch.model import LaunchPlan, RunRequest
-from mimctl.launch.slurm.script import render_script
+from mimctl.launch.slurm.script import render_script, sbatch_options
 from mimctl.spec import LauncherFacts, RunSpec
 
 LauncherKind = Literal["none", "pytorch", "slurm"]
@@ -24,6 +24,7 @@ def choose_launcher(
     gpus: int | None,
     procs: int | None = None,
     gpus_per_node: int | None = None,
+    nodes: int | None = None,
     visible_gpus: int = 0,
 ) -> LauncherFacts:
     """Return how many processes run where.
@@ -37,7 +38,9 @@ def choose_launcher(
         raise UsageError(f"`--gpus {gpus}` and `--procs {procs}` contradict each other: one process per GPU")
     total = gpus or procs or 1
     if kind == "slurm":
-        return _slurm_facts(gpus, total, gpus_per_node)
+        return _slurm_facts(gpus, total, gpus_per_node, nodes)
+    if nodes is not None and nodes > 1:
+        raise UsageError("several nodes are Slurm's business here", hints=["`--launcher slurm`"])
     if gpus > visible_gpus:
         raise UsageError(
             f"`--gpus {gpus}` wants more GPUs than this machine shows ({visible_gpus})",
@@ -52,8 +55,13 @@ def choose_launcher(
     return LauncherFacts(kind=chosen, device="cuda" if gpus else "cpu", num_procs=total, num_nodes=1)
 
 
-def _slurm_facts(gpus: int, total: int, gpus_per_node: int | None) -> LauncherFacts:
+def _slurm_facts(gpus: int, total: int, gpus_per_node: int | None, nodes: int | None) -> LauncherFacts:
     per_node = gpus_per_node if gpus_per_node and gpus else min(total, MAX_GPUS_PER_NODE) if gpus else total
+    if nodes is not None:
+        if total % nodes or (gpus_per_node and gpus and total != nodes * gpus_per_node):
+            told = f" and `--gpus-per-node {gpus_per_node}`" if gpus_per_node else ""
+            raise UsageError(f"{total} processes do not fit `--nodes {nodes}`{told}")
+        per_node = total // nodes
     if total % per_node:
         raise UsageError(
             f"`--gpus {gpus}` does not divide into nodes of `--gpus-per-node {per_node}`",
@@ -112,5 +120,5 @@ def _slurm_plan(request: RunRequest, spec: RunSpec) -> LaunchPlan:
     script_path = request.run_dir / "job.sbatch"
     script = render_script(request, spec_path=spec_path, resume_path=resume_path)
     files = {resume_path: replace(spec, resume="auto").to_json(), script_path: script}
-    argv = ("sbatch", "--parsable", str(script_path))
+    argv = ("sbatch", "--parsable", *sbatch_options(request), str(script_path))
     return LaunchPlan(spec=spec, spec_path=spec_path, argv=argv, files=files, script=script)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.config.language.environment import address_errors, encode, require_written
-from mimctl.errors import MimctlError
+from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.launch.data_files import require_data
 from mimctl.launch.dataset import DatasetReport
@@ -196,13 +196,18 @@ def make_request(
         gpus=launch.gpus,
         procs=launch.procs,
         gpus_per_node=launch.gpus_per_node,
+        nodes=launch.nodes,
         visible_gpus=place.visible_gpus,
     )
     slurm = SlurmOptions(
         cpus_per_task=launch.cpus_per_task,
         partition=launch.partition,
-        srun_args=tuple(shlex.split(launch.srun_args or "")),
-        job_name=f"{experiment.path.stem}_{action}",
+        time=launch.time,
+        account=launch.account,
+        qos=launch.qos,
+        srun_args=_words("--srun-args", launch.srun_args),
+        sbatch_args=_words("--sbatch-args", launch.sbatch_args),
+        job_name=launch.job_name or f"{experiment.path.stem}_{action}",
     )
     return RunRequest(
         action=action,
@@ -220,6 +225,13 @@ def make_request(
         slurm=slurm,
         **rest,
     )
+
+
+def _words(option: str, text: str | None) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as err:
+        raise UsageError(f"`{option}` is not quoted as a shell would read it", causes=[str(err)]) from err
 
 
 def new_run_dir(work_dir: Path) -> Path:

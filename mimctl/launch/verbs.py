@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +20,8 @@ from mimctl.launch.local import run
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
 from mimctl.launch.plan import choose_launcher, make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
+from mimctl.launch.runs.record import RunRecord
+from mimctl.launch.start import start
 from mimctl.launch.trust import is_of_run, require_trust
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
@@ -73,8 +74,8 @@ class RunResult:
     plan: LaunchPlan
     result: Mapping[str, Any] | None
     report: DatasetReport | None = None
-    written: tuple[Path, ...] = field(default=())
-    """Files written for a start by hand (Slurm)."""
+    record: RunRecord | None = None
+    """What was written down of a run that was started."""
 
 
 def train(
@@ -108,7 +109,8 @@ def train(
         auto_scale_lr=options.auto_scale_lr,
     )
     texts = {} if experiment.text is None else {experiment.path: experiment.text}
-    return _start(request, texts, dry_run=options.dry_run, listener=listener, report=report)
+    started = _start(request, place, launch, texts=texts, dry_run=options.dry_run, listener=listener)
+    return replace(started, report=report)
 
 
 def test(
@@ -139,7 +141,7 @@ def test(
         checkpoint=found,
         options={name: value for name, value in options.items() if value is not None},
     )
-    return _start(request, {}, dry_run=dry_run, listener=listener)
+    return _start(request, place, launch, dry_run=dry_run, listener=listener)
 
 
 def infer(
@@ -184,7 +186,7 @@ def infer(
             options={"out_dir": str(out_dir), **({"score_thr": options.score_thr} if options.score_thr else {})},
             launcher=facts,
         )
-        return _start(request, {}, dry_run=options.dry_run, listener=listener)
+        return _run_unrecorded(make_plan(request), dry_run=options.dry_run, listener=listener)
 
 
 def _look_at(
@@ -267,39 +269,27 @@ def _model_files(plugin: Plugin, model: str, config: Path | None, models: Models
 
 def _start(
     request: RunRequest,
-    texts: Mapping[Path, str],
+    place: Workplace,
+    launch: LaunchOptions,
     *,
+    texts: Mapping[Path, str] | None = None,
     dry_run: bool,
     listener: Listener | None,
-    report: DatasetReport | None = None,
 ) -> RunResult:
     plan = make_plan(request)
-    plan = replace(plan, files={**texts, **plan.files})
     if dry_run:
-        return RunResult(plan=plan, result=None, report=report)
-    if request.work_dir is not None:
-        request.work_dir.mkdir(parents=True, exist_ok=True)
-    for path, text in plan.files.items():
-        write_whole(path, text)
-    if plan.script is not None:
-        plan.spec.write(plan.spec_path)
-        return RunResult(plan=plan, result=None, report=report, written=tuple(plan.files))
+        return RunResult(plan=replace(plan, files={**(texts or {}), **plan.files}), result=None)
+    ended, record = start(plan, book=place.book, name=launch.name, detach=launch.detach, texts=texts, listener=listener)
+    return RunResult(plan=plan, result=(ended.result or {}) if ended else None, record=record)
+
+
+def _run_unrecorded(plan: LaunchPlan, *, dry_run: bool, listener: Listener | None) -> RunResult:
+    if dry_run:
+        return RunResult(plan=plan, result=None)
     outcome = run(plan, listener or Silence())
     if outcome.exit_code != 0:
         raise error_of(outcome, plan)
-    return RunResult(plan=plan, result=outcome.result or {}, report=report)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file through a temporary one beside it, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    return RunResult(plan=plan, result=outcome.result or {})
 
 
 __all__ = [
@@ -311,5 +301,4 @@ __all__ = [
     "new_run_dir",
     "test",
     "train",
-    "write_whole",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mimctl.environment.target import find_target
 from mimctl.launch.model import Workplace
+from mimctl.launch.runs.book import RunBook
 from mimctl.plugin.discover import discover
 from mimctl.plugin.paths import import_paths
 from mimctl.settings import Settings
@@ -25,6 +26,7 @@ def find_workplace(settings: Settings, *, counts_gpus: bool = False) -> Workplac
         plugins=tuple(discover(paths)),
         visible_gpus=count_gpus(paths, os.environ) if counts_gpus else 0,
         cache_dir=settings.cache_dir,
+        book=RunBook(settings.home / "runs"),
     )
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mimctl.launch.events import EventReader
 from mimctl.launch.failure import error_of
-from mimctl.launch.local import EventReader, descendants, run
+from mimctl.launch.local import run
 from mimctl.launch.model import LaunchPlan
+from mimctl.launch.process_table import descendants
 from mimctl.spec import RunSpec
 
 

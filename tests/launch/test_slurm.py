@@ -46,7 +46,7 @@ def plan_of(tmp_path: Path, **changes):
         "config": tmp_path / "net.py",
         "work_dir": tmp_path / "work dir",
         "launcher": LauncherFacts(kind="slurm", device="cuda", num_procs=8, num_nodes=2),
-        "slurm": SlurmOptions(gpus=16, partition="gpu", srun_args=("--mem", "4 G"), job_name="net_train"),
+        "slurm": SlurmOptions(partition="gpu", srun_args=("--mem", "4 G"), job_name="net_train"),
         **changes,
     }
     return make_plan(RunRequest(**values))
@@ -61,7 +61,7 @@ def test_the_directives_say_what_was_asked(tmp_path):
         "#SBATCH --cpus-per-task=2",
         "#SBATCH --gres=gpu:8",
         "#SBATCH --partition=gpu",
-        f"#SBATCH --output='{tmp_path}/work dir/20260101_000000/slurm-%j.out'",
+        f"#SBATCH '--output={tmp_path}/work dir/20260101_000000/slurm-%j.out'",
         "#SBATCH --open-mode=append",
         "#SBATCH --requeue",
     ]

@@ -204,10 +204,11 @@ def _write(path: Path, data: dict[str, object]) -> Path:
     import json
 
     from mimctl.cli.output import SCHEMA_VERSION
-    from mimctl.launch.verbs import write_whole
+    from mimctl.files import write_text
 
     document = {"schema_version": SCHEMA_VERSION, "command": "search", **data}
-    write_whole(path.expanduser().absolute(), json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    write_text(path.expanduser().absolute(), text, mode=0o666)
     return path
 
 

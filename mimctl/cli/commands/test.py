@@ -12,7 +12,7 @@ from mimctl.cli.commands.script_verb import ToolboxCommand, remade
 from mimctl.cli.completing import config_argument
 from mimctl.cli.options import PATH, Context, config_options, launch_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result, table
-from mimctl.cli.runs import config_of, explain_plan, launch_of, started
+from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, started
 
 
 @verb(
@@ -53,6 +53,8 @@ def test(context: Context, plugin: str, config: str, checkpoint: str, **values: 
             watch=view,
             settings=context.settings,
         )
+    if outcome.record is not None and outcome.result is None:
+        return detached(outcome)
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
     lines = metrics_table(outcome.result.get("metrics", {}))

@@ -12,7 +12,7 @@ from mimctl.cli.commands.script_verb import ToolboxCommand, remade
 from mimctl.cli.completing import config_argument
 from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
 from mimctl.cli.result import Result
-from mimctl.cli.runs import config_of, explain_plan, launch_of, shortest, started
+from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, shortest, started
 
 
 @verb(
@@ -76,6 +76,8 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
             watch=view,
             settings=context.settings,
         )
+    if outcome.record is not None and outcome.result is None:
+        return detached(outcome)
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
     spec = outcome.plan.spec

@@ -26,9 +26,12 @@ JOB="$SLURM_JOB_ID"
 if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
 RUN={run_dir}
 SPEC={spec_path}
-# After a preemption the run goes on from its newest checkpoint.
-if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then SPEC={resume_path}; fi
-rm -f "$RUN/unfinished"
+# After a preemption, and when it is submitted to be resumed, the run goes on from its newest checkpoint.
+if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || [ -n "${{MIMCTL_RESUME:-}}" ]; then SPEC={resume_path}; fi
+rm -rf "$RUN/unfinished" "$RUN/ranks" "$RUN/exit_code"
+# What a rank fails with is written here, for srun itself reports another rank's end as often as not.
+export MIMCTL_ERROR_DIR="$RUN/ranks"
+mkdir -p "$MIMCTL_ERROR_DIR"
 
 TERMED=
 trap 'TERMED=1' TERM
@@ -43,6 +46,7 @@ if [ -e "$RUN/unfinished" ]; then
   if [ -n "$TERMED" ]; then exit 143; fi
   if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ]; then exec scontrol requeue "$JOB"; fi
 fi
+echo "$CODE" > "$RUN/exit_code"
 exit "$CODE"
 """
 
@@ -64,7 +68,7 @@ def render_script(request: RunRequest, *, spec_path: Path, resume_path: Path) ->
     # Two ports in three are free above 20000; jobs that share a node have neighbouring ids.
     port = str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
     return _SCRIPT.format(
-        directives="\n".join(f"#SBATCH {line}" for line in directives(request)),
+        directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request)),
         port=port,
         run_dir=shlex.quote(str(request.run_dir)),
         spec_path=shlex.quote(str(spec_path)),
@@ -74,18 +78,28 @@ def render_script(request: RunRequest, *, spec_path: Path, resume_path: Path) ->
     )
 
 
-def directives(request: RunRequest) -> list[str]:
-    """Return the `#SBATCH` options: GPUs and the partition only where there are any."""
+def sbatch_options(request: RunRequest) -> list[str]:
+    """Return sbatch's options, unquoted: GPUs and the partition only where there are any.
+
+    They stand in the script, for people and for resubmitting it, and go to sbatch as arguments, which win over what
+    the environment says.
+    """
     facts, slurm = request.launcher, request.slurm
-    lines = [
-        f"--job-name={shlex.quote(slurm.job_name)}",
+    options = [
+        f"--job-name={slurm.job_name}",
         f"--nodes={facts.num_nodes}",
         f"--ntasks-per-node={facts.num_procs}",
         f"--cpus-per-task={slurm.cpus_per_task}",
     ]
     if facts.device == "cuda":
-        lines.append(f"--gres=gpu:{facts.num_procs}")
-    if slurm.partition:
-        lines.append(f"--partition={shlex.quote(slurm.partition)}")
-    output = shlex.quote(str(request.run_dir / "slurm-%j.out"))
-    return [*lines, f"--output={output}", "--open-mode=append", "--requeue"]
+        options.append(f"--gres=gpu:{facts.num_procs}")
+    named = {
+        "partition": slurm.partition,
+        "time": slurm.time,
+        "account": slurm.account,
+        "qos": slurm.qos,
+    }
+    options += [f"--{name}={value}" for name, value in named.items() if value]
+    # `%` begins a pattern in the name of the output file.
+    folder = str(request.run_dir).replace("%", "%%")
+    return [*options, f"--output={folder}/slurm-%j.out", "--open-mode=append", "--requeue", *slurm.sbatch_args]

@@ -1,0 +1,82 @@
+"""Stop runs, and go on with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from mimctl.errors import MimctlError
+from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
+from mimctl.launch.runs.book import RunBook
+from mimctl.launch.runs.files import CANCELLED
+from mimctl.launch.runs.record import RunRecord
+from mimctl.launch.runs.state import RunState, state_of
+from mimctl.launch.slurm import client
+from mimctl.spec import RunSpec
+
+
+def cancel(record: RunRecord) -> RunState:
+    """Stop a run and return its state as it was; raise MimctlError[not-running] where it has ended."""
+    state = state_of(record)
+    if state.phase not in ("running", "waiting"):
+        raise MimctlError(f"run `{record.run_id}` is not running", code="not-running", causes=[f"it is {state.phase}"])
+    (record.folder / CANCELLED).touch()
+    if record.job_id is not None:
+        client.cancel(record.job_id)
+    elif record.pid is not None:
+        os.kill(record.pid, signal.SIGTERM)
+    return state
+
+
+def resume(
+    record: RunRecord, book: RunBook, *, detach: bool, listener: Listener | None
+) -> tuple[Outcome | None, RunRecord]:
+    """Start a run again from its newest checkpoint, in its own folder and under its own id."""
+    from mimctl.launch.start import begin
+
+    state = state_of(record)
+    if state.phase in ("running", "waiting"):
+        raise MimctlError(
+            f"run `{record.run_id}` has not ended",
+            code="still-running",
+            causes=[f"it is {state.phase}"],
+            hints=[f"stop it first: `mimctl cancel {record.run_id}`"],
+        )
+    if record.action != "train":
+        raise MimctlError(f"run `{record.run_id}` is no training, but `{record.action}`", code="nothing-to-resume")
+    if not (record.folder / "resume.json").is_file():
+        raise MimctlError(f"the files of run `{record.run_id}` are gone", code="nothing-to-resume")
+    return begin(_plan(record), record, book=book, detach=detach, listener=listener or Silence())
+
+
+def _plan(record: RunRecord) -> LaunchPlan:
+    spec_path = record.folder / "resume.json"
+    script = record.folder / "job.sbatch"
+    environment = dict(record.environment)
+    if record.job_id is not None:
+        environment["MIMCTL_RESUME"] = "1"
+    else:
+        first, last = str(record.folder / "spec.json"), str(spec_path)
+        record = replace(record, argv=tuple(last if word == first else word for word in record.argv))
+    return LaunchPlan(
+        spec=RunSpec.read(spec_path),
+        spec_path=spec_path,
+        argv=record.argv,
+        environment=environment,
+        unset=record.unset,
+        script=script.read_text(encoding="utf-8") if record.job_id is not None else None,
+    )
+
+
+def log_file(record: RunRecord, rank: int | None = None) -> Path | None:
+    """Return the file that a run prints to, None where there is none yet."""
+    if rank is not None:
+        own = record.folder / f"rank{rank}.log"
+        return own if own.is_file() else None
+    if record.job_id is not None:
+        job = record.folder / f"slurm-{record.job_id}.out"
+        return job if job.is_file() else None
+    named = record.folder / f"{record.folder.name}.log"
+    return named if named.is_file() else None

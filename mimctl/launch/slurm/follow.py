@@ -1,0 +1,122 @@
+"""Follow a submitted job: its events, what it prints, its state, until it has ended for good."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mimctl.errors import MimctlError
+from mimctl.launch.events import EventReader
+from mimctl.launch.growing import GrowingFile, shown_line
+from mimctl.launch.model import Listener, Outcome
+from mimctl.launch.slurm.client import WAITING, Job, ask
+from mimctl.launch.slurm.ranks import first_error
+
+POLL_S = 0.1
+ASK_S = 1.0
+"""Seconds between two questions to the controller at first, …"""
+ASK_MOST_S = 10.0
+"""… and after a while: a cluster's controller has many to answer."""
+SURE_S = 3.0
+"""A job that was preempted seems over for a moment before Slurm queues it again."""
+KEPT_LINES = 40
+
+Asker = Callable[[str], Job | None]
+
+
+def follow(job_id: str, run_dir: Path, listener: Listener, *, skip: int = 0, look: Asker | None = None) -> Outcome:
+    """Tell `listener` what a job does, and return how it ended; events before byte `skip` are left out.
+
+    KeyboardInterrupt passes through: the job goes on.
+    """
+    events = EventReader(run_dir / "events.jsonl", skip=skip)
+    output = GrowingFile(run_dir / f"slurm-{job_id}.out")
+    kept: deque[str] = deque(maxlen=KEPT_LINES)
+    watch = _Watch(job_id, look or _look, listener)
+    error: Mapping[str, Any] | None = None
+    while True:
+        is_over = watch.is_over()
+        for event in events.read():
+            error = event if event.get("event") == "error" else error
+            listener.event(event)
+        for line in map(shown_line, output.lines()):
+            kept.append(line)
+            listener.line(line)
+        if is_over:
+            break
+        time.sleep(POLL_S)
+    error = error or first_error(run_dir / "ranks")
+    return _outcome(watch.job, run_dir, error, tuple(kept))
+
+
+class _Watch:
+    """Asks for a job's state now and then, and says when it changes."""
+
+    def __init__(self, job_id: str, look: Asker, listener: Listener) -> None:
+        self.job_id, self.look, self.listener = job_id, look, listener
+        self.job: Job | None = None
+        self._told = ""
+        self._pause = ASK_S
+        self._next = 0.0
+        self._over_since: float | None = None
+
+    def is_over(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next, self._pause = now + self._pause, min(self._pause * 1.2, ASK_MOST_S)
+        try:
+            found = self.look(self.job_id)
+        except MimctlError as err:
+            self._tell(f"Slurm does not answer ({err.message}); the job goes on, asked again in {self._pause:.0f} s")
+            return False
+        if found is not None:
+            self.job = found
+            self._tell(_described(found))
+        if found is not None and not found.is_over:
+            self._over_since = None
+            return False
+        if found is not None and found.state in ("COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY"):
+            return True
+        self._over_since = self._over_since or now
+        self._pause = ASK_S
+        return now - self._over_since >= SURE_S
+
+    def _tell(self, text: str) -> None:
+        if text != self._told:
+            self._told = text
+            self._pause = ASK_S
+            self.listener.line(text)
+
+
+def _look(job_id: str) -> Job | None:
+    return ask([job_id]).get(job_id)
+
+
+def _described(job: Job) -> str:
+    if job.state in WAITING:
+        return f"job {job.job_id} waits" + (f": {job.reason}" if job.reason else "")
+    return f"job {job.job_id}: {job.state.lower().replace('_', ' ')}" + (f" on {job.nodes}" if job.nodes else "")
+
+
+def _outcome(job: Job | None, run_dir: Path, error: Mapping[str, Any] | None, last: tuple[str, ...]) -> Outcome:
+    from mimctl.launch.runs.files import read_exit_code, read_json
+
+    code = read_exit_code(run_dir)
+    state = job.state if job is not None else ""
+    if code is None:
+        code = 0 if state == "COMPLETED" else 1
+    if code == 0 and state not in ("", "COMPLETED"):
+        code = 1
+    if error is not None and code not in (0, None):
+        code = int(error.get("exit_code", code))
+    return Outcome(
+        exit_code=code,
+        result=read_json(run_dir / "result.json"),
+        error=error if code else None,
+        last_lines=last,
+        state=state,
+    )

@@ -1,0 +1,163 @@
+"""The book of runs: found from anywhere, stopped, gone on with, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from login_node import TOY, Login
+
+from mimctl.errors import MimctlError, UsageError
+from mimctl.launch.growing import GrowingFile
+from mimctl.launch.process_table import start_time
+from mimctl.launch.runs.book import KEPT_RUNS, RunBook
+from mimctl.launch.runs.record import RunRecord, read_record
+from mimctl.launch.runs.state import state_of
+
+
+def record_of(folder: Path, run_id: str, *, name: str = "net", started: float = 1.0, **more: object) -> RunRecord:
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "run_id": run_id, "name": name, "plugin": "det", "action": "train", "config": "net.py",
+        "work_dir": str(folder.parent), "run_dir": str(folder), "launcher": "none", "started": started,
+        "host": "elsewhere", "argv": ("python", "x y"),
+    }  # fmt: skip
+    return RunRecord(**{**values, **more})
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    record = record_of(tmp_path / "run", "abc123", environment={"A": "b c"}, unset=("RANK",), job_id="7")
+    record.write()
+    assert read_record(tmp_path / "run") == record
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert read_record(tmp_path / "moved") == replace(record, run_dir=str(tmp_path / "moved"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1, "run_id": "a"}'])
+def test_a_damaged_record_is_one_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(MimctlError) as caught:
+        read_record(tmp_path)
+    assert caught.value.code == "bad-run"
+
+
+def test_runs_are_found_by_each_of_their_names(tmp_path: Path) -> None:
+    book = RunBook(tmp_path / "book")
+    first = record_of(tmp_path / "a/one", "abcdef", started=1.0, job_id="41")
+    second = record_of(tmp_path / "a/two", "abzzzz", started=2.0)
+    for each in (first, second):
+        book.add(each)
+    assert book.runs() == [second, first]
+    wanted = {"last": second, "abcdef": first, "abc": first, "41": first, "net": second}
+    assert {word: book.find(word) for word in wanted} == wanted
+    assert book.find(str(tmp_path / "a/one")) == first
+    assert book.find(str(tmp_path / "a")) == second, "a work dir means its newest run"
+
+
+def test_a_word_that_is_no_run_is_told_with_the_nearest(tmp_path: Path) -> None:
+    book = RunBook(tmp_path / "book")
+    with pytest.raises(UsageError, match="no run was started yet"):
+        book.find("last")
+    book.add(record_of(tmp_path / "one", "abcdef", name="rtmdet"))
+    book.add(record_of(tmp_path / "two", "abcxyz", name="other"))
+    with pytest.raises(UsageError) as caught:
+        book.find("rtmdett")
+    assert "did you mean `rtmdet`?" in caught.value.hints
+    with pytest.raises(UsageError, match="several runs"):
+        book.find("abc")
+
+
+def test_the_book_forgets_the_oldest_and_what_is_gone(tmp_path: Path) -> None:
+    book = RunBook(tmp_path / "book")
+    for number in range(KEPT_RUNS + 1):
+        (book.folder).mkdir(exist_ok=True)
+        (book.folder / f"old{number:03d}").write_text("/nowhere\n")
+        os.utime(book.folder / f"old{number:03d}", (number, number))
+    book.add(record_of(tmp_path / "one", "abcdef"))
+    names = sorted(path.name for path in book.folder.iterdir())
+    assert len(names) == KEPT_RUNS
+    assert "old000" not in names
+    assert "abcdef" in names
+    assert [each.run_id for each in book.runs()] == ["abcdef"]
+    shutil.rmtree(tmp_path / "one")
+    assert book.runs() == []
+
+
+def test_ids_differ_and_begin_with_a_letter(tmp_path: Path) -> None:
+    book = RunBook(tmp_path)
+    ids = {book.new_id() for _ in range(200)}
+    assert len(ids) == 200
+    assert all(each[0].isalpha() and len(each) == 6 for each in ids)
+
+
+def test_a_process_with_the_number_of_a_dead_one_is_not_the_run(tmp_path: Path) -> None:
+    here = {"host": os.uname().nodename, "pid": os.getpid()}
+    alive = record_of(tmp_path / "one", "abcdef", pid_started=start_time(os.getpid()), **here)
+    assert state_of(alive).phase == "running"
+    assert state_of(replace(alive, pid_started="1")).phase == "stopped"
+    assert state_of(replace(alive, host="elsewhere")).phase == "unknown"
+
+
+def test_a_growing_file_is_read_by_whole_lines_and_anew_when_it_was_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    file = GrowingFile(path)
+    assert list(file.lines()) == []
+    path.write_bytes(b"one\ntw")
+    assert list(file.lines()) == [b"one"]
+    with path.open("ab") as stream:
+        stream.write(b"o\nthree")
+    assert list(file.lines()) == [b"two"]
+    assert file.rest() == b"three"
+    path.write_bytes(b"new\n")
+    assert list(file.lines()) == [b"new"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Login:
+    shutil.copy(Path(__file__).parent.parent / "engine" / "toy_experiment.py", tmp_path)
+    (tmp_path / "toy.py").write_text(TOY)
+    environment = {**os.environ, "MIMCTL_HOME": str(tmp_path / "home"), "MIMCTL_PYTHON": sys.executable}
+    return Login(tmp_path, {**environment, "OMP_NUM_THREADS": "1"})
+
+
+def test_a_run_of_this_machine_is_seen_cancelled_and_gone_on_with(desk: Login, tmp_path: Path) -> None:
+    argv = desk.argv("train", "det", "toy.py", "--gpus", "0", "--name", "mine", "--cfg-options")
+    process = subprocess.Popen(
+        [*argv, "train_cfg.max_epochs=100000"],
+        cwd=tmp_path,
+        env=desk.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "work_dirs/toy/last_checkpoint").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    running = desk.status("mine")
+    assert (running["state"], running["job_id"]) == ("running", None)
+    assert running["step"]["phase"] == "train"
+    assert desk.mimctl("cancel", "mine").returncode == 0
+    process.communicate(timeout=30)
+    cancelled = desk.status("mine")
+    assert (cancelled["state"], cancelled["resumable"]) == ("cancelled", True)
+    assert desk.mimctl("cancel", "mine").returncode == 1
+    # What is left of the run is short now: it goes on to its end, as itself.
+    spec = tmp_path / "work_dirs/toy" / Path(cancelled["run_dir"]).name / "resume.json"
+    text = json.loads(spec.read_text())
+    done = int(Path((tmp_path / "work_dirs/toy/last_checkpoint").read_text().strip()).stem.partition("_")[2])
+    spec.write_text(json.dumps({**text, "overrides": {"train_cfg.max_epochs": done + 2}}))
+    resumed = desk.mimctl("resume", "mine")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.strip().endswith(f"epoch_{done + 2}.pth")
+    after = desk.status("mine")
+    assert (after["state"], after["run_id"]) == ("done", running["run_id"])
+    assert "resumed from" in desk.mimctl("logs", "mine").stdout
+    assert len(desk.mimctl("logs", "mine", "-n", "3").stdout.splitlines()) == 3

@@ -1,0 +1,189 @@
+"""A real Slurm of two nodes on this machine, for tests: no systemd, no cgroup, no database. Debian's packages, root.
+
+Each node declares 8 CPUs, 8 GB and 4 GPUs that are character devices like /dev/null, whatever the machine has.
+Partitions: `low` (preempted with ten seconds' notice), `abrupt` (without), `high` (preempts both). Nothing outside the
+folder is changed: the nodes see a list of hosts of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
+START_S = 60.0
+
+_CONF = """\
+ClusterName=mimctltest
+SlurmctldHost={host}({control})
+SlurmctldPort={ports[0]}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CryptoType=crypto/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/linux
+AccountingStorageType=accounting_storage/none
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=500
+SlurmdParameters=config_overrides
+GresTypes=gpu
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+ReturnToService=2
+KillWait=5
+MinJobAge=3600
+MessageTimeout=30
+LaunchParameters=send_gids
+{nodes}
+PartitionName=low Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
+PartitionName=abrupt Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
+PartitionName=high Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+"""
+_NODE = (
+    "NodeName={name} NodeHostname={hostname} NodeAddr={address} Port={port} CPUs=8 Boards=1 SocketsPerBoard=1 "
+    "CoresPerSocket=8 ThreadsPerCore=1 RealMemory=8000 Gres=gpu:4 State=UNKNOWN"
+)
+
+
+def require_slurm() -> None:
+    """Skip the test where no Slurm can be brought up; fetch Debian's packages where that is all that lacks."""
+    if os.geteuid() != 0:
+        pytest.skip("a Slurm of one's own needs root")
+    if all(map(shutil.which, PROGRAMS)):
+        return
+    if shutil.which("apt-get") is None:
+        pytest.skip("there is no Slurm here, and no apt-get to fetch it")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for line in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "slurm-wlm", "munge"]):
+        done = subprocess.run(["apt-get", *line], env=environment, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            pytest.skip(f"the package server gives no Slurm: {done.stderr.strip()[-200:]}")
+
+
+@contextlib.contextmanager
+def mini_slurm(folder: Path) -> Iterator[dict[str, str]]:
+    """Bring up a Slurm in `folder` and yield the environment variables that lead to it; end it afterwards."""
+    require_slurm()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    _write_files(folder)
+    environment = {"SLURM_CONF": str(folder / "slurm.conf")}
+    try:
+        _start_daemons(folder, {**os.environ, **environment})
+        _wait_for_nodes({**os.environ, **environment}, folder)
+        yield environment
+    finally:
+        _stop_daemons(folder, {**os.environ, **environment})
+
+
+def _write_files(folder: Path) -> None:
+    ports = _free_ports(3)
+    host = socket.gethostname().partition(".")[0]
+    for name in ("state", "spool-n1", "spool-n2"):
+        (folder / name).mkdir(exist_ok=True)
+    nodes = "\n".join(
+        _NODE.format(name=f"n{number}", hostname=host, address="127.0.0.1", port=ports[number]) for number in (1, 2)
+    )
+    conf = _CONF.format(host=host, control="127.0.0.1", ports=ports, folder=folder, nodes=nodes)
+    (folder / "slurm.conf").write_text(conf)
+    for number in range(4):
+        # A GRES that is only counted makes the node invalid; a plain file leaves CUDA_VISIBLE_DEVICES unset.
+        os.mknod(folder / f"gpu{number}", 0o20666, os.makedev(1, 3))
+    (folder / "gres.conf").write_text(f"NodeName=n[1-2] Name=gpu File={folder}/gpu[0-3]\n")
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # read, never used
+    (folder / "hosts").write_text(f"127.0.0.1 localhost {host} n1 n2\n")
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o400)
+
+
+def _start_daemons(folder: Path, environment: dict[str, str]) -> None:
+    files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log"}
+    options = [f"--{name}={folder / file}" for name, file in {**files, "seed-file": "munged.seed"}.items()]
+    _call(["munged", *options, "--force"], environment)
+    _call(["slurmctld", "-c"], environment)
+    for name in ("n1", "n2"):
+        # Its own view of /etc/hosts: the ranks of a job find each other by the nodes' names.
+        line = f"mount --bind {folder}/hosts /etc/hosts && exec slurmd -N {name}"
+        _call(["unshare", "--mount", "sh", "-c", line], environment)
+
+
+def _wait_for_nodes(environment: dict[str, str], folder: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            line = ["sinfo", "-h", "-N", "-p", "low", "-o", "%T"]
+            found = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=5).stdout
+            if found.split() == ["idle", "idle"]:
+                return
+        time.sleep(0.1)
+    log = (folder / "slurmctld.log").read_text(errors="replace")[-2000:]
+    raise AssertionError(f"the nodes did not come up:\n{log}")
+
+
+def _stop_daemons(folder: Path, environment: dict[str, str]) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired, FileNotFoundError):
+        subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, timeout=10)
+        _wait_until_empty(environment)
+    pids = [pid for name in ("slurmd-n1", "slurmd-n2", "slurmctld", "munged") if (pid := _pid(folder / f"{name}.pid"))]
+    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + patience
+        while pids and time.monotonic() < deadline:
+            pids = [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]
+            time.sleep(0.05)
+
+
+def _wait_until_empty(environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        left = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, timeout=5).stdout
+        if not left.strip():
+            return
+        time.sleep(0.2)
+
+
+def _pid(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _call(argv: list[str], environment: dict[str, str]) -> None:
+    # A daemon keeps what it inherits: pipes of ours would never end.
+    done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60)
+    assert done.returncode == 0, argv
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

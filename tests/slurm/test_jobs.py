@@ -1,0 +1,115 @@
+"""Trainings as jobs of a real Slurm: submitted, followed, looked at, cancelled, resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import torch
+from login_node import Login
+
+LONG = ("--cfg-options", "train_cfg.max_epochs=100000")
+
+
+def test_a_job_is_submitted_followed_and_found_again(login: Login, tmp_path: Path) -> None:
+    done = login.train("--gpus", 0, "--name", "first")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"job \d+: running on n\d", done.stderr)
+    assert "train: epoch 2 of 2" in done.stderr
+    checkpoint = Path(done.stdout.strip())
+    assert checkpoint == tmp_path / "work_dirs/toy/epoch_2.pth"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    runs = json.loads(Login(elsewhere, login.environment).mimctl("status", "--json").stdout)["runs"]
+    assert [(each["name"], each["state"], each["checkpoint"]) for each in runs] == [("first", "done", str(checkpoint))]
+    for word in (runs[0]["run_id"], runs[0]["run_id"][:3], "last", runs[0]["job_id"], "work_dirs/toy", "first"):
+        assert login.status(word)["run_id"] == runs[0]["run_id"]
+
+
+def test_ranks_of_two_nodes_train_one_model(login: Login, tmp_path: Path) -> None:
+    done = login.train("--procs", 2, "--nodes", 2)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"job \d+: \w+ on n\[1-2\]", done.stderr)
+    meta = torch.load(tmp_path / "work_dirs/toy/epoch_2.pth", weights_only=True)["meta"]
+    assert (meta["world_size"], meta["iter"]) == (2, 16)
+
+
+def test_the_rank_that_failed_is_told_once(login: Login) -> None:
+    trouble = "custom_hooks=[dict(type='Trouble', kind='error', at=3, rank=1)]"
+    done = login.train("--procs", 2, "--cfg-options", trouble)
+    assert done.returncode == 1
+    assert done.stderr.count("ValueError: a bug in a hook") == 2  # the error, and the last line of its traceback
+    assert "on rank 1" in done.stderr
+    state = login.status("last")
+    assert (state["state"], state["error"]["code"], state["error"]["details"]["rank"]) == ("failed", "child-crashed", 1)
+
+
+def test_a_cancelled_job_stays_dead_and_can_be_resumed(login: Login, tmp_path: Path) -> None:
+    run = login.train("--gpus", 0, "--detach", *LONG).stdout.strip()
+    state = login.wait(run, lambda each: (each["checkpoint"] or "").endswith(".pth"))
+    assert login.mimctl("cancel", run).returncode == 0
+    cancelled = login.wait(run, lambda each: each["state"] not in ("running", "waiting"))
+    assert (cancelled["state"], cancelled["resumable"]) == ("cancelled", True)
+    assert "Restarts=0" in login.job_env(state["job_id"])
+    # The same run goes on: its settings come from its own files, not from what has become of the config.
+    done = login.mimctl("resume", run, "--detach")
+    assert done.stdout.strip() == run
+    deadline = time.monotonic() + 60
+    while "resumed from" not in "".join(each.read_text() for each in tmp_path.glob("work_dirs/toy/*/*.log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    resumed = login.status(run)
+    assert (resumed["state"], resumed["run_dir"]) == ("running", state["run_dir"])
+    assert resumed["job_id"] != state["job_id"]
+    assert login.mimctl("resume", run).returncode == 1, "a run that goes on is not started twice"
+    login.mimctl("cancel", run)
+
+
+def test_ctrl_c_stops_looking_and_the_job_goes_on(login: Login) -> None:
+    argv = login.argv("train", "det", "toy.py", "--launcher", "slurm", "--gpus", "0", "-c", "1", *LONG)
+    process = subprocess.Popen(
+        argv, cwd=login.folder, env=login.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(login.folder.glob("work_dirs/toy/*/events.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "goes on" in told
+    assert login.status("last")["state"] == "running"
+    assert login.mimctl("cancel", "last").returncode == 0
+
+
+def test_what_slurm_refuses_is_told_in_its_words_and_is_no_run(login: Login) -> None:
+    nowhere = login.train("--gpus", 0, "--partition", "nowhere")
+    assert nowhere.returncode == 1
+    assert "error[slurm-refused]" in nowhere.stderr
+    assert "invalid partition specified: nowhere" in nowhere.stderr
+    many = login.train("--gpus", 5)
+    assert "error[slurm-refused]" in many.stderr
+    assert "Requested node configuration is not available" in many.stderr
+    assert json.loads(login.mimctl("status", "--json").stdout)["runs"] == []
+
+
+def test_counts_that_another_job_left_in_the_shell_mean_nothing(login: Login, tmp_path: Path) -> None:
+    leaked = {"SLURM_NTASKS": "3", "SLURM_NTASKS_PER_NODE": "3", "SLURM_MEM_PER_CPU": "1", "SBATCH_GRES": "gpu:4"}
+    done = login.train("--gpus", 0, **leaked, SLURM_JOB_ID="77", SLURM_CPU_BIND="quiet", PMI_RANK="5")
+    assert done.returncode == 0, done.stderr
+    meta = torch.load(tmp_path / "work_dirs/toy/epoch_2.pth", weights_only=True)["meta"]
+    assert meta["world_size"] == 1
+    assert "gpu" not in login.job_env(login.status("last")["job_id"])
+
+
+def test_each_rank_gets_its_gpus_and_cpus(login: Login) -> None:
+    done = login.train("--gpus", 4, "--gpus-per-node", 2, "--time", "10", "--job-name", "my job; rm -rf /", "--detach")
+    told = login.job_env(login.status(done.stdout.strip())["job_id"])
+    assert {"NumNodes=2", "NumTasks=4", "CPUs/Task=1", "TresPerNode=gres:gpu:2"} <= set(told.split())
+    assert "TimeLimit=00:10:00" in told
+    assert "JobName=my job; rm -rf /" in told
+    login.mimctl("cancel", "last")
