@@ -50,7 +50,8 @@ _ENGINE = {
         "ParamSchedulerHook PipelineSwitchHook RuntimeInfoHook SyncBuffersHook get_priority"
     ),
     "mimctl.engine.optim": (
-        "AmpOptimWrapper DefaultOptimWrapperConstructor OptimWrapper OptimWrapperDict build_optim_wrapper"
+        "AmpOptimWrapper DefaultOptimWrapperConstructor LearningRateDecayOptimWrapperConstructor OptimWrapper "
+        "OptimWrapperDict build_optim_wrapper"
     ),
     "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator get_metric_value",
     "mimctl.engine.execution": (

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from mimctl.engine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict, build_optim_wrapper
+from mimctl.engine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mimctl.engine.optim.scale_lr import scale_lr
-from mimctl.engine.registry import OPTIMIZERS
+from mimctl.engine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 from mimctl.errors import ConfigError
+from tests.engine.ranks import on_two_ranks
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adafactor"])
@@ -77,22 +78,6 @@ def test_wrong_clip_option_is_refused() -> None:
         OptimWrapper(torch.optim.SGD([param], lr=1.0), clip_grad={"max_nrm": 1.0})
 
 
-def test_amp_on_the_cpu_computes_in_bfloat16() -> None:
-    model = nn.Linear(4, 4)
-    wrapper = build_optim_wrapper(
-        model, {"type": "AmpOptimWrapper", "loss_scale": "dynamic", "optimizer": {"type": "SGD", "lr": 0.1}}
-    )
-    assert isinstance(wrapper, AmpOptimWrapper)
-    before = model.weight.detach().clone()
-    with wrapper.optim_context(model):
-        output = model(torch.ones(2, 4))
-    assert output.dtype == torch.bfloat16
-    wrapper.update_params(output.float().sum())
-    assert model.weight.dtype == torch.float32
-    assert not torch.equal(before, model.weight)
-    wrapper.load_state_dict(wrapper.state_dict())
-
-
 def test_learning_rate_is_scaled_with_the_batch_size() -> None:
     wrapper = build_optim_wrapper(nn.Linear(1, 1), {"optimizer": {"type": "SGD", "lr": 0.1}})
     assert scale_lr(wrapper, {"enable": True, "base_batch_size": 16}, 4) == 0.25
@@ -102,6 +87,70 @@ def test_learning_rate_is_scaled_with_the_batch_size() -> None:
         scale_lr(wrapper, {"enable": True}, 4)
     with pytest.raises(ConfigError, match="enabled"):
         scale_lr(wrapper, {"enabled": True}, 4)
+
+
+def test_accumulated_iterations_count_for_the_batch_size() -> None:
+    cfg = {"optimizer": {"type": "SGD", "lr": 0.1}, "accumulative_counts": 4}
+    wrapper = build_optim_wrapper(nn.Linear(1, 1), cfg)
+    assert scale_lr(wrapper, {"enable": True, "base_batch_size": 16}, 8) == 2.0
+    assert wrapper.get_lr()["lr"] == [pytest.approx(0.2)]
+
+
+def test_groups_and_the_base_rate_are_scaled_alike() -> None:
+    rules = {"custom_keys": {"bias": {"lr_mult": 0.1}}}
+    wrapper = build_optim_wrapper(nn.Linear(1, 1), {"optimizer": {"type": "SGD", "lr": 1.0}, "paramwise_cfg": rules})
+    scale_lr(wrapper, {"enable": True, "base_batch_size": 4}, 2)
+    assert wrapper.get_lr() == {"lr": [0.5, 0.05], "base_lr": [0.5]}
+
+
+def test_each_of_several_optimizers_is_scaled_by_what_it_accumulates() -> None:
+    wrappers = OptimWrapperDict(
+        g=OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), accumulative_counts=2),
+        d=OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.2)),
+    )
+    scale_lr(wrappers, {"enable": True, "base_batch_size": 8}, 8)
+    assert wrappers.get_lr() == {"g.lr": [0.2], "d.lr": [0.2]}
+
+
+def test_scheduled_rates_are_not_scaled_any_more() -> None:
+    wrapper = build_optim_wrapper(nn.Linear(1, 1), {"optimizer": {"type": "SGD", "lr": 0.1}})
+    PARAM_SCHEDULERS.build({"type": "ConstantLR"}, optimizer=wrapper)
+    with pytest.raises(ConfigError, match="after a scheduler has taken it"):
+        scale_lr(wrapper, {"enable": True, "base_batch_size": 16}, 4)
+
+
+def test_floor_of_a_schedule_stays_where_the_rate_is_scaled() -> None:
+    wrapper = build_optim_wrapper(nn.Linear(1, 1), {"optimizer": {"type": "SGD", "lr": 0.1}})
+    scale_lr(wrapper, {"enable": True, "base_batch_size": 1}, 2)
+    cosine = PARAM_SCHEDULERS.build({"type": "CosineAnnealingLR", "T_max": 3, "eta_min": 0.01}, optimizer=wrapper)
+    found = wrapper.get_lr()["lr"]
+    for _ in range(3):
+        cosine.step()
+    assert [*found, *wrapper.get_lr()["lr"]] == pytest.approx([0.2, 0.01])
+
+
+def exchanges_by_iteration(rank: int) -> list[bool]:
+    """Train with three losses a step on two ranks; return for each iteration whether the gradients became equal."""
+    model = nn.parallel.DistributedDataParallel(nn.Linear(1, 1, bias=False))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0), accumulative_counts=3)
+    wrapper.initialize_count_status(model, 0, 5)
+    wrapper.zero_grad = lambda **_: None  # type: ignore[method-assign]
+    found = []
+    for _ in range(5):
+        with wrapper.optim_context(model):
+            loss = model(torch.full((1, 1), float(rank + 1))).sum()
+        wrapper.update_params(loss)
+        [param] = model.parameters()
+        grads = [torch.zeros(1, 1), torch.zeros(1, 1)]
+        torch.distributed.all_gather(grads, param.grad)
+        found.append(bool(torch.equal(grads[0], grads[1])))
+        if wrapper.should_update():
+            param.grad = None
+    return found
+
+
+def test_gradients_are_exchanged_where_a_step_follows_and_nowhere_else() -> None:
+    assert on_two_ranks(exchanges_by_iteration) == ([False, False, True, False, True],) * 2
 
 
 def test_several_optimizers_join_their_state() -> None:
