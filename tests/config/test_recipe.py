@@ -70,10 +70,16 @@ def split(name: str, **extra: Any) -> dict[str, Any]:
     }
 
 
+BOXES: dict[str, Any] = {
+    "known_metrics": ("CocoMetric", "VOCMetric"),
+    "metric": {"type": "CocoMetric", "metric": "bbox"},
+}
 VOC = recipe.DatasetFacts(
     layout="voc",
     classes=("cat", "dog", "owl"),
     splits={"train": split("train"), "val": split("val", img_subdir="images")},
+    lacking={"with_mask": "masks"},
+    **BOXES,
 )
 
 
@@ -191,7 +197,11 @@ def test_coco_data_are_evaluated_against_their_file() -> None:
     facts = recipe.DatasetFacts(
         layout="coco",
         classes=("a",),
-        splits={"train": split("train") | {"dataset_type": "CocoDataset", "ann_file": "ann/t.json"}},
+        splits={
+            "train": split("train")
+            | {"dataset_type": "CocoDataset", "ann_file": "ann/t.json", "truth": "/photos/ann/t.json"}
+        },
+        **BOXES,
     )
     assert changed(DETECTOR, recipe.apply_dataset, facts).val_evaluator.ann_file == "/photos/ann/t.json"
 
@@ -235,8 +245,97 @@ def test_class_counts_are_set_in_every_head_but_the_proposal_one() -> None:
 
 def test_a_mask_config_refuses_data_with_boxes_only() -> None:
     text = DETECTOR.replace("dict(type='RandomAffine'", "dict(type='LoadAnnotations', with_mask=True), dict(type='X'")
-    with pytest.raises(ConfigError, match="boxes only") as caught:
+    with pytest.raises(ConfigError, match="trains on masks, and a voc folder has none") as caught:
         changed(text, recipe.apply_dataset, VOC)
     assert caught.value.origin is not None
     with pytest.raises(ConfigError, match="no dataset"):
         changed("model = dict()", recipe.apply_dataset, VOC)
+
+
+CLASSIFIER = """
+data_root = 'data/imagenet'
+dataset_type = 'ImageNet'
+data_preprocessor = dict(num_classes=1000, mean=[1., 2., 3.])
+model = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18),
+    head=dict(type='LinearClsHead', num_classes=1000, loss=dict(type='LabelSmoothLoss', num_classes=1000)))
+train_dataloader = dict(batch_size=32, dataset=dict(type=dataset_type, data_root=data_root, split='train', indices=9,
+    pipeline=[dict(type='LoadImageFromFile'), dict(type='RandomResizedCrop', scale=224), dict(type='PackInputs')]))
+val_dataloader = dict(batch_size=32, dataset=dict(type=dataset_type, data_root=data_root, split='val',
+    pipeline=[dict(type='LoadImageFromFile'), dict(type='ResizeEdge', scale=256), dict(type='PackInputs')]))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_evaluator = [dict(type='Accuracy', topk=(1, 2, 5)), dict(type='SingleLabelMetric')]
+"""
+DIGITS = """
+data_preprocessor = dict(num_classes=10, mean=[33.46])
+model = dict(type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=10), head=dict(type='ClsHead'))
+train_dataloader = dict(batch_size=128, dataset=dict(type='MNIST', data_prefix='data/mnist', test_mode=False,
+    pipeline=[dict(type='Resize', scale=32), dict(type='PackInputs')]))
+val_evaluator = dict(type='Accuracy', topk=(1,))
+"""
+
+
+def classes_of(names: tuple[str, ...], *, holds_arrays: bool = False, **arguments: Any) -> recipe.DatasetFacts:
+    given = {"dataset_type": "CustomDataset", "data_root": "/p", "ann_file": "", "data_prefix": "train", **arguments}
+    return recipe.DatasetFacts(
+        layout="folders",
+        classes=names,
+        splits={"train": {**given, "without": ["split", "indices", "test_mode"]}},
+        holds_arrays=holds_arrays,
+    )
+
+
+def test_a_classifier_is_fitted_to_other_classes_and_loses_what_belongs_to_the_old_set() -> None:
+    config = changed(CLASSIFIER, recipe.apply_dataset, classes_of(("cat", "dog", "owl")))
+    assert config.model.head.to_dict() == {
+        "type": "LinearClsHead",
+        "num_classes": 3,
+        "loss": {"type": "LabelSmoothLoss", "num_classes": 3},
+    }
+    assert config.data_preprocessor.num_classes == 3
+    dataset = config.train_dataloader.dataset.to_dict()
+    assert dataset.pop("pipeline")[1] == {"type": "RandomResizedCrop", "scale": 224}
+    assert dataset == {
+        "type": "CustomDataset",
+        "data_root": "/p",
+        "ann_file": "",
+        "data_prefix": "train",
+        "metainfo": {"classes": ("cat", "dog", "owl")},
+    }
+    assert config.val_evaluator.topk == (1,)
+    assert config.test_evaluator[0].topk == (1, 2)
+    assert config.test_evaluator[1].to_dict() == {"type": "SingleLabelMetric"}
+    assert "_delete_" not in config.pretty_text
+    assert changed(CLASSIFIER, recipe.apply_dataset, classes_of(tuple("abcdef"))).val_evaluator.topk == (1, 5)
+
+
+def test_a_backbone_that_classifies_itself_is_told_the_number_of_classes() -> None:
+    config = changed(DIGITS, recipe.apply_dataset, classes_of(("cat", "dog")))
+    assert (config.model.backbone.num_classes, config.data_preprocessor.num_classes) == (2, 2)
+
+
+def test_a_pipeline_of_arrays_begins_to_read_files_in_the_models_colours() -> None:
+    config = changed(DIGITS, recipe.apply_dataset, classes_of(("cat", "dog")))
+    first = config.train_dataloader.dataset.pipeline[0].to_dict()
+    assert first == {"type": "LoadImageFromFile", "color_type": "grayscale"}
+    assert [each.type for each in config.train_dataloader.dataset.pipeline[1:]] == ["Resize", "PackInputs"]
+    coloured = changed(DIGITS.replace("[33.46]", "[1., 2., 3.]"), recipe.apply_dataset, classes_of(("a", "b")))
+    assert coloured.train_dataloader.dataset.pipeline[0].to_dict() == {"type": "LoadImageFromFile"}
+
+
+def test_pictures_without_files_stay_as_they_are_and_do_not_suit_a_pipeline_of_files() -> None:
+    digits = classes_of(("0", "1"), holds_arrays=True, dataset_type="MNIST", ann_file=None, data_prefix="")
+    dataset = changed(DIGITS, recipe.apply_dataset, digits).train_dataloader.dataset
+    assert [each.type for each in dataset.pipeline] == ["Resize", "PackInputs"]
+    assert (dataset.type, dataset.data_root, dataset.data_prefix) == ("MNIST", "/p", "")
+    assert "ann_file" not in dataset
+    with pytest.raises(ConfigError, match="this config reads image files") as caught:
+        changed(CLASSIFIER, recipe.apply_dataset, digits)
+    assert caught.value.code == "not-applicable"
+
+
+def test_pictures_of_any_size_do_not_suit_a_pipeline_without_a_size() -> None:
+    text = DIGITS.replace("dict(type='Resize', scale=32), ", "dict(type='RandomCrop', crop_size=32), ")
+    with pytest.raises(ConfigError, match="takes pictures as they are") as caught:
+        changed(text, recipe.apply_dataset, classes_of(("cat", "dog")))
+    assert caught.value.causes == ("its pipeline is RandomCrop, PackInputs",)

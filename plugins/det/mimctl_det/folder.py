@@ -1,7 +1,6 @@
 """The `data` verb: recognise a folder of images with boxes, report what is in it, and name its splits.
 
-Runs before any training starts, without torch. Writes split lists only into the run's work directory, never into
-the data.
+Runs before any training starts, without torch.
 """
 
 from __future__ import annotations
@@ -9,85 +8,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mimctl.errors import MimctlError
 from mimctl.spec import RunSpec
+from mimctl.vision.folders.describe import describe_folder
+from mimctl.vision.folders.model import Found, Layout, Split
 from mimctl_det.layouts.coco import CocoLayout
-from mimctl_det.layouts.model import Found, Layout, Split, divide, subset, unreadable
 from mimctl_det.layouts.voc import VocLayout
 from mimctl_det.layouts.yolo import YoloLayout
 
 LAYOUTS: tuple[Layout, ...] = (CocoLayout(), VocLayout(), YoloLayout())
-SHOWN_PROBLEMS = 10
+KNOWN = (
+    "no COCO file (JSON with images, annotations, categories), no Pascal VOC folder (Annotations/*.xml) and no YOLO "
+    "folder (data.yaml, or images/ beside labels/) was found"
+)
+METRICS = ["CocoMetric", "VOCMetric", "DumpResults", "DumpDetResults"]
 
 
 def describe(spec: RunSpec) -> dict[str, Any]:
-    """Return a report of the folder `options["dir"]` as plain data.
-
-    Keys: `ok`, `layout` ("coco", "voc", "yolo" or None), `root`, `classes`, `splits` {train, val, test: counts and
-    how a dataset reads them}, `problems` (the first ten) and `num_problems`, `notes`, `made_split` (None, or the seed
-    and fraction of a split that was made, with its list files).
-    Options: `dir`, `split_seed` (default 0), `val_fraction` (0..1, default 0.2).
-    """
-    path = Path(spec.options["dir"]).expanduser()
-    if not path.exists():
-        raise MimctlError(f"`{path}` does not exist", code="data-not-found", hints=["give the folder of your images"])
-    place_of = {layout: layout.find(path) for layout in LAYOUTS}
-    layout = next((each for each in LAYOUTS if place_of[each] is not None), None)
-    if layout is None:
-        return _unknown(path)
-    place = place_of[layout]
-    assert place is not None
-    found = layout.read(place.resolve())
-    fraction = float(spec.options.get("val_fraction") or 0.2)
-    seed = int(spec.options.get("split_seed") or 0)
-    splits, made = complete_splits(found, layout, Path(spec.work_dir or "."), fraction=fraction, seed=seed)
-    everything = tuple({sample.image: sample for split in found.splits.values() for sample in split.samples}.values())
-    problems = [str(problem) for problem in (*found.problems, *unreadable(everything), *_shortage(found, splits))]
-    return {
-        "ok": not problems,
-        "layout": found.layout,
-        "root": str(place.resolve()),
-        "classes": list(found.classes),
-        "splits": {name: split.facts(found.classes) for name, split in splits.items()},
-        "problems": problems[:SHOWN_PROBLEMS],
-        "num_problems": len(problems),
-        "notes": _shorten(found.notes),
-        "made_split": made,
-    }
-
-
-def complete_splits(
-    found: Found, layout: Layout, out: Path, *, fraction: float, seed: int
-) -> tuple[dict[str, Split], dict[str, Any] | None]:
-    """Return train, val and test: given splits as they are, missing ones divided off reproducibly.
-
-    Without a validation split a part of the training samples becomes it; without a test split validation stands in.
-    Splits that were made (and those whose layout lists none) are written to `<out>/splits/`.
-    """
-    splits = dict(found.splits)
-    pool = splits.pop("all", None)
-    base = splits.get("train") or pool
-    if base is None or len(base.samples) < 2:
-        return splits, None
-    made = None
-    if "val" not in splits or "train" not in splits:
-        if "train" in splits or "val" not in splits:
-            train, held = divide(base.samples, fraction=fraction, seed=seed)
-            splits["val"] = subset(base, held, "")
-        else:
-            train = base.samples
-        splits["train"] = subset(base, train, "")
-        made = {"seed": seed, "fraction": fraction, "files": {}}
-    for name, split in list(splits.items()):
-        if not split.ann_file:
-            folder = out / "splits"
-            folder.mkdir(parents=True, exist_ok=True)
-            listing = layout.write_subset(base if layout.name == "coco" else split, split.samples, folder / name)
-            splits[name] = subset(split, split.samples, str(Path(listing).resolve()))
-            if made is not None:
-                made["files"][name] = splits[name].ann_file
-    splits.setdefault("test", splits["val"])
-    return {name: splits[name] for name in ("train", "val", "test")}, made
+    """Return a report of the folder `options["dir"]` as plain data (`mimctl.vision.folders.describe_folder`)."""
+    report = describe_folder(spec, LAYOUTS, known=KNOWN, shortage=_shortage, objects="boxes")
+    has_coco = report["layout"] == "coco"
+    for split in report["splits"].values():
+        # Without a COCO file the metric collects the truth from the samples.
+        split["truth"] = str(Path(split["data_root"]) / split["ann_file"]) if has_coco else None
+    report["metrics"] = {"known": METRICS, "instead": {"type": "CocoMetric", "metric": "bbox"}}
+    report["lacking"] = {} if has_coco else {"with_mask": "masks"}
+    return report
 
 
 def _shortage(found: Found, splits: dict[str, Split]) -> list[str]:
@@ -103,27 +48,3 @@ def _shortage(found: Found, splits: dict[str, Split]) -> list[str]:
         elif name == "train" and not any(sample.labels for sample in split.samples):
             lacking.append("the split `train` has no box")
     return lacking
-
-
-def _shorten(notes: tuple[str, ...]) -> list[str]:
-    shown = list(notes[:SHOWN_PROBLEMS])
-    return shown if len(notes) <= SHOWN_PROBLEMS else [*shown, f"and {len(notes) - SHOWN_PROBLEMS} more"]
-
-
-def _unknown(path: Path) -> dict[str, Any]:
-    seen = sorted(each.name + ("/" if each.is_dir() else "") for each in path.iterdir()) if path.is_dir() else []
-    return {
-        "ok": False,
-        "layout": None,
-        "root": str(path.resolve()),
-        "classes": [],
-        "splits": {},
-        "problems": [
-            "no COCO file (JSON with images, annotations, categories), no Pascal VOC folder (Annotations/*.xml) and no "
-            "YOLO folder (data.yaml, or images/ beside labels/) was found; "
-            f"it holds: {', '.join(seen[:12]) or 'nothing'}"
-        ],
-        "num_problems": 1,
-        "notes": [],
-        "made_split": None,
-    }

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from mimctl_det.layouts.model import Found, Problem, Sample, Split, split_of
+from mimctl.vision.folders.model import Found, Problem, Sample, Split, split_of
 
 KEYS = ("images", "annotations", "categories")
 
@@ -41,10 +41,10 @@ class CocoLayout:
             splits[split] = self._read_split(place, path, document, split, problems)
         return Found(layout=self.name, classes=classes, splits=splits, problems=tuple(problems))
 
-    def write_subset(self, split: Split, samples: tuple[Sample, ...], stem: Path) -> str:
+    def write_subset(self, split: Split, whole: Split, stem: Path) -> str:
         """Write a COCO file with only these images and their annotations."""
-        document = json.loads((Path(split.data_root) / split.ann_file).read_text(encoding="utf-8"))
-        keys = {sample.key for sample in samples}
+        document = json.loads((Path(whole.data_root) / (whole.ann_file or "")).read_text(encoding="utf-8"))
+        keys = {sample.key for sample in split.samples}
         document["images"] = [image for image in document["images"] if str(image["id"]) in keys]
         document["annotations"] = [each for each in document["annotations"] if str(each["image_id"]) in keys]
         path = stem.with_suffix(".json")

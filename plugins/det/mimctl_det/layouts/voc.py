@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from mimctl_det.layouts.model import IMAGE_SUFFIXES, Found, Problem, Sample, Split
+from mimctl.vision.folders.model import IMAGE_SUFFIXES, Found, Problem, Sample, Split
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -75,10 +75,10 @@ class VocLayout:
             splits["all"] = split([key for key in names if key not in held and key in by_stem], "")
         return Found(layout=self.name, classes=classes, splits=splits, problems=tuple(problems), notes=tuple(notes))
 
-    def write_subset(self, split: Split, samples: tuple[Sample, ...], stem: Path) -> str:
+    def write_subset(self, split: Split, whole: Split, stem: Path) -> str:
         """Write the names of these images, one a line."""
         path = stem.with_suffix(".txt")
-        path.write_text("".join(f"{sample.key}\n" for sample in samples), encoding="utf-8")
+        path.write_text("".join(f"{sample.key}\n" for sample in split.samples), encoding="utf-8")
         return str(path)
 
 

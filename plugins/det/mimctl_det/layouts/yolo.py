@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mimctl_det.layouts.model import Found, Problem, Sample, Split, images_below
+from mimctl.vision.folders.model import Found, Problem, Sample, Split, images_below
 
 SPLITS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 
@@ -56,10 +56,10 @@ class YoloLayout:
             notes.append("no class names were found (data.yaml or classes.txt): they are numbered")
         return Found(layout=self.name, classes=classes, splits=splits, problems=tuple(problems), notes=tuple(notes))
 
-    def write_subset(self, split: Split, samples: tuple[Sample, ...], stem: Path) -> str:
+    def write_subset(self, split: Split, whole: Split, stem: Path) -> str:
         """Write the images' paths relative to the data root, one a line."""
         path = stem.with_suffix(".txt")
-        path.write_text("".join(f"{sample.key}\n" for sample in samples), encoding="utf-8")
+        path.write_text("".join(f"{sample.key}\n" for sample in split.samples), encoding="utf-8")
         return str(path)
 
 

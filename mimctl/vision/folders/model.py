@@ -1,4 +1,4 @@
-"""What a scan of a folder yields: samples by split, classes, problems; one shape for all layouts."""
+"""What a scan of a folder yields: samples by split, classes, problems; one shape for all layouts and toolboxes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One image: the key that its layout lists it by, its file, and the class index of each of its boxes."""
+    """One image: the key that its layout lists it by, its file ("" for none of its own), and its class indices.
+
+    `labels` has one index for each object (a box, or the image itself).
+    """
 
     key: str
     image: str
@@ -40,22 +43,25 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """The samples of one split and how a dataset reads them (`dataset_type`, `data_root`, `ann_file`, …)."""
+    """The samples of one split and how a dataset reads them (`dataset_type`, `data_root`, `ann_file`, …).
+
+    An `ann_file` of "" has yet to be written; None, as for `data_prefix`: the dataset takes no such argument.
+    """
 
     samples: tuple[Sample, ...]
     dataset_type: str
     data_root: str
-    ann_file: str
-    data_prefix: dict[str, str]
+    ann_file: str | None
+    data_prefix: dict[str, str] | str | None
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def facts(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """Return the split as plain data, with counts of images, boxes and boxes of each class."""
+    def facts(self, classes: tuple[str, ...], objects: str | None = None) -> dict[str, Any]:
+        """Return the split as plain data, with counts of images, of `objects` (a word) and of each class."""
         counts = Counter(label for sample in self.samples for label in sample.labels)
         return {
             "images": len(self.samples),
             "unlabelled": sum(not sample.labels for sample in self.samples),
-            "boxes": counts.total(),
+            **({objects: counts.total()} if objects else {}),
             "per_class": {name: counts.get(index, 0) for index, name in enumerate(classes)},
             "dataset_type": self.dataset_type,
             "data_root": self.data_root,
@@ -70,7 +76,7 @@ class Found:
     """All that was found in a folder of one layout.
 
     `problems` are mistakes that stop a training, `notes` oddities that do not. A split named "all" is one that has
-    yet to be divided.
+    yet to be divided. `further` joins the report as it is: what else a config has to know of the data.
     """
 
     layout: str
@@ -78,6 +84,7 @@ class Found:
     splits: dict[str, Split]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    further: dict[str, Any] = field(default_factory=dict)
 
 
 class Layout(Protocol):
@@ -91,8 +98,11 @@ class Layout(Protocol):
     def read(self, place: Path) -> Found:
         """Read every annotation below `place`."""
 
-    def write_subset(self, split: Split, samples: tuple[Sample, ...], stem: Path) -> str:
-        """Write what lists only `samples` beside `stem` (outside the data) and return it as an `ann_file`."""
+    def write_subset(self, split: Split, whole: Split, stem: Path) -> str:
+        """Write what lists only the split's samples beside `stem` (outside the data) and return it as an `ann_file`.
+
+        `whole` is what the layout read, of which the split is a part.
+        """
 
 
 def split_of(name: str) -> str | None:
@@ -107,12 +117,17 @@ def split_of(name: str) -> str | None:
 def divide(samples: tuple[Sample, ...], *, fraction: float, seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """Return (train, held): `fraction` of the samples, at least one, held out at random but reproducibly.
 
-    The order of the files on disk does not matter. Each class that stands in two or more images keeps one in train.
+    The order of the files on disk does not matter. Where every sample has one label that share of each class is held
+    out; each class that stands in two or more images keeps one in train.
     """
     ordered = sorted(samples, key=lambda sample: sample.key)
     shuffled = random.Random(seed).sample(ordered, len(ordered))
-    size = min(max(1, round(fraction * len(shuffled))), len(shuffled) - 1)
-    held, train = shuffled[:size], shuffled[size:]
+    if all(len(sample.labels) == 1 for sample in samples):
+        held = _share_of_each_class(shuffled, fraction)
+    else:
+        held = shuffled[: min(max(1, round(fraction * len(shuffled))), len(shuffled) - 1)]
+    keys = {sample.key for sample in held}
+    train = [sample for sample in shuffled if sample.key not in keys]
     seen = {label for sample in train for label in sample.labels}
     for sample in list(held):
         if not seen.issuperset(sample.labels) and len(held) > 1:
@@ -120,6 +135,18 @@ def divide(samples: tuple[Sample, ...], *, fraction: float, seed: int) -> tuple[
             train.append(sample)
             seen.update(sample.labels)
     return tuple(train), tuple(held)
+
+
+def _share_of_each_class(shuffled: list[Sample], fraction: float) -> list[Sample]:
+    classes: dict[int, list[Sample]] = {}
+    for sample in shuffled:
+        classes.setdefault(sample.labels[0], []).append(sample)
+    held = [
+        sample
+        for _, each in sorted(classes.items())
+        for sample in each[: min(max(1, round(fraction * len(each))), len(each) - 1)]
+    ]
+    return held or shuffled[:1]
 
 
 def subset(split: Split, samples: tuple[Sample, ...], ann_file: str) -> Split:
