@@ -7,32 +7,42 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from mimctl.engine.data.loader import skip_batches
-from mimctl.engine.random import rng_state, set_rng_state
+from mimctl.engine.data.handover import Loader
+from mimctl.engine.data.memory import inner_datasets
+from mimctl.engine.data.passes import (
+    State,
+    begin_pass,
+    go_on,
+    place_state,
+    restore_generators_of,
+    samplers_of,
+    start_state,
+)
+from mimctl.engine.distributed import get_world_size
+from mimctl.engine.log import get_logger
 
-Rng = dict[str, Any]
+__all__ = ["Feed", "inner_datasets", "set_sampler_seed", "stop_workers", "tell_epoch"]
 
 
 class Feed:
     """Iterate over a dataloader and know how far.
 
     `epoch` counts whole passes, `position` the batches of the current pass that were handed out. After
-    `load_state_dict` the current pass goes on behind them. Samplers that can skip do so without loading; with others,
-    and where transforms remember samples, the batches are loaded again as they were the first time, and dropped.
+    `load_state_dict` the current pass goes on behind them, without loading them again (see `passes`).
     """
 
     def __init__(self, dataloader: DataLoader[Any]) -> None:
         self.dataloader = dataloader
         self.epoch = 0
         self.position = 0
-        self._start_rng: Rng | None = None
-        self._is_resumed = False
+        self._start: State | None = None
+        self._resumed: State | None = None
         self._iterator: Iterator[Any] | None = None
 
     def batches(self) -> Iterator[tuple[int, Any]]:
         """Yield (index, batch) for the rest of the current pass."""
         first = self.position
-        self._iterator = self._resumed_iterator() if self._is_resumed else self._fresh_iterator()
+        self._iterator = self._begin()
         for index, batch in enumerate(self._iterator, start=first):
             self.position = index + 1
             yield index, batch
@@ -53,48 +63,54 @@ class Feed:
             yield from self.batches()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position as plain data; inside a pass also the random state at its start."""
-        state: dict[str, Any] = {"epoch": self.epoch, "position": self.position}
-        if self.position and not _can_skip(self.dataloader):
-            state["start_rng"] = self._start_rng
-        return state
+        """Return the position as plain data, the same on every rank."""
+        return {"epoch": self.epoch, "position": self.position, "samples_per_step": self._samples_per_step()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a position; the caller restores this process's random state before the next batch is asked for."""
+    def rank_state(self) -> State:
+        """Return what else this rank needs to go on at the position: plain data and tensors."""
+        return place_state(self.dataloader, position=self.position, start=self._start)
+
+    def load_state_dict(self, state: dict[str, Any], rank_state: State | None = None) -> None:
+        """Go to a position; the caller restores this process's random state before the next batch is asked for.
+
+        With another number of samples a step the position is the last step that ends before or at the saved one.
+        Without `rank_state` what this rank's transforms remembered, and an order that its generators drew, are lost.
+        """
         self.epoch = int(state["epoch"])
-        self.position = int(state["position"])
-        self._start_rng = state.get("start_rng")
-        self._is_resumed = self.position > 0
+        self.position = self._translated(int(state["position"]), state.get("samples_per_step"))
+        self._start = (rank_state or {}).get("start")
+        self._resumed = (rank_state or {}) if self.position else None
+        restore_generators_of(self.dataloader, rank_state or {})
 
-    def _must_load_again(self) -> bool:
-        # Endless samplers have no pass to go back to the start of; what their transforms remember starts empty.
-        return self.position < len(self.dataloader) and _remembers_samples(self.dataloader.dataset)
+    def _begin(self) -> Iterator[Any]:
+        state, self._resumed = self._resumed, None
+        if state is not None:
+            return go_on(self.dataloader, epoch=self.epoch, position=self.position, state=state)
+        self._start = start_state(self.dataloader)
+        return begin_pass(self.dataloader, epoch=self.epoch)
 
-    def _fresh_iterator(self) -> Iterator[Any]:
-        if not _can_skip(self.dataloader):
-            self._start_rng = rng_state()
-        return iter(self.dataloader)
+    def _samples_per_step(self) -> int:
+        size = getattr(self.dataloader.batch_sampler, "batch_size", None) or self.dataloader.batch_size or 1
+        return int(size) * get_world_size()
 
-    def _resumed_iterator(self) -> Iterator[Any]:
-        self._is_resumed = False
-        now = rng_state()
-        if _can_skip(self.dataloader) and not self._must_load_again():
-            skip_batches(self.dataloader, self.position)
-            iterator = iter(self.dataloader)
-        else:
-            if self._start_rng is not None:
-                set_rng_state(self._start_rng)
-            iterator = iter(self.dataloader)
-            for _ in range(self.position):
-                next(iterator, None)
-        # Starting an iterator draws a seed; the uninterrupted run drew it before the state that was saved.
-        set_rng_state(now)
-        return iterator
+    def _translated(self, position: int, before: int | None) -> int:
+        now = self._samples_per_step()
+        if before is None or before == now or position == 0:
+            return position
+        translated = position * before // now
+        get_logger().warning(
+            "a step takes %d samples, before it took %d: the epoch goes on behind %d of its samples, %d are seen twice",
+            now,
+            before,
+            translated * now,
+            position * before - translated * now,
+        )
+        return translated
 
 
 def tell_epoch(dataloader: Any, epoch: int) -> None:
     """Tell the sampler (or the batch sampler's) which epoch its next iteration is, if it wants to know."""
-    for sampler in _samplers(dataloader):
+    for sampler in samplers_of(dataloader):
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
             return
@@ -115,33 +131,8 @@ def stop_workers(dataloader: Any, iterator: Any = None) -> None:
 
 def set_sampler_seed(dataloader: Any, seed: int) -> None:
     """Let the samplers that have a seed order the data by this one (a resumed run keeps the order it began with)."""
-    for sampler in _samplers(dataloader):
+    for sampler in samplers_of(dataloader):
         if hasattr(sampler, "seed"):
             sampler.seed = seed
-
-
-def _samplers(dataloader: Any) -> tuple[Any, ...]:
-    return dataloader.sampler, getattr(dataloader.batch_sampler, "sampler", None)
-
-
-def inner_datasets(dataset: Any) -> list[Any]:
-    """Return the datasets inside wrappers and concatenations: those that load samples."""
-    if hasattr(dataset, "dataset"):
-        return inner_datasets(dataset.dataset)
-    if hasattr(dataset, "datasets"):
-        return [inner for each in dataset.datasets for inner in inner_datasets(each)]
-    return [dataset]
-
-
-def _remembers_samples(dataset: Any) -> bool:
-    waiting = [getattr(each, "pipeline", None) for each in inner_datasets(dataset)]
-    while waiting:
-        transform = waiting.pop()
-        if getattr(transform, "remembers_samples", False):
-            return True
-        waiting += list(getattr(transform, "transforms", ()))
-    return False
-
-
-def _can_skip(dataloader: Any) -> bool:
-    return hasattr(dataloader.batch_sampler, "skip_batches") or hasattr(dataloader.sampler, "skip")
+    if isinstance(dataloader, Loader):
+        dataloader.seed = seed

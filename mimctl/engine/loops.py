@@ -141,7 +141,7 @@ class TrainLoop(BaseLoop):
         self._epoch = int(state["epoch"])
         self._iter = int(state["iter"])
         if "feed" in state:
-            self.feed.load_state_dict(state["feed"])
+            self.feed.load_state_dict(state["feed"], state.get("loading"))
         self._owes_validation = not is_validated and self._is_between_steps()
 
     def _validate_if_due(self) -> None:

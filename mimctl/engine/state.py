@@ -42,6 +42,7 @@ def collect_state(
     }
     if "feed" in progress:  # a loop of the user's own may not know its place inside an epoch
         checkpoint["sampler"] = progress["feed"]
+        checkpoint["loading"] = distributed.gather_object(runner.train_loop.feed.rank_state()) or []
     if save_optimizer:
         checkpoint["optimizer"] = put_together(runner.optim_wrapper.state_dict())
     if save_param_scheduler:
@@ -56,7 +57,8 @@ def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
     schedulers = flat(runner.param_schedulers)
     progress: dict[str, Any] = {"epoch": meta.get("epoch", 0), "iter": meta.get("iter", 0)}
     if "sampler" in checkpoint:
-        progress["feed"] = _scaled(checkpoint["sampler"], meta)
+        progress["feed"] = checkpoint["sampler"]
+        progress["loading"] = _of_this_rank(checkpoint.get("loading", []))
     if isinstance(meta.get("seed"), int):
         runner.seed = meta["seed"]
         for loop in (runner.train_loop, *([runner.val_loop] if runner.has_validation else [])):
@@ -67,10 +69,9 @@ def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
     for scheduler, state in zip(schedulers, _scheduler_states(checkpoint), strict=False):
         scheduler.load_state_dict(state)
     runner.message_hub.load_state_dict(checkpoint.get("message_hub", {}))
-    states = checkpoint.get("rng", [])
-    rank = distributed.get_rank()
-    if len(states) == distributed.get_world_size():
-        set_rng_state(states[rank])
+    generators = _of_this_rank(checkpoint.get("rng", []))
+    if generators is not None:
+        set_rng_state(generators)
     else:
         get_logger().warning("the checkpoint has no random state for this number of ranks: the run goes on reseeded")
 
@@ -130,10 +131,9 @@ def _meta(runner: Runner) -> Checkpoint:
     }
 
 
-def _scaled(feed: dict[str, Any], meta: Checkpoint) -> dict[str, Any]:
-    """Translate a position inside an epoch for another number of ranks (batches per rank change)."""
-    before, now = meta.get("world_size", 1), distributed.get_world_size()
-    return feed if before == now else {**feed, "position": feed["position"] * before // now}
+def _of_this_rank(states: list[Any]) -> Any:
+    """Return this rank's part of what all ranks gave, None where they were more or fewer."""
+    return states[distributed.get_rank()] if len(states) == distributed.get_world_size() else None
 
 
 def _scheduler_states(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from mimctl.engine.data.collate import default_collate, pseudo_collate
 from mimctl.engine.data.dataset import BaseDataset
-from mimctl.engine.data.loader import build_dataloader, skip_batches, worker_init_fn
+from mimctl.engine.data.loader import build_dataloader, worker_init_fn
+from mimctl.engine.data.memory import SampleCache
+from mimctl.engine.data.passes import skip_batches
 from mimctl.engine.data.randomness import SampleIndex, current_epoch
 from mimctl.engine.data.samplers import AspectRatioBatchSampler, DefaultSampler, InfiniteSampler
 from mimctl.engine.data.transform import (
@@ -28,6 +30,7 @@ __all__ = [
     "RandomApply",
     "RandomChoice",
     "RepeatDataset",
+    "SampleCache",
     "SampleIndex",
     "TransformBroadcaster",
     "build_dataloader",

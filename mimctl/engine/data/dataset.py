@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from mimctl.engine import fileio
 from mimctl.engine.data.failures import FetchTogether
-from mimctl.engine.data.randomness import seeded
+from mimctl.engine.data.randomness import seeded, tries
 from mimctl.engine.data.transform import Compose, Sample, TransformConfig
 from mimctl.engine.datafiles import load
 from mimctl.engine.registry import DATASETS
@@ -161,12 +161,10 @@ class BaseDataset(FetchTogether, Dataset[Any]):
                     causes=[f"a test pipeline must keep every sample: {self.pipeline!r}"],
                 )
             return data
-        chosen = idx
-        for _ in range(self.max_refetch + 1):
-            data = self.prepare_data(chosen)
+        for number in tries(self.max_refetch + 1):
+            data = self.prepare_data(idx if number == 0 else self._rand_another())
             if data is not None:
                 return data
-            chosen = self._rand_another()
         raise MimctlError(
             f"no usable sample in {self.max_refetch} tries",
             code="empty-sample",

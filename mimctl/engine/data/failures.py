@@ -6,11 +6,11 @@ of a MimctlError; so a worker hands such an error over in place of its batch, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import get_worker_info
 
 from mimctl.errors import MimctlError
 
@@ -45,14 +45,8 @@ class PassFailures:
         return samples[0] if samples and isinstance(samples[0], Failure) else self.collate(samples)
 
 
-class Loader(DataLoader[Any]):
-    """A DataLoader that raises the failures of its workers."""
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        return map(_raised, super().__iter__())
-
-
-def _raised(batch: Any) -> Any:
+def raised(batch: Any) -> Any:
+    """Return a batch; raise what a worker handed over in its place."""
     if isinstance(batch, Failure):
         raise batch.error
     return batch

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from mimctl.config.values import LazyReference
 from mimctl.engine.data.collate import pseudo_collate
 from mimctl.engine.data.dataset import BaseDataset
-from mimctl.engine.data.failures import FetchTogether, Loader, PassFailures
+from mimctl.engine.data.failures import FetchTogether, PassFailures
+from mimctl.engine.data.handover import FillMemories, HandOver, Loader
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.worker_signals import StartWorker
 from mimctl.engine.data.wrappers import DatasetWrapper
@@ -54,22 +55,11 @@ def build_dataloader(
         dataset=dataset,
         sampler=sampler if batch_sampler is None else None,
         batch_sampler=batch_sampler,
-        collate_fn=PassFailures(_build_collate(options.pop("collate_fn", None))),
+        collate_fn=HandOver(PassFailures(_build_collate(options.pop("collate_fn", None)))),
         worker_init_fn=_build_worker_init(options.pop("worker_init_fn", None), workers, rank, seed),
+        seed=seed,
         **options,
     )
-
-
-def skip_batches(loader: DataLoader[Any], batches: int) -> None:
-    """Let the loader's next iteration start after `batches` batches, without loading those (resuming)."""
-    batch_sampler: Any = loader.batch_sampler
-    if hasattr(batch_sampler, "skip_batches"):
-        batch_sampler.skip_batches(batches)
-        return
-    sampler: Any = loader.sampler
-    if not hasattr(sampler, "skip"):
-        raise TypeError(f"{type(sampler).__name__} cannot start inside an epoch: it has no method `skip`")
-    sampler.skip(batches * (loader.batch_size or 1))
 
 
 @FUNCTIONS.register_module()  # type: ignore[untyped-decorator]
@@ -174,7 +164,7 @@ def _build_worker_init(cfg: Any, workers: int, rank: int, seed: int) -> Callable
         return None
     facts = {"num_workers": workers, "rank": rank, "seed": seed}
     start = worker_init_fn if cfg is None else _function(cfg)
-    return StartInScope(StartWorker(partial(start, **facts)))
+    return FillMemories(StartInScope(StartWorker(partial(start, **facts))))
 
 
 def _function(cfg: Any) -> Callable[..., Any]:

@@ -4,6 +4,9 @@ A sampler yields `SampleIndex` values, which carry that triple; the outermost da
 `random`, numpy and torch from it while it prepares the sample. So augmentation depends neither on the number of
 workers or ranks nor on what was loaded before, and training can be resumed at any position without loading again.
 A sampler that yields plain integers falls back to the seeds that `worker_init_fn` gives each worker.
+
+Where a sample is refused and another one tried in its place, the try counts as well: what a later try draws does not
+depend on the tries before it.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-_EPOCH: contextvars.ContextVar[int | None] = contextvars.ContextVar("mimctl_sample_epoch", default=None)
+_DRAW: contextvars.ContextVar[Draw | None] = contextvars.ContextVar("mimctl_draw", default=None)
+_REPLAY: contextvars.ContextVar[Replay | None] = contextvars.ContextVar("mimctl_replay", default=None)
 
 
 class SampleIndex(int):
@@ -40,12 +45,62 @@ class SampleIndex(int):
         return SampleIndex, (int(self), self.seed, self.epoch, self.position)
 
 
+@dataclass(slots=True)
+class Replay:
+    """How a sample came to be, for preparing it once more: the try, and what it met in memories (`memory`)."""
+
+    first_try: int
+    met: Iterator[Any]
+    lengths: dict[int, int] = field(default_factory=dict)
+    """How many samples each memory (by its id) held at this point."""
+    again: Callable[[Any], Any] = repr
+    """Prepare a sample that was taken from a memory."""
+
+
+@dataclass(slots=True)
+class Draw:
+    """The sample that is being prepared: which one, at which try, and what it met in memories since that try."""
+
+    index: SampleIndex
+    replay: Replay | None = None
+    met: list[Any] = field(default_factory=list)
+    first_try: int = 0
+    _fetches: int = 0
+    _retries: int = 0
+
+    def tries(self, limit: int) -> Iterator[int]:
+        """Yield the numbers of the tries at one fetch, the generators seeded anew for each but the first."""
+        self._fetches += 1
+        # A sample may be made of several fetches; the tries of the first stand alone, later ones build on it.
+        is_first = self._fetches == 1
+        for number in range(self.replay.first_try if self.replay and is_first else 0, limit):
+            if number > 0:
+                self._retries = number if is_first else self._retries + 1
+                _seed(self.index, self._retries)
+            if number > 0 and is_first:
+                self.first_try = number
+                self.met.clear()
+            yield number
+
+
+def current_draw() -> Draw | None:
+    """Return the sample that is being prepared; None outside of a seeded sample."""
+    return _DRAW.get()
+
+
 def current_epoch() -> int | None:
     """Return the epoch of the sample that is being prepared; None outside of a seeded sample.
 
     Transforms with a cache empty it when the epoch changes, so that a resumed epoch starts like an uninterrupted one.
     """
-    return _EPOCH.get()
+    draw = _DRAW.get()
+    return None if draw is None else draw.index.epoch
+
+
+def tries(limit: int) -> Iterator[int]:
+    """Yield 0, 1, … below `limit`: the tries at a sample, each of which draws numbers of its own."""
+    draw = _DRAW.get()
+    return iter(range(limit)) if draw is None else draw.tries(limit)
 
 
 @contextlib.contextmanager
@@ -57,21 +112,31 @@ def seeded(index: int) -> Iterator[None]:
     In the main process (no worker) the generators' states are put back afterwards, so that dropout and whatever else
     the training draws is not tied to the data.
     """
-    if not isinstance(index, SampleIndex) or _EPOCH.get() is not None:
+    if not isinstance(index, SampleIndex) or _DRAW.get() is not None:
         yield
         return
     kept = generator_states() if get_worker_info() is None else None
-    words = np.random.SeedSequence([index.seed & 0xFFFFFFFF, index.epoch, index.position]).generate_state(4)
-    np.random.seed(words)
-    random.seed(int(words[0]) << 32 | int(words[1]))
-    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
-    token = _EPOCH.set(index.epoch)
+    _seed(index)
+    token = _DRAW.set(Draw(index, _REPLAY.get()))
     try:
         yield
     finally:
-        _EPOCH.reset(token)
+        _DRAW.reset(token)
         if kept is not None:
             restore_generators(kept)
+
+
+@contextlib.contextmanager
+def replaying(replay: Replay) -> Iterator[None]:
+    """Let the next seeded sample be prepared as it was before, whatever is being prepared now."""
+    kept = generator_states()
+    tokens = _DRAW.set(None), _REPLAY.set(replay)
+    try:
+        yield
+    finally:
+        _DRAW.reset(tokens[0])
+        _REPLAY.reset(tokens[1])
+        restore_generators(kept)
 
 
 def generator_states() -> tuple[Any, Any, torch.Tensor]:
@@ -84,3 +149,11 @@ def restore_generators(states: tuple[Any, Any, torch.Tensor]) -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.set_rng_state(states[2])
+
+
+def _seed(index: SampleIndex, retry: int = 0) -> None:
+    numbers = [index.seed & 0xFFFFFFFF, index.epoch, index.position, *([retry] if retry else [])]
+    words = np.random.SeedSequence(numbers).generate_state(4)
+    np.random.seed(words)
+    random.seed(int(words[0]) << 32 | int(words[1]))
+    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))

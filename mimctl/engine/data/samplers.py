@@ -82,6 +82,7 @@ class InfiniteSampler(Sampler[int]):
         self.shuffle = shuffle
         self.seed = seed or 0
         self.rank, self.world_size = get_rank(), get_world_size()
+        self._drawn = 0
         self._draws = self._draw()
 
     def __iter__(self) -> Iterator[int]:
@@ -94,24 +95,23 @@ class InfiniteSampler(Sampler[int]):
         """Do nothing: there are no epochs here."""
 
     def skip(self, samples: int) -> None:
-        """Pass over this many samples of the rank (resuming)."""
-        for _ in itertools.islice(self._draws, samples):
-            pass
+        """Pass over this many samples of the rank (resuming); whole rounds are not walked through."""
+        self._drawn += samples
 
     def _draw(self) -> Iterator[int]:
-        if len(self.dataset) == 0:
-            return
-        positions = itertools.islice(enumerate(self._endless_order()), self.rank, None, self.world_size)
-        for position, index in positions:
-            yield SampleIndex(index, self.seed, 0, position)
-
-    def _endless_order(self) -> Iterator[int]:
+        size = len(self.dataset)
         generator = torch.Generator().manual_seed(self.seed)
-        while True:
-            if self.shuffle:
-                yield from torch.randperm(len(self.dataset), generator=generator).tolist()
-            else:
-                yield from range(len(self.dataset))
+        order, rounds = list(range(size)), 0
+        while size > 0:
+            position = self.rank + self._drawn * self.world_size
+            behind, place = divmod(position, size)
+            if self.shuffle and rounds <= behind:
+                # Each order follows from the ones before, which are drawn, but not made into indices.
+                for _ in range(behind - rounds):
+                    torch.randperm(size, generator=generator)
+                order, rounds = torch.randperm(size, generator=generator).tolist(), behind + 1
+            self._drawn += 1
+            yield SampleIndex(order[place], self.seed, 0, position)
 
 
 @DATA_SAMPLERS.register_module()
@@ -126,10 +126,12 @@ class AspectRatioBatchSampler(BatchSampler):
         super().__init__(sampler, batch_size, drop_last)
         self.sampler: Any = sampler
         self._skipped = 0
+        self._tall: dict[int, bool] = {}
 
     def __iter__(self) -> Iterator[list[int]]:
+        # A dataloader with workers asks for two iterators and uses the second: nothing happens before the first batch.
         skipped, self._skipped = self._skipped, 0
-        return itertools.islice(self._batches(), skipped, None)
+        yield from itertools.islice(self._batches(), skipped, None)
 
     def __len__(self) -> int:
         if self.drop_last:
@@ -143,8 +145,7 @@ class AspectRatioBatchSampler(BatchSampler):
     def _batches(self) -> Iterator[list[int]]:
         buckets: tuple[list[int], list[int]] = ([], [])
         for index in self.sampler:
-            info = self.sampler.dataset.get_data_info(index)
-            bucket = buckets[0 if info["width"] < info["height"] else 1]
+            bucket = buckets[0 if self._is_tall(index) else 1]
             bucket.append(index)
             if len(bucket) == self.batch_size:
                 yield bucket[:]
@@ -154,3 +155,10 @@ class AspectRatioBatchSampler(BatchSampler):
             batch = left[start : start + self.batch_size]
             if len(batch) == self.batch_size or not self.drop_last:
                 yield batch
+
+    def _is_tall(self, index: int) -> bool:
+        known = self._tall.get(int(index))
+        if known is None:
+            info = self.sampler.dataset.get_data_info(index)
+            known = self._tall[int(index)] = info["width"] < info["height"]
+        return known

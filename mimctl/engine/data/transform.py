@@ -25,8 +25,9 @@ class BaseTransform(ABC):
     """One step of a pipeline: takes the sample's dict, returns it changed, or None to ask for another sample.
 
     A transform never writes into the arrays it was given (a cache may hold them); it puts new ones in their place.
-    `remembers_samples` says that its result depends on samples that it saw before: a run that is resumed inside an
-    epoch then loads the epoch's samples up to there again.
+    `remembers_samples` says that its result depends on samples that it saw before. A checkpoint knows those that it
+    keeps in a `SampleCache`; where it keeps them otherwise, a run that is resumed inside an epoch loads the epoch's
+    samples up to there again.
     """
 
     remembers_samples: bool = False

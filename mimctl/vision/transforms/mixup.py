@@ -9,9 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mimctl.engine.data.memory import SampleCache
 from mimctl.engine.data.transform import BaseTransform, Sample
 from mimctl.engine.registry import TRANSFORMS
-from mimctl.vision.transforms.cache import SampleCache, taken
+from mimctl.vision.transforms.cache import taken
 from mimctl.vision.transforms.flip import flip_image
 from mimctl.vision.transforms.image import Image, blank_image, resize_image
 from mimctl.vision.transforms.instances import (

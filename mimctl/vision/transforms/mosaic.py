@@ -6,10 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from mimctl.engine.data.memory import SampleCache
 from mimctl.engine.data.transform import BaseTransform, Sample
 from mimctl.engine.registry import TRANSFORMS
 from mimctl.errors import ConfigError
-from mimctl.vision.transforms.cache import SampleCache, taken
+from mimctl.vision.transforms.cache import taken
 from mimctl.vision.transforms.image import Image, blank_image, resize_image
 from mimctl.vision.transforms.instances import (
     boxes_inside,
