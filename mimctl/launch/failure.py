@@ -26,7 +26,13 @@ def error_of(outcome: Outcome, plan: LaunchPlan) -> MimctlError:
             exit_code=outcome.exit_code,
         )
     if outcome.exit_code == 128 + signal.SIGTERM:
-        return MimctlError(f"{plan.spec.action} was stopped by SIGTERM", code="terminated", exit_code=outcome.exit_code)
+        saved = (outcome.result or {}).get("last_checkpoint")
+        return MimctlError(
+            f"{plan.spec.action} was stopped by SIGTERM",
+            code="terminated",
+            hints=[f"its state is saved as `{saved}`: go on with `--resume`"] if saved else [],
+            exit_code=outcome.exit_code,
+        )
     hints = ["out of memory? try a smaller `--batch`"] if outcome.exit_code == 128 + signal.SIGKILL else []
     return MimctlError(
         f"{plan.spec.action} ended with {_name(outcome.exit_code)}",

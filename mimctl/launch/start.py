@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from mimctl.launch.failure import error_of
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
 from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import RunBook
-from mimctl.launch.runs.files import clear_end, write_exit_code
+from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.slurm.client import submit
 from mimctl.launch.slurm.follow import follow
@@ -66,6 +67,9 @@ def _run_here(plan: LaunchPlan, listener: Listener) -> Outcome:
     code = 130
     try:
         outcome = local.run(plan, listener)
+        if outcome.exit_code == 0 and (plan.run_dir / MARKER).exists():
+            # A scheduler takes the marker for an answer; whoever waits here must not take half a training for a whole.
+            outcome = replace(outcome, exit_code=128 + signal.SIGTERM)
         code = outcome.exit_code
     finally:
         write_exit_code(plan.run_dir, code)

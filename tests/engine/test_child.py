@@ -186,8 +186,8 @@ def test_live_second_run_in_a_work_dir_is_refused(make_spec: MakeSpec, run: Run,
     error = the_error(second)
     assert error["code"] == "work-dir-in-use"
     assert str(first.pid) in error["causes"][0]
-    first.send_signal(signal.SIGTERM)
-    assert finish(first)[0] == 143
+    first.kill()
+    first.wait()
     third = make_spec(resume="auto")
     assert run(third) == 0
     assert (tmp_path / "work dir" / "epoch_2.pth").exists()
@@ -310,7 +310,7 @@ def test_killed_rank_is_named_and_the_others_stop(make_spec: MakeSpec, tmp_path:
 
 
 def test_terminated_agent_stops_all_ranks(make_spec: MakeSpec, tmp_path: Path) -> None:
-    waiting = {"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 3}]}
+    waiting = {"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 3}], "default_hooks.preemption": None}
     spec = make_spec(launcher=LauncherFacts(kind="pytorch", num_procs=2), overrides=waiting)
     process = start(spec, tmp_path, module="agent")
     wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
