@@ -20,14 +20,14 @@ $(VENV)/bin/mimctl:
 demo: $(VENV)/bin/mimctl  ## from nothing to a trained detector (docs/tutorial)
 	PATH="$(BIN):$$PATH" bash docs/tutorial/demo.sh
 
-$(TEST_VENV)/.done: pyproject.toml plugins/det/pyproject.toml
+$(TEST_VENV)/.done: pyproject.toml plugins/cls/pyproject.toml plugins/det/pyproject.toml
 	$(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_BIN)/pip install --quiet --upgrade pip
 	$(TEST_BIN)/pip install --quiet $(TORCH) opencv-python-headless
 	$(TEST_BIN)/pip install --quiet --editable '.[engine]' --group dev
 	$(TEST_BIN)/python -m mimctl wheels build --out $(TEST_VENV)/wheels mimctl-ops
 	$(TEST_BIN)/pip install --quiet --no-deps --no-index --force-reinstall --find-links $(TEST_VENV)/wheels mimctl-ops
-	$(TEST_BIN)/pip install --quiet --editable plugins/det
+	$(TEST_BIN)/pip install --quiet --editable plugins/cls --editable plugins/det
 	touch $@
 
 lint: $(TEST_VENV)/.done  ## ruff, mypy, import directions, generated tables
@@ -35,7 +35,7 @@ lint: $(TEST_VENV)/.done  ## ruff, mypy, import directions, generated tables
 	$(TEST_BIN)/ruff format --check
 	$(TEST_BIN)/mypy
 	$(TEST_BIN)/lint-imports --no-cache
-	for package in mimctl/engine mimctl/vision plugins/det/mimctl_det; do \
+	for package in mimctl/engine mimctl/vision plugins/cls/mimctl_cls plugins/det/mimctl_det; do \
 	    $(TEST_BIN)/python -m mimctl.config.types $$package --check || exit 1; done
 
 test: lint  ## everything but the slow tests (under 30 minutes on 2 cores)
@@ -49,7 +49,7 @@ test-slow: lint  ## the slow tests: whole demo, photographs, killed installs, sa
 	$(TEST_BIN)/python -m pytest -m slow
 
 types: $(TEST_VENV)/.done  ## write the types.json tables again
-	for package in mimctl/engine mimctl/vision plugins/det/mimctl_det; do \
+	for package in mimctl/engine mimctl/vision plugins/cls/mimctl_cls plugins/det/mimctl_det; do \
 	    $(TEST_BIN)/python -m mimctl.config.types $$package || exit 1; done
 
 clean:  ## remove what the targets made

@@ -35,7 +35,7 @@ def check_losses(runner: Runner) -> None:
         causes=[f"epoch {runner.epoch + 1}" + (f", learning rate {max(rates):.3g}" if rates else "")],
         hints=[
             "lower the learning rate (`--lr`), or clip gradients: `optim_wrapper.clip_grad.max_norm=35`",
-            "with `--amp`, try without it; look for empty or inverted boxes in the annotations",
+            "with `--amp`, try without it; look for annotations that make no sense (`mimctl data`)",
         ],
         details={"term": bad.name, "iteration": iteration},
     )

@@ -11,7 +11,7 @@ from toy_toolbox import ROOT
 
 from mimctl.pages import error_pages
 
-SOURCES = ("mimctl", "plugins/det/mimctl_det", "plugins/ops/mimctl_ops")
+SOURCES = ("mimctl", "plugins/cls/mimctl_cls", "plugins/det/mimctl_det", "plugins/ops/mimctl_ops")
 
 
 def codes_in(tree: ast.AST) -> set[str]:

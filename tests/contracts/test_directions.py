@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_imports_keep_to_the_directions(tmp_path):
     pytest.importorskip("importlinter")
-    path = os.pathsep.join(str(ROOT / part) for part in ("", "plugins/det", "plugins/ops"))
+    path = os.pathsep.join(str(ROOT / part) for part in ("", "plugins/cls", "plugins/det", "plugins/ops"))
     code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(cache_dir=None, no_cache=True))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
