@@ -1,4 +1,4 @@
-"""The loops: training by epoch or by iteration, validation, test."""
+"""The training loops, by epoch and by iteration; those that validate and test stand in `evaluation_loops`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
-from mimctl.engine import distributed
 from mimctl.engine.data.loader import build_dataloader
-from mimctl.engine.evaluation import Evaluator
 from mimctl.engine.feed import Feed, stop_workers
 from mimctl.engine.parallel import require_equal_batches
-from mimctl.engine.random import preserved_rng
 from mimctl.engine.registry import LOOPS
-from mimctl.engine.split_tensors import has_split_parameters
 from mimctl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,11 +70,13 @@ class TrainLoop(BaseLoop):
         val_begin: int,
         val_interval: int,
         dynamic_intervals: Intervals | None,
+        num_sanity_val_steps: int,
     ) -> None:
         super().__init__(runner, dataloader)
         self.feed = Feed(self.dataloader)
         self.stop_training = False
         self.val_begin = val_begin
+        self.num_sanity_val_steps = num_sanity_val_steps
         self._max_epochs = 1
         self._max_iters = 0
         self._intervals = [(0, val_interval), *sorted((int(at), int(each)) for at, each in dynamic_intervals or ())]
@@ -148,7 +146,10 @@ class TrainLoop(BaseLoop):
         if self._validation_is_due():
             self.runner.val_loop.run()
 
-    def _validate_if_owed(self) -> None:
+    def _begin(self) -> None:
+        """Try the validation out where a fresh run is to, or make up for the one that a resumed run owes."""
+        if self._iter == 0 and self.num_sanity_val_steps > 0 and self.runner.has_validation:
+            self.runner.val_loop.try_out(self.num_sanity_val_steps)
         if self._owes_validation:
             self._owes_validation = False
             self._validate_if_due()
@@ -178,7 +179,7 @@ class EpochBasedTrainLoop(TrainLoop):
     """Train for `max_epochs` passes over the data; validate every `val_interval` epochs from `val_begin` on.
 
     `dynamic_intervals`: [(epoch, interval), …], each interval valid from its epoch on. The last epoch is always
-    validated.
+    validated. `num_sanity_val_steps` batches are validated before the first epoch, to see that it works.
     """
 
     is_by_epoch = True
@@ -191,10 +192,11 @@ class EpochBasedTrainLoop(TrainLoop):
         val_begin: int = 1,
         val_interval: int = 1,
         dynamic_intervals: Intervals | None = None,
+        num_sanity_val_steps: int = 0,
     ) -> None:
         if int(max_epochs) != max_epochs or max_epochs < 0:
             raise ConfigError(f"`max_epochs` must be a whole number, got {max_epochs}")
-        super().__init__(runner, dataloader, val_begin, val_interval, dynamic_intervals)
+        super().__init__(runner, dataloader, val_begin, val_interval, dynamic_intervals, num_sanity_val_steps)
         self._max_epochs = int(max_epochs)
         self._max_iters = self._max_epochs * len(self.dataloader)
 
@@ -202,7 +204,7 @@ class EpochBasedTrainLoop(TrainLoop):
         """Train to the end and return the model."""
         require_equal_batches(len(self.dataloader), "training")
         self.runner.call_hook("before_train")
-        self._validate_if_owed()
+        self._begin()
         while self._epoch < self.max_epochs and not self.stop_training:
             self.run_epoch()
             self._validate_if_due()
@@ -236,7 +238,10 @@ class EpochBasedTrainLoop(TrainLoop):
 
 @LOOPS.register_module()
 class IterBasedTrainLoop(TrainLoop):
-    """Train for `max_iters` batches, over the data as often as it takes; intervals count iterations."""
+    """Train for `max_iters` batches, over the data as often as it takes; intervals count iterations.
+
+    `num_sanity_val_steps` batches are validated before the first iteration, to see that it works.
+    """
 
     is_by_epoch = False
 
@@ -248,17 +253,18 @@ class IterBasedTrainLoop(TrainLoop):
         val_begin: int = 1,
         val_interval: int = 1000,
         dynamic_intervals: Intervals | None = None,
+        num_sanity_val_steps: int = 0,
     ) -> None:
         if int(max_iters) != max_iters or max_iters < 0:
             raise ConfigError(f"`max_iters` must be a whole number, got {max_iters}")
-        super().__init__(runner, dataloader, val_begin, val_interval, dynamic_intervals)
+        super().__init__(runner, dataloader, val_begin, val_interval, dynamic_intervals, num_sanity_val_steps)
         self._max_iters = int(max_iters)
 
     def run(self) -> torch.nn.Module:
         """Train to the end and return the model."""
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
-        self._validate_if_owed()
+        self._begin()
         self.runner.model.train()
         batches = self.feed.endless()
         while self._iter < self.max_iters and not self.stop_training:
@@ -283,74 +289,3 @@ class IterBasedTrainLoop(TrainLoop):
 
     def _length(self) -> int:
         return self.max_iters
-
-
-class EvaluationLoop(BaseLoop):
-    """One pass over the data with the model in eval mode, its predictions given to the evaluator."""
-
-    mode: str
-
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: DataLoader[Any] | Mapping[str, Any],
-        evaluator: Evaluator | Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        fp16: bool = False,
-    ) -> None:
-        super().__init__(runner, dataloader)
-        self.evaluator = evaluator if isinstance(evaluator, Evaluator) else Evaluator(evaluator)
-        metainfo = getattr(self.dataloader.dataset, "metainfo", None)
-        if metainfo is not None:
-            self.evaluator.dataset_meta = metainfo
-        self.fp16 = fp16
-        self._iterator: Any = None
-
-    def stop(self) -> None:
-        """End the processes that load data."""
-        stop_workers(self.dataloader, self._iterator)
-        self._iterator = None
-
-    def run(self) -> dict[str, float]:
-        """Return the metrics. What a training draws at random afterwards does not depend on this pass."""
-        call, mode = self.runner.call_hook, self.mode
-        if has_split_parameters(self.runner.model):
-            require_equal_batches(len(self.dataloader), mode)
-        with preserved_rng():
-            call(f"before_{mode}")
-            call(f"before_{mode}_epoch")
-            # Without SyncBN each rank has statistics of its own; what is measured is what a checkpoint would hold.
-            distributed.share(self.runner.bare_model.buffers())
-            self.runner.model.eval()
-            self._iterator = iter(self.dataloader)
-            for idx, data_batch in enumerate(self._iterator):
-                self.run_iter(idx, data_batch)
-            self._iterator = None
-            metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))  # type: ignore[arg-type]
-            call(f"after_{mode}_epoch", metrics=metrics)
-            call(f"after_{mode}")
-        return metrics
-
-    @torch.no_grad()
-    def run_iter(self, idx: int, data_batch: Any) -> None:
-        """Predict one batch."""
-        self.runner.call_hook(f"before_{self.mode}_iter", batch_idx=idx, data_batch=data_batch)
-        model: Any = self.runner.model
-        step = model.val_step if self.mode == "val" else model.test_step
-        with torch.autocast(self.runner.device.type, enabled=self.fp16):
-            outputs = step(data_batch)
-        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
-        self.runner.call_hook(f"after_{self.mode}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
-
-
-@LOOPS.register_module()
-class ValLoop(EvaluationLoop):
-    """Validate."""
-
-    mode = "val"
-
-
-@LOOPS.register_module()
-class TestLoop(EvaluationLoop):
-    """Test."""
-
-    mode = "test"

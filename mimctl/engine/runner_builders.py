@@ -20,10 +20,11 @@ from mimctl.engine.collectives import sync_random_seed
 from mimctl.engine.compilation import compile_training
 from mimctl.engine.data.loader import build_dataloader
 from mimctl.engine.evaluation import Evaluator
+from mimctl.engine.evaluation_loops import TestLoop, ValLoop
 from mimctl.engine.events import EventWriter
 from mimctl.engine.log import configure_logging
 from mimctl.engine.log_processor import LogProcessor
-from mimctl.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
+from mimctl.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from mimctl.engine.messages import MessageHub
 from mimctl.engine.optim import OptimWrapper, build_optim_wrapper
 from mimctl.engine.optim.precision import with_precision
