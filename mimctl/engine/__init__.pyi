@@ -64,6 +64,9 @@ from mimctl.engine.evaluation import BaseMetric as BaseMetric
 from mimctl.engine.evaluation import DumpResults as DumpResults
 from mimctl.engine.evaluation import Evaluator as Evaluator
 from mimctl.engine.evaluation import get_metric_value as get_metric_value
+from mimctl.engine.evaluation_loops import EvaluationLoop as EvaluationLoop
+from mimctl.engine.evaluation_loops import TestLoop as TestLoop
+from mimctl.engine.evaluation_loops import ValLoop as ValLoop
 from mimctl.engine.execution import MMDistributedDataParallel as MMDistributedDataParallel
 from mimctl.engine.execution import Priority as Priority
 from mimctl.engine.execution import autocast as autocast
@@ -125,11 +128,8 @@ from mimctl.engine.log import print_log as print_log
 from mimctl.engine.log_processor import LogProcessor as LogProcessor
 from mimctl.engine.loops import BaseLoop as BaseLoop
 from mimctl.engine.loops import EpochBasedTrainLoop as EpochBasedTrainLoop
-from mimctl.engine.loops import EvaluationLoop as EvaluationLoop
 from mimctl.engine.loops import IterBasedTrainLoop as IterBasedTrainLoop
-from mimctl.engine.loops import TestLoop as TestLoop
 from mimctl.engine.loops import TrainLoop as TrainLoop
-from mimctl.engine.loops import ValLoop as ValLoop
 from mimctl.engine.messages import MessageHub as MessageHub
 from mimctl.engine.messages import ScalarHistory as ScalarHistory
 from mimctl.engine.model import AveragedModel as AveragedModel
