@@ -216,7 +216,8 @@ def describe_data(plugin: str, folder: Path, *, out: Path, settings: Settings | 
     from mimctl.plugin.discover import get_plugin
 
     place = workplace(settings or settings_module.load())
-    return describe_folder(get_plugin(plugin, place.plugins), folder, python=place.python, out=out)
+    found = get_plugin(plugin, place.plugins)
+    return describe_folder(found, folder, python=place.python, out=out, others=place.working_plugins)
 
 
 def _launch_options() -> LaunchOptions:

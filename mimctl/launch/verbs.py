@@ -202,7 +202,14 @@ def _look_at(
     with tempfile.TemporaryDirectory(prefix="mimctl-split-") as scratch:
         # Lists of a split belong into the work dir; a dry run leaves nothing there.
         out = Path(scratch) if options.dry_run else work_dir_of(config, None, path, folder)
-        return describe_folder(plugin, folder, python=place.python, out=out, seed=options.split_seed)
+        return describe_folder(
+            plugin,
+            folder,
+            python=place.python,
+            out=out,
+            seed=options.split_seed,
+            others=place.working_plugins,
+        )
 
 
 def _load_from(weights: str | None, plugin: Plugin, config: Path, models: Models) -> str | None:
