@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -160,3 +163,14 @@ def test_several_optimizers_join_their_state() -> None:
     assert isinstance(joined, OptimWrapperDict)
     assert joined.get_lr() == {"g.lr": [0.1], "d.lr": [0.2]}
     assert set(joined.state_dict()) == {"g", "d"}
+
+
+def test_run_scales_its_rate_by_the_samples_of_a_step(make_runner: Callable[..., Any]) -> None:
+    runner = make_runner(
+        optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}, "accumulative_counts": 3},
+        auto_scale_lr={"enable": True, "base_batch_size": 24},
+        param_scheduler=[{"type": "CosineAnnealingLR", "eta_min": 0.01}],
+    )
+    runner.train()
+    assert runner.param_schedulers[0].base_values == [pytest.approx(0.1 * 4 * 3 / 24)]
+    assert runner.optim_wrapper.get_lr()["lr"] == [pytest.approx(0.01 + 0.04 * 0.25)], "two thirds of the cosine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -134,3 +135,11 @@ def test_precision_that_cannot_be_had_is_refused(word: str, cfg: dict[str, Any],
     with pytest.raises(ConfigError) as caught:
         with_precision(cfg, word)
     assert hint in " ".join(caught.value.hints)
+
+
+def test_config_of_a_run_says_its_precision_in_one_word(make_runner: Callable[..., Any]) -> None:
+    runner = make_runner(cfg={"precision": "bf16-mixed"})
+    assert isinstance(runner.optim_wrapper, AmpOptimWrapper)
+    assert runner.optim_wrapper.dtype == torch.bfloat16
+    runner.train()
+    assert runner.iter == 9
