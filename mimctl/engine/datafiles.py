@@ -6,7 +6,7 @@ Pickles are never read: they could run code.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,6 +106,11 @@ def dict_from_file(
             raise MimctlError(f"{filename}:{number} needs two words or more, got {line!r}", code="bad-annotations")
         found[key_type(words[0])] = words[1] if len(words) == 2 else words[1:]
     return found
+
+
+def bad_annotations(place: str, what: str, *causes: str, hints: Sequence[str] = ()) -> MimctlError:
+    """Return the error for annotations that cannot be used, naming the place (file, line) and what is wrong."""
+    return MimctlError(f"{place}: {what}", code="bad-annotations", causes=causes, hints=hints)
 
 
 def _format(name: str, given: str | None) -> str | None:

@@ -54,6 +54,8 @@ class Split:
     ann_file: str | None
     data_prefix: dict[str, str] | str | None
     extra: dict[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    """Arguments of a config's own dataset that mean nothing for this one."""
 
     def facts(self, classes: tuple[str, ...], objects: str | None = None) -> dict[str, Any]:
         """Return the split as plain data, with counts of images, of `objects` (a word) and of each class."""
@@ -68,6 +70,7 @@ class Split:
             "ann_file": self.ann_file,
             "data_prefix": self.data_prefix,
             "extra": self.extra,
+            "without": list(self.without),
         }
 
 

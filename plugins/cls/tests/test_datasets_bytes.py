@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mimctl.errors import MimctlError, UnsafeFileError
 from mimctl_cls.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
-from mimctl_cls.datasets.idx import read_idx
+from mimctl_cls.idx import read_idx
 
 
 def idx(array: np.ndarray[Any, Any]) -> bytes:

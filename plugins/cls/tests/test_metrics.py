@@ -248,7 +248,7 @@ def test_scores_that_are_no_numbers_are_no_hits() -> None:
 @pytest.mark.parametrize("label", [3, -1, 1000])
 def test_label_beyond_the_classes_is_one_error(label: int) -> None:
     for calculate in (Accuracy.calculate, SingleLabelMetric.calculate, ConfusionMatrix.calculate):
-        with pytest.raises(ConfigError, match="a true label is .*and there are 3 classes") as caught:
+        with pytest.raises(ConfigError, match=r"a true label is .*and there are 3 classes") as caught:
             calculate(SCORES, [0, 1, 2, label])
         assert caught.value.code == "class-mismatch"
 

@@ -83,9 +83,14 @@ def test_random_crop_pads_on_both_sides_where_needed() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"crop_size": 0}, {"crop_size": (2, 3, 4)}, {"crop_size": 2, "padding": (1, 2, 3)}, {"crop_size": 2, "padding": -1},
-     {"crop_size": 2, "padding_mode": "mirror"}],
-)  # fmt: skip
+    [
+        {"crop_size": 0},
+        {"crop_size": (2, 3, 4)},
+        {"crop_size": 2, "padding": (1, 2, 3)},
+        {"crop_size": 2, "padding": -1},
+        {"crop_size": 2, "padding_mode": "mirror"},
+    ],
+)
 def test_random_crop_refuses_senseless_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         RandomCrop(**arguments)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,8 @@ import numpy.typing as npt
 
 from mimctl.engine.data import BaseDataset as EngineDataset
 from mimctl.engine.data.transform import Sample, TransformConfig
-from mimctl.engine.datafiles import list_from_file
+from mimctl.engine.datafiles import bad_annotations, list_from_file
 from mimctl.engine.registry import DATASETS
-from mimctl.errors import MimctlError
 
 
 @DATASETS.register_module()
@@ -112,17 +110,6 @@ class BaseDataset(EngineDataset):
                     f"label {each} is outside of {len(classes)} classes (0 to {len(classes) - 1})",
                     hints=["name all classes: `metainfo=dict(classes=(…))` of the dataset"],
                 )
-
-
-def bad_annotations(place: str, what: str, *causes: str, hints: Sequence[str] = ()) -> MimctlError:
-    """Return the error for labels or files that cannot be read, naming the place and what is wrong."""
-    return MimctlError(f"{place}: {what}", code="bad-annotations", causes=causes, hints=hints)
-
-
-def class_names(name: str) -> tuple[str, ...]:
-    """Return the class names that the file of this name beside the code lists."""
-    text = (Path(__file__).parent / "class_names" / f"{name}.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
 
 
 def _home(path: Any) -> Any:

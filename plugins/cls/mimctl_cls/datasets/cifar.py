@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import UnsafeFileError
-from mimctl_cls.datasets.base import BaseDataset, bad_annotations, class_names
+from mimctl_cls import class_names
+from mimctl_cls.datasets.base import BaseDataset
 from mimctl_cls.datasets.imagenet import require_split
 from mimctl_cls.datasets.mnist import SPLITS, not_there, require_place
 
@@ -34,9 +36,7 @@ class CIFAR10(BaseDataset):
     train_list = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
     test_list = ("test_batch",)
     label_key = "labels"
-    METAINFO: Mapping[str, Any] = {
-        "classes": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    }
+    METAINFO: Mapping[str, Any] = {"classes": class_names.CIFAR10}
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class CIFAR100(CIFAR10):
     train_list = ("train",)
     test_list = ("test",)
     label_key = "fine_labels"
-    METAINFO: Mapping[str, Any] = {"classes": class_names("cifar100")}
+    METAINFO: Mapping[str, Any] = {"classes": class_names.listed("cifar100")}
 
 
 class _Array:

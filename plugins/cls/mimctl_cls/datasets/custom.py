@@ -8,11 +8,11 @@ from typing import Any
 
 from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import list_from_file
+from mimctl.engine.datafiles import bad_annotations, list_from_file
 from mimctl.engine.log import get_logger
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import MimctlError
-from mimctl_cls.datasets.base import BaseDataset, bad_annotations
+from mimctl_cls.datasets.base import BaseDataset
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 

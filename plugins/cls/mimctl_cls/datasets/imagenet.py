@@ -9,7 +9,7 @@ from mimctl.engine import fileio
 from mimctl.engine.log import get_logger
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import ConfigError
-from mimctl_cls.datasets.base import class_names
+from mimctl_cls import class_names
 from mimctl_cls.datasets.custom import CustomDataset
 
 SPLITS = ("train", "val", "test")
@@ -22,7 +22,7 @@ class ImageNet(CustomDataset):
     `meta/<split>.txt` below `data_root` is taken for the annotation file. The test set has no labels.
     """
 
-    METAINFO: Mapping[str, Any] = {"classes": class_names("imagenet")}
+    METAINFO: Mapping[str, Any] = {"classes": class_names.listed("imagenet")}
 
     def __init__(
         self,

@@ -7,14 +7,15 @@ from typing import Any
 
 from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import ConfigError, MimctlError
-from mimctl_cls.datasets.base import BaseDataset, bad_annotations
-from mimctl_cls.datasets.idx import read_idx
+from mimctl_cls import class_names
+from mimctl_cls.datasets.base import BaseDataset
 from mimctl_cls.datasets.imagenet import require_split
+from mimctl_cls.idx import find_idx, read_idx
 
 SPLITS = ("train", "test")
-SPELLINGS = ("{}-idx{}-ubyte", "{}-idx{}-ubyte.gz", "{}.idx{}-ubyte", "{}.idx{}-ubyte.gz")
 
 
 @DATASETS.register_module()
@@ -26,12 +27,7 @@ class MNIST(BaseDataset):
     Raises ConfigError[missing-argument], MimctlError[missing-file] with what to fetch, [bad-annotations].
     """
 
-    METAINFO: Mapping[str, Any] = {
-        "classes": (
-            "0 - zero", "1 - one", "2 - two", "3 - three", "4 - four",
-            "5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine",
-        ),
-    }  # fmt: skip
+    METAINFO: Mapping[str, Any] = {"classes": class_names.MNIST}
 
     def __init__(
         self,
@@ -70,10 +66,9 @@ class MNIST(BaseDataset):
 
     def _find(self, stem: str, dimensions: int) -> str:
         root = self.data_prefix["root"]
-        paths = [fileio.join(root, each.format(stem, dimensions)) for each in SPELLINGS]
-        found = next((path for path in paths if fileio.exists(path)), None)
+        found = find_idx(root, stem, dimensions)
         if found is None:
-            raise not_there(type(self).__name__, paths[1])
+            raise not_there(type(self).__name__, fileio.join(root, f"{stem}-idx{dimensions}-ubyte.gz"))
         return found
 
 
@@ -81,11 +76,7 @@ class MNIST(BaseDataset):
 class FashionMNIST(MNIST):
     """Pictures of clothes in MNIST's form (Xiao et al., 2017)."""
 
-    METAINFO: Mapping[str, Any] = {
-        "classes": (
-            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-        ),
-    }  # fmt: skip
+    METAINFO: Mapping[str, Any] = {"classes": class_names.FASHION_MNIST}
 
 
 def require_place(data_root: str, data_prefix: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
-from mimctl_cls.datasets.base import BaseDataset, bad_annotations
+from mimctl_cls.datasets.base import BaseDataset
 
 
 @DATASETS.register_module()

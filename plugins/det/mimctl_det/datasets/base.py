@@ -113,11 +113,6 @@ class BaseDetDataset(BaseDataset):
         ]
 
 
-def bad_annotations(place: str, what: str, *causes: str) -> MimctlError:
-    """Return the error for annotations that cannot be read, naming the file (and line) and what is wrong."""
-    return MimctlError(f"{place}: {what}", code="bad-annotations", causes=causes)
-
-
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:8])
     return shown if len(names) <= 8 else f"{shown}, … ({len(names)})"

@@ -8,9 +8,9 @@ from typing import Any
 
 from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import load
+from mimctl.engine.datafiles import bad_annotations, load
 from mimctl.engine.registry import DATASETS
-from mimctl_det.datasets.base import BaseDetDataset, bad_annotations
+from mimctl_det.datasets.base import BaseDetDataset
 
 # fmt: off
 COCO_CLASSES = (

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
-from mimctl_det.datasets.base import BaseDetDataset, bad_annotations
+from mimctl_det.datasets.base import BaseDetDataset
 from mimctl_det.datasets.picture import picture_size
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")

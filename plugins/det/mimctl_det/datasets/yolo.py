@@ -7,9 +7,10 @@ from typing import Any
 
 from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl.vision.folders.model import images_below
-from mimctl_det.datasets.base import BaseDetDataset, bad_annotations
+from mimctl_det.datasets.base import BaseDetDataset
 from mimctl_det.datasets.picture import picture_size
 
 

@@ -14,11 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mimctl.engine import fileio
-from mimctl_cls.datasets.base import bad_annotations
+from mimctl.engine.datafiles import bad_annotations
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 8
 MOST_BYTES = 2**30
+SPELLINGS = ("{}-idx{}-ubyte", "{}-idx{}-ubyte.gz", "{}.idx{}-ubyte", "{}.idx{}-ubyte.gz")
+
+
+def find_idx(folder: str, stem: str, dimensions: int) -> str | None:
+    """Return the file of `t10k-images` (or another stem) in a folder, in any of the usual spellings; None for none."""
+    paths = (fileio.join(folder, each.format(stem, dimensions)) for each in SPELLINGS)
+    return next((path for path in paths if fileio.exists(path)), None)
 
 
 def read_idx(path: str, dimensions: int) -> npt.NDArray[np.uint8]:
