@@ -54,7 +54,7 @@ class ShardedModel(nn.Module):
             "mesh": DeviceMesh.from_group(group, kind),
             "reshard_after_forward": _reshards(sharding_strategy),
             "mp_policy": _precision(mixed_precision),
-            "offload_policy": CPUOffloadPolicy() if cpu_offload else OffloadPolicy(),
+            "offload_policy": CPUOffloadPolicy() if cpu_offload and kind != "cpu" else OffloadPolicy(),
         }
         for inner in _units(module, auto_wrap_policy):
             fully_shard(inner, **options)

@@ -15,6 +15,7 @@ from mimctl.engine.feed import set_sampler_seed
 from mimctl.engine.log import get_logger
 from mimctl.engine.model import allow_missing_pretrained
 from mimctl.engine.random import rng_state, set_rng_state
+from mimctl.engine.rank_gradients import gather_gradients, own_gradients
 from mimctl.engine.schedule.build import flat
 from mimctl.engine.split_tensors import is_split, put_together
 from mimctl.errors import MimctlError
@@ -44,7 +45,7 @@ def collect_state(
         checkpoint["sampler"] = progress["feed"]
         checkpoint["loading"] = distributed.gather_object(runner.train_loop.feed.rank_state()) or []
     if save_optimizer:
-        checkpoint["optimizer"] = put_together(runner.optim_wrapper.state_dict())
+        checkpoint["optimizer"] = gather_gradients(put_together(runner.optim_wrapper.state_dict()))
     if save_param_scheduler:
         checkpoint["param_schedulers"] = [each.state_dict() for each in flat(runner.param_schedulers)]
     return checkpoint
@@ -65,7 +66,7 @@ def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
             set_sampler_seed(loop.dataloader, runner.seed)
     runner.train_loop.load_state_dict(progress, is_validated=bool(meta.get("is_validated", False)))
     if "optimizer" in checkpoint:
-        runner.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+        runner.optim_wrapper.load_state_dict(own_gradients(checkpoint["optimizer"]))
     for scheduler, state in zip(schedulers, _scheduler_states(checkpoint), strict=False):
         scheduler.load_state_dict(state)
     runner.message_hub.load_state_dict(checkpoint.get("message_hub", {}))

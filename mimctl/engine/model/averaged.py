@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mimctl.engine.registry import MODELS
+from mimctl.engine.split_tensors import has_split_parameters
+from mimctl.errors import ConfigError
 
 
 class BaseAveragedModel(nn.Module):
@@ -33,6 +35,12 @@ class BaseAveragedModel(nn.Module):
         update_buffers: bool = False,
     ) -> None:
         super().__init__()
+        if has_split_parameters(model):
+            raise ConfigError(
+                "a model that is split over the ranks cannot be averaged: its copy would not be split",
+                code="bad-argument",
+                hints=["leave out the EMAHook, or `model_wrapper_cfg`"],
+            )
         self.module: nn.Module = deepcopy(model).requires_grad_(False)
         self.interval = interval
         if device is not None:
