@@ -14,6 +14,7 @@ from mimctl.engine.events import plain
 from mimctl.engine.feed import set_sampler_seed
 from mimctl.engine.log import get_logger
 from mimctl.engine.model import allow_missing_pretrained
+from mimctl.engine.optim.regroup import fitting
 from mimctl.engine.random import rng_state, set_rng_state
 from mimctl.engine.rank_gradients import gather_gradients, own_gradients
 from mimctl.engine.schedule.build import flat
@@ -65,6 +66,7 @@ def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
         for loop in (runner.train_loop, *([runner.val_loop] if runner.has_validation else [])):
             set_sampler_seed(loop.dataloader, runner.seed)
     runner.train_loop.load_state_dict(progress, is_validated=bool(meta.get("is_validated", False)))
+    checkpoint = fitting(checkpoint, runner.optim_wrapper, runner.bare_model)
     if "optimizer" in checkpoint:
         runner.optim_wrapper.load_state_dict(own_gradients(checkpoint["optimizer"]))
     for scheduler, state in zip(schedulers, _scheduler_states(checkpoint), strict=False):

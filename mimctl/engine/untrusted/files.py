@@ -87,6 +87,9 @@ class CheckpointRules(Rules):
             owner = arguments[0] if len(arguments) == 2 else None
             if not isinstance(owner, Named) or owner.name != stand_ins.HISTORY:
                 raise KeyError(name)
+        elif name == "builtins.bytes":
+            if arguments:
+                raise MalformedError("it asks for bytes that it does not hold")
         elif name == "_codecs.encode":
             # Old pickles spell bytes like this; other codecs make much out of little.
             if len(arguments) != 2 or arguments[1] != "latin1" or isinstance(arguments[0], (bytes, Made)):

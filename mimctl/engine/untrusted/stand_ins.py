@@ -107,13 +107,18 @@ def attribute(*_: Any) -> None:
     """Stand in for `getattr`, by which a history names its own statistics."""
 
 
+def no_bytes(*_: Any) -> bytes:
+    """Stand in for `bytes`, by which old pickles spell an empty one."""
+    return b""
+
+
 def stand_in_for(name: str) -> Callable[..., Any] | None:
     """Return what torch builds instead of a foreign global, None for one that has no stand-in."""
     if _NUMPY.fullmatch(name):
         kinds: dict[str, Callable[..., Any]] = {"_reconstruct": array, "scalar": scalar, "ndarray": Array}
         return kinds.get(name.rpartition(".")[2], Dtype)
-    if name == "builtins.getattr":
-        return attribute
+    if name in _BUILTINS:
+        return _BUILTINS[name]
     if found := _FOREIGN.fullmatch(name):
         # A class name starts with a capital; a function of those packages is never called, not even by name.
         last = found["last"]
@@ -121,6 +126,9 @@ def stand_in_for(name: str) -> Callable[..., Any] | None:
             return InertDict
         return type(last, (Inert,), {"__module__": name.removesuffix(f".{last}")}) if last[:1].isupper() else None
     return None
+
+
+_BUILTINS: dict[str, Callable[..., Any]] = {"builtins.getattr": attribute, "builtins.bytes": no_bytes}
 
 
 def makes_dict(name: str) -> bool:
