@@ -108,6 +108,15 @@ def test_values_and_facts_are_read_off_the_source(put: Put) -> None:
     assert {"stem", "stage*"} <= set(held["names"].split())
 
 
+def test_a_dataset_that_asks_for_its_annotation_file_does_not_need_it(put: Put) -> None:
+    loads = "        return read(self.ann_file) if self.ann_file else walk(self.data_root)\n"
+    text = (
+        HEADER.replace("MODELS", "DATASETS") + "@DATASETS.register_module()\nclass D:\n    def load_data_list(self):\n"
+    )
+    assert table(put, text + loads)["dataset"]["D"].get("needs") is None
+    assert table(put, text + "        return read(self.ann_file)\n")["dataset"]["D"]["needs"] == ["ann_file"]
+
+
 HEADER = "from mimctl.engine.registry import MODELS, HOOKS as H\nimport other.base as ob\nfrom .basis import Base\n"
 
 

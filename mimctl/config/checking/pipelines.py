@@ -11,6 +11,8 @@ from mimctl.config.values import ConfigDict
 
 _MIX_ARGUMENT = "dataset"
 _INNER = ("transforms", "transform")
+_PACKS_OF_LOADED = ("PackDetInputs", "PackSegInputs", "Pack3DDetInputs", "PackTextDetInputs", "PackTextRecogInputs")
+"""Steps that pack what another step has loaded; other toolboxes' data sets give each sample its label themselves."""
 
 
 def find_incomplete_pipelines(case: Case) -> Mistakes:
@@ -38,7 +40,7 @@ def _check(case: Case, part: Part, pipeline: list[Any]) -> Mistakes:
     if packs and not _is_wrapped(case, part) and not any(each.startswith("Pack") for each in names):
         yield _lacking(path, packs[0], "the model gets its inputs and labels from it")
     loads = [name for each in known for name in _all_names(each.value)]
-    is_whole = "LoadImageFromFile" in loads and any(each.startswith("Pack") for each in names)
+    is_whole = "LoadImageFromFile" in loads and any(each in _PACKS_OF_LOADED for each in names)
     has_labels = any(each.startswith("Load") and "Annotations" in each for each in loads)
     if part.path.startswith("train_dataloader") and is_whole and not has_labels:
         yield _lacking(path, "LoadAnnotations", "without it the model would learn from no labels")

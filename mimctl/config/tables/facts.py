@@ -27,13 +27,15 @@ def num_classes_of(sources: Sources, found: Found) -> int | None:
 
 
 def reads_annotation_file(sources: Sources, found: Found) -> bool:
-    """Say whether the method that loads a dataset's samples reads the file `ann_file`."""
+    """Say whether the method that loads a dataset's samples reads the file `ann_file`, and does not ask for it first."""
     for each in resolution_order(sources, found):
         if each is None or not isinstance(each.node, ast.ClassDef):
             return False
         for method in each.node.body:
             if isinstance(method, ast.FunctionDef) and method.name == "load_data_list":
-                return any(_is_own(node, "ann_file") for node in ast.walk(method))
+                tests = [node.test for node in ast.walk(method) if isinstance(node, ast.If | ast.IfExp)]
+                is_optional = any(_is_own(node, "ann_file") for test in tests for node in ast.walk(test))
+                return not is_optional and any(_is_own(node, "ann_file") for node in ast.walk(method))
     return False
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
 from mimctl.engine.model import BaseModule, constant_init
@@ -76,7 +75,7 @@ class ResNet(BaseModule):
         self.zero_init_residual = zero_init_residual
         self.conv_cfg, self.norm_cfg = conv_cfg, norm_cfg
         self._add_stem(in_channels, stem_channels)
-        rates = torch.linspace(0, drop_path_rate, sum(num_blocks)).tolist()
+        rates = [drop_path_rate * each / (sum(num_blocks) - 1) for each in range(sum(num_blocks))]
         shared: dict[str, Any] = {
             "style": style,
             "avg_down": avg_down,

@@ -187,7 +187,7 @@ def test_images_and_scores_are_mixed_with_the_same_share_in_training_alone():
     np.random.seed(0)
     torch.manual_seed(0)
     augments = {"augments": {"type": "Mixup", "alpha": 1.0}}
-    model = made(**{**LENET, "train_cfg": augments, "data_preprocessor": {"to_onehot": True, "num_classes": 4}})
+    model = made(**{**LENET, "train_cfg": augments, "data_preprocessor": {"num_classes": 4}})
     assert isinstance(model.data_preprocessor, ClsDataPreprocessor)
     mixed = model.data_preprocessor(batch(), training=True)
     values = torch.stack([each.gt_score for each in mixed["data_samples"]]) @ torch.tensor([0.0, 10, 20, 30])

@@ -18,8 +18,8 @@ from mimctl_cls.structures import DataSample
 class ClsDataPreprocessor(ImgDataPreprocessor):
     """ImgDataPreprocessor that also makes scores of labels and mixes the images of a batch in training.
 
-    `to_rgb` reverses three channels. `to_onehot` sets each sample's `gt_score` from its labels and `num_classes`.
-    `batch_augments` (`augments`, `probs`) is applied to batches whose samples have a `gt_score`.
+    `to_rgb` reverses three channels. `to_onehot` sets the `gt_score` of samples without one from their labels and
+    `num_classes`. `batch_augments` (`augments`, `probs`) mixes the images and these scores; it implies `to_onehot`.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ClsDataPreprocessor(ImgDataPreprocessor):
         batch_augments: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(mean, std, pad_size_divisor, pad_value, bgr_to_rgb=to_rgb)
-        self.to_onehot, self.num_classes = to_onehot, num_classes
+        self.to_onehot, self.num_classes = to_onehot or bool(batch_augments), num_classes
         self.batch_augments = RandomBatchAugment(**batch_augments) if batch_augments else None
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class ClsDataPreprocessor(ImgDataPreprocessor):
         samples = batch["data_samples"]
         if not samples or not isinstance(samples[0], DataSample):
             return batch
-        if self.to_onehot and "gt_label" in samples[0]:
+        if self.to_onehot and "gt_label" in samples[0] and "gt_score" not in samples[0]:
             for sample in samples:
                 self._set_onehot(sample)
         if training and self.batch_augments is not None and "gt_score" in samples[0]:
