@@ -20,6 +20,7 @@ from mimctl.config.weight_names import BACKBONE_OF
 from mimctl.engine import untrusted
 from mimctl.engine.atomic import atomic_write
 from mimctl.engine.fitting import LoadReport, below_prefix, load_state_dict, revised
+from mimctl.engine.log import get_logger
 from mimctl.engine.untrusted import numpy_globals
 from mimctl.errors import IntegrityError, MimctlError, UnsafeFileError, did_you_mean, nearest
 
@@ -109,17 +110,22 @@ def save_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
 def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
     """Return the newest checkpoint of a work dir that can be read, None where there is none.
 
-    `last_checkpoint` is believed first; where there is none, or its file fails its checksums, the newest other one.
+    `last_checkpoint` is believed first (in this folder: it may have been moved or copied); where there is none, or its
+    file fails its checksums, the newest other one. What is passed over is said.
     """
     folder = Path(work_dir)
     candidates: list[Path] = []
     pointer = folder / "last_checkpoint"
     if pointer.is_file():
         named = Path(pointer.read_text(encoding="utf-8").strip())
-        candidates += [named if named.is_absolute() else folder / named, folder / named.name]
+        candidates += [folder / named.name, named if named.is_absolute() else folder / named]
     numbered = [path for path in folder.glob("*.pth") if _NUMBERED.match(path.name)]
     candidates += sorted(numbered, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return next((path for path in candidates if path.is_file() and is_readable(path, checks_content=True)), None)
+    for path in dict.fromkeys(path for path in candidates if path.is_file()):
+        if is_readable(path, checks_content=True):
+            return path
+        get_logger().warning("`%s` is cut off or damaged: another checkpoint is taken", path)
+    return None
 
 
 def is_readable(path: Path, *, checks_content: bool = False) -> bool:

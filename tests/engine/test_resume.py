@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,11 +220,75 @@ def _joined(batch: list[dict[str, Tensor]]) -> dict[str, list[Tensor]]:
     return {key: [each[key] for each in batch] for key in batch[0]}
 
 
-def test_resume_takes_the_newest_whole_checkpoint(make_runner: MakeRunner, tmp_path: Path) -> None:
+def test_resume_takes_the_newest_whole_checkpoint_and_says_which_it_passed_over(
+    make_runner: MakeRunner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run(make_runner, tmp_path, stop=7)
     (tmp_path / "epoch_2.pth").write_bytes((tmp_path / "epoch_2.pth").read_bytes()[:1000])
     _, second = run(make_runner, tmp_path, resume=True)
     assert min(second.losses) == 3
+    damaged = tmp_path / "epoch_2.pth"
+    assert f"`{damaged}` is cut off or damaged: another checkpoint is taken" in caplog.messages
+    assert any(message.startswith(f"resumed from {tmp_path / 'epoch_1.pth'}") for message in caplog.messages)
+
+
+def test_a_work_dir_that_was_copied_goes_on_from_its_own_files(make_runner: MakeRunner, tmp_path: Path) -> None:
+    run(make_runner, tmp_path / "first", stop=4)
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    run(make_runner, tmp_path / "first", resume=True)
+    _, copied = run(make_runner, tmp_path / "copy", resume=True)
+    assert min(copied.losses) == 3, "not from where the first one got to"
+    shutil.move(tmp_path / "first", tmp_path / "moved")
+    runner, again = run(make_runner, tmp_path / "moved", resume=True)
+    assert (runner.epoch, again.losses) == (3, {})
+
+
+def test_resume_after_the_end_validates_and_trains_no_more(make_runner: MakeRunner, tmp_path: Path) -> None:
+    whole = run(make_runner, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pth")}
+    again = run(make_runner, tmp_path, resume=True)
+    assert again[1].losses == {}
+    assert again[1].metrics == {9: whole[1].metrics[9]}
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pth")} == before
+    for key, value in whole[0].bare_model.state_dict().items():
+        assert torch.equal(value, again[0].bare_model.state_dict()[key]), key
+
+
+def test_more_epochs_go_on_from_the_end_as_the_run_that_had_them_from_the_start(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    def epochs(number: int) -> dict[str, Any]:
+        return {"train_cfg": {"by_epoch": True, "max_epochs": number}}
+
+    whole = run(make_runner, tmp_path / "five", **epochs(5))
+    _, first = run(make_runner, tmp_path / "three")
+    second = run(make_runner, tmp_path / "three", resume=True, **epochs(5))
+    assert min(second[1].losses) == 9
+    assert_same_run(whole, first, second)
+
+
+def test_another_batch_size_goes_on_behind_the_samples_that_were_seen(
+    make_runner: MakeRunner, loader: Callable[..., dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[int] = []
+
+    class Watched(SeededData):
+        def __getitem__(self, index: int) -> dict[str, Tensor]:
+            seen.append(int(index))
+            return super().__getitem__(index)
+
+    def options(size: int) -> dict[str, Any]:
+        data = {"dataset": Watched(), "sampler": {"type": "DefaultSampler", "shuffle": True}, "batch_size": size}
+        return {"default_hooks": saving_at(2), "train_dataloader": data}
+
+    run(make_runner, tmp_path, stop=2, **options(3))
+    before = seen[:6]
+    seen.clear()
+    run(make_runner, tmp_path, resume=True, **options(4))
+    # Six samples are one step of four, and two that are seen again.
+    assert set(seen[:8]) == set(range(12)) - set(before[:4])
+    told = "a step takes 4 samples, before it took 3: the epoch goes on behind 4 of its samples, 2 are seen twice"
+    assert told in caplog.messages
 
 
 def test_resume_without_a_checkpoint_starts_anew(make_runner: MakeRunner, tmp_path: Path) -> None:
