@@ -227,8 +227,7 @@ def test_resume_takes_the_newest_whole_checkpoint_and_says_which_it_passed_over(
     (tmp_path / "epoch_2.pth").write_bytes((tmp_path / "epoch_2.pth").read_bytes()[:1000])
     _, second = run(make_runner, tmp_path, resume=True)
     assert min(second.losses) == 3
-    damaged = tmp_path / "epoch_2.pth"
-    assert f"`{damaged}` is cut off or damaged: another checkpoint is taken" in caplog.messages
+    assert any(str(tmp_path / "epoch_2.pth") in message and "damaged" in message for message in caplog.messages)
     assert any(message.startswith(f"resumed from {tmp_path / 'epoch_1.pth'}") for message in caplog.messages)
 
 
