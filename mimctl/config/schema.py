@@ -30,6 +30,7 @@ RUNNER_KEYS = frozenset(
         "default_scope",
         "randomness",
         "experiment_name",
+        "fast_dev_run",
     ]
 )
 """Top-level keys that a run reads; every other top-level name is a variable of the config."""
@@ -145,6 +146,7 @@ TOP_VALUES = {
     "default_scope": "str | None",
     "randomness": "dict | None",
     "experiment_name": "str | None",
+    "fast_dev_run": "bool | int",
     "compile": "bool | dict | None",
     "precision": "Literal['32', '16-mixed', 'bf16-mixed', 32] | None",
 }

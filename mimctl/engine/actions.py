@@ -29,10 +29,15 @@ Result = dict[str, Any]
 
 
 def train(spec: RunSpec) -> Result:
-    """Train what the spec's config describes; return `work_dir`, `checkpoint` (the best, else the last), `metrics`."""
+    """Train what the spec's config describes; return `work_dir`, `checkpoint` (the best, else the last), `metrics`.
+
+    A `fast_dev_run` leaves no checkpoint and touches nothing of an earlier run.
+    """
     cfg = load_config(spec)
     adapt_config(cfg, spec)
     work_dir = work_dir_of(spec, cfg)
+    if cfg.get("fast_dev_run"):
+        return _try_out(cfg, spec)
     with _work_dir_in_use(work_dir, cfg, spec), _running(spec):
         runner = make_runner(cfg, spec)
         last = _LastMetrics()
@@ -173,6 +178,20 @@ def _unfinished(runner: Runner, stopped: Preempted) -> Result:
         "iter": runner.iter,
         "unfinished": str(stopped),
     }
+
+
+def _try_out(cfg: Config, spec: RunSpec) -> Result:
+    with _running(spec):
+        runner = make_runner(cfg, spec)
+        runner.train()
+        return {
+            "work_dir": str(work_dir_of(spec, cfg)),
+            "checkpoint": None,
+            "last_checkpoint": None,
+            "metrics": {},
+            "epoch": runner.epoch,
+            "iter": runner.iter,
+        }
 
 
 class _LastMetrics(Hook):

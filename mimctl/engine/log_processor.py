@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Scalars = dict[str, Any]
 
+_AHEAD = ("lr", "time", "data_time", "samples_per_s", "memory")
+"""What stands first in a line, in a form of its own."""
+
 
 @LOG_PROCESSORS.register_module()
 class LogProcessor:
@@ -49,7 +52,7 @@ class LogProcessor:
         if mode == "train":
             # Ranks have the same number of training batches, not of others: only here do all of them come along.
             scalars = distributed.mean_by_name(scalars)
-            scalars = {"lr": _first_lr(runner), **scalars}
+            scalars = {"lr": _first_lr(runner), **scalars, **_throughput(runner, scalars.get("time", 0.0))}
         device_memory = _memory(runner)
         line = [self._place(runner, batch_idx, mode)]
         if mode == "train":
@@ -60,10 +63,12 @@ class LogProcessor:
         for name in ("time", "data_time"):
             if name in scalars:
                 line.append(f"{name}: {scalars[name]:.{self.num_digits}f}")
+        if "samples_per_s" in scalars:
+            line.append(f"samples_per_s: {scalars['samples_per_s']:.1f}")
         if device_memory is not None:
             scalars["memory"] = device_memory
             line.append(f"memory: {device_memory}")
-        shown = [name for name in scalars if name not in ("lr", "time", "data_time", "memory")]
+        shown = [name for name in scalars if name not in _AHEAD]
         line += [f"{name}: {scalars[name]:.{self.num_digits}f}" for name in shown if mode == "train"]
         if mode == "train":
             scalars.update(epoch=runner.epoch + 1, iter=runner.iter + 1)
@@ -132,6 +137,13 @@ def _first_lr(runner: Runner) -> float:
     rates = runner.optim_wrapper.get_lr()
     values = rates.get("base_lr") or rates.get("lr") or next(iter(rates.values()))
     return values[0]
+
+
+def _throughput(runner: Runner, time: float) -> dict[str, float]:
+    """Return how many samples all ranks train on in a second; nothing where the size of a batch is not known."""
+    loader = runner.train_loop.dataloader
+    size = getattr(loader.batch_sampler, "batch_size", None) or loader.batch_size
+    return {"samples_per_s": size * runner.world_size / time} if size and time > 0 else {}
 
 
 def _memory(runner: Runner) -> int | None:

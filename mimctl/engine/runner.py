@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from mimctl.engine import distributed
 from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint
 from mimctl.engine.custom_imports import import_custom_modules
 from mimctl.engine.events import EventWriter
+from mimctl.engine.fast_dev_run import shorten
 from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.logger import LoggerHook
@@ -42,7 +44,8 @@ class Runner(RunnerParts):
 
     The arguments are the top-level keys of a config. Parts are built at their first use: `model`, `optim_wrapper`,
     `param_schedulers`, `train_loop`, `val_loop`, `test_loop`, `visualizer`; each of them works without a Runner.
-    A part that is already built may be given in place of its config.
+    A part that is already built may be given in place of its config. `fast_dev_run` tries the whole out on one batch of
+    each dataloader, or on so many, in a work dir that is thrown away.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Runner(RunnerParts):
         experiment_name: str | None = None,
         cfg: Any = None,
         *,
+        fast_dev_run: bool | int = False,
         log_dir: Path | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "cfg", "log_dir")}
@@ -82,7 +86,12 @@ class Runner(RunnerParts):
         self._parts = {name: copy_value(value) for name, value in given.items()}
         self.scope = default_scope
         self.load_from = load_from
-        self.is_resuming = bool(resume)
+        if fast_dev_run:
+            shorten(self._parts, int(fast_dev_run))
+            # Removed when this object is.
+            self._trial_dir = tempfile.TemporaryDirectory(prefix="fast_dev_run_")
+            work_dir = self._trial_dir.name
+        self.is_resuming = bool(self._parts["resume"])
         self.mode: str | None = None
         self.is_validating = False
         self._is_loaded = False

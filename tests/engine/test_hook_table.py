@@ -30,13 +30,14 @@ TEST = ["before_run", *[each.replace("val", "test") for each in VALIDATION], "af
 
 DEFAULT = """\
 before_run              RuntimeInfoHook (VERY_HIGH)
-before_train            RuntimeInfoHook (VERY_HIGH), IterTimerHook (NORMAL), CheckpointHook (VERY_LOW)
+before_train            RuntimeInfoHook (VERY_HIGH), IterTimerHook (NORMAL), LoggerHook (BELOW_NORMAL), \
+CheckpointHook (VERY_LOW)
 before_train_epoch      RuntimeInfoHook (VERY_HIGH), IterTimerHook (NORMAL), DistSamplerSeedHook (NORMAL), \
 LoggerHook (BELOW_NORMAL)
 before_train_iter       RuntimeInfoHook (VERY_HIGH), IterTimerHook (NORMAL)
 after_train_iter        RuntimeInfoHook (VERY_HIGH), IterTimerHook (NORMAL), LoggerHook (BELOW_NORMAL), \
 ParamSchedulerHook (LOW), CheckpointHook (VERY_LOW)
-after_train_epoch       ParamSchedulerHook (LOW), CheckpointHook (VERY_LOW)
+after_train_epoch       LoggerHook (BELOW_NORMAL), ParamSchedulerHook (LOW), CheckpointHook (VERY_LOW)
 before_val_epoch        IterTimerHook (NORMAL), LoggerHook (BELOW_NORMAL)
 before_val_iter         IterTimerHook (NORMAL)
 after_val_iter          IterTimerHook (NORMAL), LoggerHook (BELOW_NORMAL)

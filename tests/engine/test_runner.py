@@ -53,7 +53,8 @@ def test_scalars_are_written_as_json_lines(make_runner: MakeRunner) -> None:
     lines = (runner.log_dir / "vis_data" / "scalars.json").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     first, last = records[0], records[-1]
-    assert {"lr", "loss", "loss_line", "time", "data_time", "epoch", "iter", "step"} == set(first)
+    assert {"lr", "loss", "loss_line", "time", "data_time", "samples_per_s", "epoch", "iter",
+            "step"} == set(first)  # fmt: skip
     assert (first["epoch"], first["iter"], first["step"]) == (1, 2, 2)
     assert set(last) == {"toy/accuracy", "toy/count", "time", "data_time", "step"}
     log = (runner.log_dir / f"{runner.timestamp}.log").read_text()

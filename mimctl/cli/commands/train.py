@@ -46,6 +46,14 @@ from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, shorte
     "--resume", is_flag=False, flag_value="auto", metavar="[PATH]", help="Go on from the newest checkpoint, or PATH."
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random.")
+@click.option(
+    "--fast-dev-run",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=1,
+    metavar="[N]",
+    help="Try all of it out on N batches; nothing is kept.  [N: 1]",
+)
 @index_option
 @config_options
 @launch_options
@@ -56,6 +64,8 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
     """
     from mimctl.launch.verbs import TrainOptions
 
+    if values["fast_dev_run"]:
+        values["cfg_options"] = (*values["cfg_options"], f"fast_dev_run={values['fast_dev_run']}")
     options = TrainOptions(
         data=values["data"],
         weights=values["weights"],
@@ -81,6 +91,8 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
     spec = outcome.plan.spec
+    if values["fast_dev_run"]:
+        return started(outcome, lines=[], notes=["the whole run works on a few batches; nothing of it is kept"])
     checkpoint = str(outcome.result.get("checkpoint") or "")
     word = "best" if Path(checkpoint).name.startswith("best_") else "last"
     return started(

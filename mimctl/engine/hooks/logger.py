@@ -1,14 +1,16 @@
-"""Write what a run measures: log lines, JSON-lines scalars, progress events."""
+"""Write what a run measures: log lines, JSON-lines scalars, a table, progress events."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+from mimctl.engine.distributed import is_main_process
 from mimctl.engine.finite import check_losses
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import TOLD_BY_EVENT, get_logger
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.summary import Summary
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner
@@ -22,7 +24,8 @@ class LoggerHook(Hook):
     """Log every `interval` iterations; tensors are read, and averaged over ranks, only then.
 
     `ignore_last`: leave out a shorter last interval of an epoch. `log_metric_by_epoch`: number metrics by epoch,
-    else by iteration. The other arguments are accepted for older configs and do nothing. Between two log points an
+    else by iteration. A row of `summary.csv` holds what was logged last before the end of an epoch or a validation, and
+    its metrics. The other arguments are accepted for older configs and do nothing. Between two log points an
     event tells every two seconds how far the run is.
     """
 
@@ -45,7 +48,13 @@ class LoggerHook(Hook):
         self.interval_exp_name = interval_exp_name
         self.log_metric_by_epoch = log_metric_by_epoch
         self._shown: dict[str, Any] = {}
+        self._trained: dict[str, Any] = {}
+        self._summary: Summary | None = None
         self._told_at = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        if is_main_process():
+            self._summary = Summary(runner.log_dir / "vis_data" / "summary.csv")
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._begin()
@@ -74,7 +83,12 @@ class LoggerHook(Hook):
         get_logger().info(text, extra=TOLD_BY_EVENT)
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
         self._shown = {name: value for name, value in scalars.items() if name not in ("epoch", "iter", "step")}
+        self._trained = self._shown
         self._emit_step(runner, batch_idx, "train")
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if runner.is_by_epoch:
+            self._summarize(runner.epoch + 1, runner.iter, {})
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self._after_evaluation_iter(runner, batch_idx, "val")
@@ -84,6 +98,8 @@ class LoggerHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._metrics(runner, "val", metrics or {})
+        if runner.is_training:
+            self._summarize(runner.epoch, runner.iter, metrics or {})
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._metrics(runner, "test", metrics or {})
@@ -91,6 +107,10 @@ class LoggerHook(Hook):
     def _begin(self) -> None:
         self._shown = {}
         self._told_at = time.monotonic()
+
+    def _summarize(self, epoch: int, iteration: int, metrics: dict[str, float]) -> None:
+        if self._summary is not None:
+            self._summary.put(epoch, iteration, {**self._trained, **metrics})
 
     def _is_due(self, runner: Runner, batch_idx: int) -> bool:
         loop = runner.train_loop
