@@ -24,6 +24,8 @@ class SlurmOptions:
     """How long the job may take, in one of Slurm's forms (`90`, `12:00:00`, `2-00`)."""
     account: str | None = None
     qos: str | None = None
+    lead_s: int = 60
+    """How many seconds before its time is up a job is warned (SIGUSR2)."""
     srun_args: tuple[str, ...] = ()
     sbatch_args: tuple[str, ...] = ()
     job_name: str = "mimctl"
@@ -148,6 +150,7 @@ class LaunchOptions:
     time: str | None = None
     account: str | None = None
     qos: str | None = None
+    lead_time: int = 60
     srun_args: str | None = None
     sbatch_args: str | None = None
     job_name: str | None = None

@@ -205,6 +205,7 @@ def make_request(
         time=launch.time,
         account=launch.account,
         qos=launch.qos,
+        lead_s=launch.lead_time,
         srun_args=_words("--srun-args", launch.srun_args),
         sbatch_args=_words("--sbatch-args", launch.sbatch_args),
         job_name=launch.job_name or f"{experiment.path.stem}_{action}",

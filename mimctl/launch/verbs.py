@@ -62,6 +62,7 @@ class InferOptions:
     config: Path | None = None
     out_dir: Path | None = None
     score_thr: float | None = None
+    topk: int | None = None
     cfg_options: tuple[str, ...] = ()
     trust_config: bool = False
     dry_run: bool = False
@@ -122,6 +123,7 @@ def test(
     place: Workplace,
     out: Path | None = None,
     show_dir: Path | None = None,
+    tta: bool = False,
     dry_run: bool = False,
     listener: Listener | None = None,
 ) -> RunResult:
@@ -131,6 +133,7 @@ def test(
     options = {
         "out": str(out.expanduser().absolute()) if out else None,
         "show_dir": str(show_dir.expanduser().absolute()) if show_dir else None,
+        "tta": True if tta else None,
     }
     request = make_request(
         experiment,
@@ -168,6 +171,7 @@ def infer(
         )
         raise_all(address_errors(evaluated))
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
+    limits = {"score_thr": options.score_thr, "topk": options.topk}
     facts = choose_launcher(kind="none", gpus=launch.gpus, visible_gpus=place.visible_gpus)
     from mimctl.launch.experiment import parse_overrides
 
@@ -183,7 +187,7 @@ def infer(
             overrides=parse_overrides(options.cfg_options),
             checkpoint=checkpoint,
             inputs=tuple(str(Path(each).expanduser().absolute()) for each in inputs),
-            options={"out_dir": str(out_dir), **({"score_thr": options.score_thr} if options.score_thr else {})},
+            options={"out_dir": str(out_dir), **{key: value for key, value in limits.items() if value is not None}},
             launcher=facts,
         )
         return _run_unrecorded(make_plan(request), dry_run=options.dry_run, listener=listener)
@@ -246,13 +250,17 @@ def _resume(resume: str | None) -> str | None:
 
 
 def _require_inputs(inputs: Sequence[str]) -> None:
-    missing = [each for each in inputs if not Path(each).expanduser().exists()]
+    missing = [each for each in inputs if not Path(each).expanduser().exists() and not _is_pattern(each)]
     if missing:
         raise MimctlError(
             f"image `{missing[0]}` does not exist",
             code="data-not-found",
             causes=[f"{len(missing)} of {len(inputs)} are missing"] if len(inputs) > 1 else [],
         )
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
 
 
 def _model_files(plugin: Plugin, model: str, config: Path | None, models: Models) -> tuple[Path | None, Path]:

@@ -22,6 +22,7 @@ for word in "$@"; do last=$word; done
 [ -e "$last" ] || exit 9
 case "$SRUN_DOES" in
   fail) exit 7 ;;
+  stopped) exit 143 ;;
   unfinished) touch "$RUN_DIR/unfinished"; exit 0 ;;
   slow) trap 'touch "$RUN_DIR/unfinished"; exit 0' TERM; touch "$RUN_DIR/started"; sleep 30 >/dev/null 2>&1 & wait ;;
 esac
@@ -61,6 +62,7 @@ def test_the_directives_say_what_was_asked(tmp_path):
         "#SBATCH --cpus-per-task=2",
         "#SBATCH --gres=gpu:8",
         "#SBATCH --partition=gpu",
+        "#SBATCH --signal=USR2@60",
         f"#SBATCH '--output={tmp_path}/work dir/20260101_000000/slurm-%j.out'",
         "#SBATCH --open-mode=append",
         "#SBATCH --requeue",
@@ -142,6 +144,12 @@ def test_an_unfinished_run_is_requeued_and_goes_on_from_its_checkpoint(tmp_path,
     assert log.read_text().splitlines()[-2].endswith("/resume.json")
     assert RunSpec.read(plan.spec_path.parent / "resume.json").resume == "auto"
     assert not (plan.spec_path.parent / "unfinished").exists()
+
+
+def test_ranks_that_were_stopped_before_they_could_save_are_started_again(tmp_path, job):
+    process, log = job(plan_of(tmp_path), SRUN_DOES="stopped")
+    process.communicate(timeout=30)
+    assert log.read_text().splitlines()[-1] == "requeue 20105"
 
 
 def test_an_array_task_requeues_itself_alone(tmp_path, job):

@@ -75,19 +75,22 @@ def _state(record: RunRecord, job: Job | None) -> RunState:
 def _phase(record: RunRecord, job: Job | None) -> Phase:
     if job is not None and not job.is_over:
         return "waiting" if job.state in WAITING else "running"
-    if (record.folder / CANCELLED).exists() and (job is not None or not _is_alive(record)):
+    has_left = record.job_id is not None or not _is_alive(record)
+    if has_left and ((record.folder / CANCELLED).exists() or (job is not None and job.state == "CANCELLED")):
         return "cancelled"
+    if has_left and (record.folder / MARKER).exists():
+        return "stopped"
     if job is not None and job.state in _ENDS:
         return _ENDS[job.state]
     code = read_exit_code(record.folder)
     if code is not None:
-        return _CODES.get(code, "stopped" if (record.folder / MARKER).exists() else "failed")
+        return _CODES.get(code, "failed")
     if job is not None:
         return "failed"
     if record.job_id is None and _is_alive(record):
         return "running"
     is_here = record.job_id is None and record.host == socket.gethostname()
-    return "stopped" if is_here or (record.folder / MARKER).exists() else "unknown"
+    return "stopped" if is_here else "unknown"
 
 
 def _has_ended(folder: Path) -> bool:

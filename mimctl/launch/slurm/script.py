@@ -41,10 +41,11 @@ wait "$STEP"; CODE=$?
 # A trapped signal ends `wait` early; the step is still there then.
 while kill -0 "$STEP" 2>/dev/null; do wait "$STEP"; CODE=$?; done
 
-if [ -e "$RUN/unfinished" ]; then
-  # Slurm itself requeues a job that it preempted (TERM came) and leaves a cancelled one dead.
-  if [ -n "$TERMED" ]; then exit 143; fi
-  if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ]; then exec scontrol requeue "$JOB"; fi
+# TERM came: Slurm itself requeues a job that it preempted and leaves a cancelled one dead.
+if [ -n "$TERMED" ] && {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -ne 0 ]; }}; then exit 143; fi
+# Without TERM of its own this script saw its ranks stop: warned of the end, or terminated before they could save (143).
+if {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -eq 143 ]; }} && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ]; then
+  exec scontrol requeue "$JOB"
 fi
 echo "$CODE" > "$RUN/exit_code"
 exit "$CODE"
@@ -100,6 +101,8 @@ def sbatch_options(request: RunRequest) -> list[str]:
         "qos": slurm.qos,
     }
     options += [f"--{name}={value}" for name, value in named.items() if value]
+    if request.action == "train":
+        options.append(f"--signal=USR2@{slurm.lead_s}")
     # `%` begins a pattern in the name of the output file.
     folder = str(request.run_dir).replace("%", "%%")
     return [*options, f"--output={folder}/slurm-%j.out", "--open-mode=append", "--requeue", *slurm.sbatch_args]
