@@ -16,6 +16,7 @@ from mimctl.engine.bases import find_base
 from mimctl.engine.checkpoint import use_weights
 from mimctl.engine.custom_imports import import_custom_modules
 from mimctl.engine.events import open_events, plain
+from mimctl.engine.hooks.checkpoint import saved_by
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
 from mimctl.engine.log import configure_logging, get_logger
@@ -47,14 +48,12 @@ def train(spec: RunSpec) -> Result:
                 runner.train()
         except Preempted as stopped:
             return _unfinished(runner, stopped)
-        names = runner.message_hub.runtime_info
-        best = next((str(name) for key, name in names.items() if key.startswith("best_ckpt/")), None)
-        last_name = names.get("last_ckpt")
-        chosen = best or last_name
+        best, newest = saved_by(runner)
+        chosen = best or newest
         return {
             "work_dir": str(work_dir),
-            "checkpoint": str(work_dir / chosen) if chosen else None,
-            "last_checkpoint": str(work_dir / last_name) if last_name else None,
+            "checkpoint": str(chosen) if chosen else None,
+            "last_checkpoint": str(newest) if newest else None,
             "metrics": plain(last.metrics),
             "epoch": runner.train_loop.epoch,
             "iter": runner.train_loop.iter,

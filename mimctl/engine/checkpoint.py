@@ -6,9 +6,7 @@ import contextlib
 import contextvars
 import json
 import os
-import re
 import threading
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from mimctl.config.weight_names import BACKBONE_OF
 from mimctl.engine import untrusted
 from mimctl.engine.atomic import atomic_write
 from mimctl.engine.fitting import LoadReport, below_prefix, load_state_dict, revised
-from mimctl.engine.log import get_logger
+from mimctl.engine.saved import find_latest, is_readable, point_to, publish
 from mimctl.engine.untrusted import numpy_globals
 from mimctl.errors import IntegrityError, MimctlError, UnsafeFileError, did_you_mean, nearest
 
@@ -30,8 +28,11 @@ __all__ = [
     "below_prefix",
     "export_weights",
     "find_latest",
+    "is_readable",
     "load_state_dict",
     "numpy_globals",
+    "point_to",
+    "publish",
     "read_checkpoint",
     "resolve",
     "revised",
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 _WEIGHTS: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar("mimctl_weights", default=None)
-_NUMBERED = re.compile(r"(epoch|iter)_(\d+)\.pth$")
 # What torch allows beside its own list is one table for all threads.
 _READING = threading.Lock()
 
@@ -105,40 +105,6 @@ def save_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
     Whatever interrupts it, `path` holds either the whole new content or what it held before.
     """
     return atomic_write(Path(path), lambda temporary: torch.save(dict(obj), temporary))
-
-
-def find_latest(work_dir: str | os.PathLike[str]) -> Path | None:
-    """Return the newest checkpoint of a work dir that can be read, None where there is none.
-
-    `last_checkpoint` is believed first (in this folder: it may have been moved or copied); where there is none, or its
-    file fails its checksums, the newest other one. What is passed over is said.
-    """
-    folder = Path(work_dir)
-    candidates: list[Path] = []
-    pointer = folder / "last_checkpoint"
-    if pointer.is_file():
-        named = Path(pointer.read_text(encoding="utf-8").strip())
-        candidates += [folder / named.name, named if named.is_absolute() else folder / named]
-    numbered = [path for path in folder.glob("*.pth") if _NUMBERED.match(path.name)]
-    candidates += sorted(numbered, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in dict.fromkeys(path for path in candidates if path.is_file()):
-        if is_readable(path, checks_content=True):
-            return path
-        get_logger().warning("`%s` is cut off or damaged: another checkpoint is taken", path)
-    return None
-
-
-def is_readable(path: Path, *, checks_content: bool = False) -> bool:
-    """Return whether the file is a whole zip archive as torch writes it, by the directory at its end.
-
-    `checks_content` reads all of it and compares the checksums that it carries.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            is_whole = any(name.endswith("data.pkl") for name in archive.namelist())
-            return is_whole and (not checks_content or archive.testzip() is None)
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def export_weights(

@@ -168,11 +168,11 @@ def test_best_checkpoint_is_kept(
 
 
 def test_unknown_metric_name_needs_a_rule(make_runner: MakeRunner) -> None:
-    runner = make_runner(
-        custom_hooks=[Scripted("whatever", [1.0])], default_hooks={"checkpoint": {"save_best": "whatever"}}
-    )
     with pytest.raises(ConfigError, match="whatever"):
-        runner.train()
+        make_runner(default_hooks={"checkpoint": {"save_best": "whatever"}})
+    auto = {"checkpoint": {"save_best": "auto"}}
+    with pytest.raises(ConfigError, match="whatever"):
+        make_runner(custom_hooks=[Scripted("whatever", [1.0])], default_hooks=auto).train()
 
 
 def test_published_checkpoint_holds_the_chosen_keys_and_its_hash(make_runner: MakeRunner) -> None:

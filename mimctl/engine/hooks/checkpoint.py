@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import atomic_write, is_readable, read_checkpoint, save_checkpoint
+from mimctl.engine.atomic import clean_leftovers
+from mimctl.engine.checkpoint import is_readable, point_to, publish
 from mimctl.engine.finite import check_losses
+from mimctl.engine.hooks.checkpoint_options import (
+    as_list,
+    check_begin,
+    check_best,
+    check_template,
+    rules_of,
+)
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import get_logger
 from mimctl.engine.metric_rule import better, rule_of
@@ -23,11 +31,19 @@ if TYPE_CHECKING:
 class CheckpointHook(Hook):
     """Save every `interval` epochs (or iterations, without `by_epoch`) after `save_begin`.
 
-    `max_keep_ckpts`: how many of these are kept (-1: all); an old one goes only after the new one is whole.
-    `save_last`: also save at the end of the run. `save_best`: a metric's name, several, or "auto" for the first one
-    reported; `rule` ("greater", "less", or one for each) where the name does not tell. `published_keys`: what a
-    published copy of the last and the best holds (`<name>-<8 hex digits of sha256>.pth`), such as
-    ["meta", "state_dict"].
+    - `max_keep_ckpts`: how many of these are kept (-1: all); an old one goes after the new one was read back whole.
+    - `save_last`: also save at the end of the run, whatever the interval.
+    - `save_best`: a metric's name, several, or "auto" for the first one reported. Such a checkpoint is for use: it
+      holds no optimizer. `rule`: "greater" or "less", or one for each name; without it `greater_keys`, `less_keys`
+      (in place of the known words) and then the name tell.
+    - `published_keys`: what a published copy of the last (with `save_last`) and the best holds, such as
+      ["meta", "state_dict"]; it is called `<name>-<first 8 hex digits of its sha256>.pth`.
+    - `out_dir`: a folder for checkpoints, which lie there in a folder named like the work dir; `last_checkpoint`
+      stays in the work dir.
+    - `filename_tmpl`: a file's name with one `{}` for the number, by default `epoch_{}.pth` or `iter_{}.pth`.
+
+    `file_client_args` and `backend_args` are accepted for older configs: checkpoints go to this machine's files.
+    Raises ConfigError for options that contradict each other.
     """
 
     priority = "VERY_LOW"
@@ -43,8 +59,8 @@ class CheckpointHook(Hook):
         save_last: bool = True,
         save_best: str | Sequence[str] | None = None,
         rule: str | Sequence[str] | None = None,
-        greater_keys: Sequence[str] | None = None,
-        less_keys: Sequence[str] | None = None,
+        greater_keys: str | Sequence[str] | None = None,
+        less_keys: str | Sequence[str] | None = None,
         file_client_args: Any = None,
         filename_tmpl: str | None = None,
         backend_args: Any = None,
@@ -58,18 +74,20 @@ class CheckpointHook(Hook):
         self.out_dir = out_dir
         self.max_keep_ckpts = max_keep_ckpts
         self.save_last = save_last
-        self.save_begin = save_begin
-        self.filename_tmpl = filename_tmpl or ("epoch_{}.pth" if by_epoch else "iter_{}.pth")
-        self.published_keys = [published_keys] if isinstance(published_keys, str) else list(published_keys or ())
-        self.key_indicators = [save_best] if isinstance(save_best, str) else list(save_best or ())
-        self.rules = [rule] if isinstance(rule, str) else list(rule or ())
-        self.greater_keys = list(greater_keys or ())
-        self.less_keys = list(less_keys or ())
-        if self.rules and len(self.rules) not in (1, len(self.key_indicators)):
-            raise ConfigError("`rule` must be one for all or one for each of `save_best`")
+        self.save_begin = check_begin(save_begin)
+        self.filename_tmpl = check_template(filename_tmpl or ("epoch_{}.pth" if by_epoch else "iter_{}.pth"))
+        self.published_keys = as_list(published_keys)
+        self.save_best = as_list(save_best)
+        self.greater_keys = None if greater_keys is None else as_list(greater_keys)
+        self.less_keys = None if less_keys is None else as_list(less_keys)
+        check_best(self.save_best)
+        self.rules = rules_of(self.save_best, as_list(rule), self._rule_of)
 
     def before_train(self, runner: Runner) -> None:
         self.folder = Path(self.out_dir) / runner.work_dir.name if self.out_dir else runner.work_dir
+        if distributed.is_main_process():
+            clean_leftovers(self.folder)
+            self._forget(runner, self._kept(runner), ())
 
     def after_train_epoch(self, runner: Runner) -> None:
         if not self.by_epoch:
@@ -88,79 +106,98 @@ class CheckpointHook(Hook):
             self._save(runner, runner.iter + 1)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        if not runner.is_training or not metrics or not self.key_indicators:
+        if not runner.is_training or not self.save_best:
             return
-        if self.key_indicators == ["auto"]:
-            self.key_indicators = [next(iter(metrics))]
-        for place, key in enumerate(self.key_indicators):
-            self._save_best(runner, key, self._rule(place, key), metrics)
+        if not metrics:
+            get_logger().warning("no metric was reported: no best checkpoint can be chosen")
+            return
+        if self.save_best == ["auto"]:
+            name = next(iter(metrics))
+            self.save_best, self.rules = [name], {name: self.rules.get("auto") or self._rule_of(name)}
+        for name in self.save_best:
+            self._save_best(runner, name, metrics)
 
     def after_train(self, runner: Runner) -> None:
         if not self.published_keys or not distributed.is_main_process():
             return
         hub = runner.message_hub
-        names = [hub.get_info("last_ckpt"), *(hub.get_info(f"best_ckpt/{key}") for key in self.key_indicators)]
-        for name in dict.fromkeys(name for name in names if name):
-            get_logger().info("published %s", publish(self.folder / name, self.published_keys))
+        last = [hub.get_info("last_ckpt")] if self.save_last else []
+        names = [*last, *(hub.get_info(self._key("best_ckpt", name)) for name in self.save_best)]
+        for path in dict.fromkeys(self._place(name) for name in names if name):
+            get_logger().info("published %s", publish(path, self.published_keys))
 
     def _save(self, runner: Runner, number: int) -> None:
         check_losses(runner)
         path = self.folder / self.filename_tmpl.format(number)
         hub = runner.message_hub
-        # Names, not paths: a work dir may be moved between two parts of a run.
-        kept = [*(name for name in hub.get_info("kept_ckpts", []) if name != path.name), path.name]
+        kept = [*(each for each in self._kept(runner) if each != number), number]
         surplus = kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
-        hub.update_info("kept_ckpts", kept[len(surplus) :])
+        hub.update_info("keep_ckpt_ids", kept[len(surplus) :])
         hub.update_info("last_ckpt", path.name)
-        self._write(runner, path)
-        if distributed.is_main_process():
-            atomic_write(self.folder / "last_checkpoint", lambda temporary: temporary.write_text(str(path)))
-            if surplus and is_readable(path):
-                for name in surplus:
-                    (self.folder / name).unlink(missing_ok=True)
-
-    def _save_best(self, runner: Runner, key: str, rule: str, metrics: dict[str, float]) -> None:
-        if key not in metrics:
-            raise ConfigError(
-                f"`CheckpointHook` keeps the best `{key}`, which no metric reports",
-                hints=[f"the validation reports {', '.join(f'`{name}`' for name in metrics)}"],
-            )
-        hub = runner.message_hub
-        value = float(metrics[key])
-        best = hub.get_info(f"best_score/{key}")
-        if (best is not None and not better(value, best, rule)) or value != value:
-            return
-        unit, number = ("epoch", runner.epoch) if self.by_epoch else ("iter", runner.iter)
-        path = self.folder / f"best_{key.replace('/', '_')}_{unit}_{number}.pth"
-        before = hub.get_info(f"best_ckpt/{key}")
-        hub.update_info(f"best_score/{key}", value)
-        hub.update_info(f"best_ckpt/{key}", path.name)
-        self._write(runner, path)
-        if before and before != path.name and distributed.is_main_process() and is_readable(path):
-            (self.folder / before).unlink(missing_ok=True)
-        get_logger().info("best %s so far: %.4f, saved as %s", key, value, path.name)
-
-    def _write(self, runner: Runner, path: Path) -> None:
         runner.save_checkpoint(
             path.parent,
             path.name,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
         )
+        if distributed.is_main_process():
+            point_to(runner.work_dir, path)
+            if surplus and is_readable(path, checks_content=True):
+                self._forget(runner, surplus, (path,))
 
-    def _rule(self, place: int, key: str) -> str:
-        if self.rules:
-            return self.rules[place if len(self.rules) > 1 else 0]
-        if key in self.greater_keys:
-            return "greater"
-        return "less" if key in self.less_keys else rule_of(key)
+    def _save_best(self, runner: Runner, name: str, metrics: dict[str, float]) -> None:
+        if name not in metrics:
+            raise ConfigError(
+                f"`CheckpointHook` keeps the best `{name}`, which no metric reports",
+                hints=[f"the validation reports {', '.join(f'`{each}`' for each in metrics)}"],
+            )
+        hub = runner.message_hub
+        score, place = self._key("best_score", name), self._key("best_ckpt", name)
+        value, best = metrics[name], hub.get_info(score)
+        if value is None or (best is not None and not better(float(value), best, self.rules[name])) or value != value:
+            return
+        number = runner.epoch if self.by_epoch else runner.iter
+        path = self.folder / f"best_{name}_{self.filename_tmpl.format(number)}".replace("/", "_")
+        before = hub.get_info(place)
+        hub.update_info(score, float(value))
+        hub.update_info(place, path.name)
+        runner.save_checkpoint(path.parent, path.name, save_optimizer=False, save_param_scheduler=False)
+        is_replaced = before is not None and self._place(before) != path
+        if is_replaced and distributed.is_main_process() and is_readable(path, checks_content=True):
+            self._place(before).unlink(missing_ok=True)
+        get_logger().info("best %s so far: %.4f, saved as %s", name, value, path.name)
+
+    def _kept(self, runner: Runner) -> list[int]:
+        return [each for each in runner.message_hub.get_info("keep_ckpt_ids", []) if isinstance(each, int)]
+
+    def _forget(self, runner: Runner, numbers: Sequence[int], whole: Iterable[Path]) -> None:
+        """Delete regular checkpoints; without a new whole one only those beyond the number that is kept."""
+        if self.max_keep_ckpts <= 0:
+            return
+        surplus = numbers if whole else numbers[: -self.max_keep_ckpts]
+        for number in surplus:
+            (self.folder / self.filename_tmpl.format(number)).unlink(missing_ok=True)
+        if not whole and surplus:
+            runner.message_hub.update_info("keep_ckpt_ids", list(numbers[len(surplus) :]))
+
+    def _key(self, fact: str, name: str) -> str:
+        """Return where the message hub keeps a fact of a best checkpoint, in MMEngine's words."""
+        return fact if len(self.save_best) == 1 else f"{fact}_{name}"
+
+    def _place(self, name: str) -> Path:
+        # Names, not paths: a work dir may be moved between two parts of a run, and MMEngine kept paths.
+        return self.folder / Path(name).name
+
+    def _rule_of(self, name: str) -> str:
+        return rule_of(name, self.greater_keys, self.less_keys)
 
 
-def publish(path: Path, keys: Sequence[str]) -> Path:
-    """Write a copy of a checkpoint with `keys` alone, named after its own sha256."""
-    import hashlib
-
-    content = read_checkpoint(path)
-    temporary = save_checkpoint({key: content[key] for key in keys if key in content}, path.with_suffix(".publish.tmp"))
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()[:8]
-    return temporary.replace(path.with_name(f"{path.stem}-{digest}.pth"))
+def saved_by(runner: Runner) -> tuple[Path | None, Path | None]:
+    """Return the best checkpoint (the first metric's) and the last one of a training."""
+    hook = next((each for each in runner.hooks if isinstance(each, CheckpointHook)), None)
+    if hook is None:
+        return None, None
+    facts = runner.message_hub.runtime_info
+    best = next((facts[key] for name in hook.save_best if (key := hook._key("best_ckpt", name)) in facts), None)
+    last = facts.get("last_ckpt")
+    return hook._place(best) if best else None, hook._place(last) if last else None
