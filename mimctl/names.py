@@ -32,11 +32,11 @@ _ENGINE = {
     "mimctl.engine.evaluation_loops": "EvaluationLoop ValLoop TestLoop",
     "mimctl.engine.log_processor": "LogProcessor",
     "mimctl.engine.model": (
-        "AveragedModel BaseAveragedModel BaseDataPreprocessor BaseModel BaseModule Caffe2XavierInit ConstantInit "
-        "ExponentialMovingAverage ImgDataPreprocessor KaimingInit ModuleDict ModuleList MomentumAnnealingEMA "
-        "NormalInit PretrainedInit Sequential StochasticWeightAverage TruncNormalInit UniformInit XavierInit "
-        "BaseInit bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init stack_batch "
-        "trunc_normal_init uniform_init xavier_init"
+        "AveragedModel BaseAveragedModel BaseDataPreprocessor BaseModel BaseModule BaseTTAModel Caffe2XavierInit "
+        "ConstantInit ExponentialMovingAverage ImgDataPreprocessor KaimingInit ModuleDict ModuleList "
+        "MomentumAnnealingEMA NormalInit PretrainedInit Sequential StochasticWeightAverage TruncNormalInit UniformInit "
+        "XavierInit BaseInit bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init "
+        "stack_batch trunc_normal_init uniform_init xavier_init"
     ),
     "mimctl.engine.parallel": "detect_anomalous_params",
     "mimctl.engine.sync_batch_norm": "convert_sync_batchnorm revert_sync_batchnorm",
@@ -48,7 +48,8 @@ _ENGINE = {
     "mimctl.engine.structures": "BaseDataElement InstanceData LabelData PixelData",
     "mimctl.engine.hooks": (
         "CheckpointHook DistSamplerSeedHook EMAHook EarlyStoppingHook EmptyCacheHook Hook IterTimerHook LoggerHook "
-        "ParamSchedulerHook PipelineSwitchHook RuntimeInfoHook SyncBuffersHook get_priority"
+        "MemoryProfilerHook ParamSchedulerHook PipelineSwitchHook PrepareTTAHook ProfilerHook RuntimeInfoHook "
+        "SyncBuffersHook build_runner_with_tta get_priority"
     ),
     "mimctl.engine.optim": (
         "AmpOptimWrapper DefaultOptimWrapperConstructor LearningRateDecayOptimWrapperConstructor OptimWrapper "
@@ -59,7 +60,9 @@ _ENGINE = {
         "MMDistributedDataParallel Priority autocast force_full_init has_batch_norm is_model_wrapper set_random_seed"
     ),
     "mimctl.engine.command_line": "DictAction",
-    "mimctl.engine.visualization": "BaseVisBackend LocalVisBackend TensorboardVisBackend Visualizer",
+    "mimctl.engine.visualization": "Visualizer",
+    "mimctl.engine.visualization_backends": "BaseVisBackend LocalVisBackend",
+    "mimctl.engine.visualization_services": "MLflowVisBackend TensorboardVisBackend WandbVisBackend",
     "mimctl.engine.messages": "MessageHub ScalarHistory",
     "mimctl.engine.fileio": "HttpBackend LocalBackend exists get get_text put put_text",
     "mimctl.engine.datafiles": "dict_from_file dump list_from_file load",

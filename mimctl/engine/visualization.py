@@ -4,127 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mimctl.engine.canvas import Canvas
 from mimctl.engine.distributed import is_main_process
-from mimctl.engine.events import plain
 from mimctl.engine.registry import VISBACKENDS, VISUALIZERS
+from mimctl.engine.visualization_backends import BaseVisBackend
 
 _CURRENT: contextvars.ContextVar[Callable[[], Visualizer] | None] = contextvars.ContextVar(
     "mimctl_visualizer", default=None
 )
-
-
-class BaseVisBackend:
-    """A place for scalars, pictures and the config; a back end keeps what it can and drops the rest."""
-
-    def __init__(self, save_dir: str | None = None) -> None:
-        self.save_dir = Path(save_dir) if save_dir else None
-
-    def add_config(self, config: Any, **kwargs: Any) -> None:
-        """Keep the config."""
-
-    def add_graph(self, model: Any, data_batch: Any, **kwargs: Any) -> None:
-        """Keep the model's graph."""
-
-    def add_image(self, name: str, image: np.ndarray[Any, Any], step: int = 0, **kwargs: Any) -> None:
-        """Keep a picture (H, W, 3), RGB, uint8."""
-
-    def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
-        """Keep one number."""
-        self.add_scalars({name: value}, step)
-
-    def add_scalars(
-        self, scalar_dict: Mapping[str, Any], step: int = 0, file_path: str | None = None, **kwargs: Any
-    ) -> None:
-        """Keep several numbers of one step."""
-
-    def close(self) -> None:
-        """Write out what is left."""
-
-
-@VISBACKENDS.register_module()
-class LocalVisBackend(BaseVisBackend):
-    """Keep scalars as JSON lines, pictures as PNG files and the config as a Python file in `save_dir`."""
-
-    def __init__(
-        self,
-        save_dir: str | None = None,
-        img_save_dir: str = "vis_image",
-        config_save_file: str = "config.py",
-        scalar_save_file: str = "scalars.json",
-    ) -> None:
-        super().__init__(save_dir)
-        self.img_save_dir = img_save_dir
-        self.config_save_file = config_save_file
-        self.scalar_save_file = scalar_save_file
-        self._stream: TextIO | None = None
-
-    def add_config(self, config: Any, **kwargs: Any) -> None:
-        if self.save_dir is not None and hasattr(config, "dump"):
-            self.save_dir.mkdir(parents=True, exist_ok=True)
-            config.dump(self.save_dir / self.config_save_file)
-
-    def add_image(self, name: str, image: np.ndarray[Any, Any], step: int = 0, **kwargs: Any) -> None:
-        if self.save_dir is None:
-            return
-        from PIL import Image
-
-        folder = self.save_dir / self.img_save_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / f"{name}_{step}.png")
-
-    def add_scalars(
-        self, scalar_dict: Mapping[str, Any], step: int = 0, file_path: str | None = None, **kwargs: Any
-    ) -> None:
-        if self.save_dir is None:
-            return
-        if self._stream is None:
-            self.save_dir.mkdir(parents=True, exist_ok=True)
-            self._stream = (self.save_dir / self.scalar_save_file).open("a", encoding="utf-8")
-        self._stream.write(json.dumps(plain({**scalar_dict, "step": step})) + "\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-
-
-@VISBACKENDS.register_module()
-class TensorboardVisBackend(BaseVisBackend):
-    """Hand scalars and pictures to TensorBoard (`pip install tensorboard`), imported at the first use."""
-
-    def __init__(self, save_dir: str | None = None) -> None:
-        super().__init__(save_dir)
-        self._writer: Any = None
-
-    def add_image(self, name: str, image: np.ndarray[Any, Any], step: int = 0, **kwargs: Any) -> None:
-        self._open().add_image(name, image, step, dataformats="HWC")
-
-    def add_scalars(
-        self, scalar_dict: Mapping[str, Any], step: int = 0, file_path: str | None = None, **kwargs: Any
-    ) -> None:
-        for name, value in plain(dict(scalar_dict)).items():
-            if isinstance(value, (int, float)):
-                self._open().add_scalar(name, value, step)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-    def _open(self) -> Any:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self.save_dir) if self.save_dir else None)
-        return self._writer
 
 
 @contextlib.contextmanager
@@ -201,6 +95,8 @@ class Visualizer(Canvas):
         step: int = 0,
     ) -> None:
         """Keep the picture; a toolbox's visualizer draws what the sample holds on it first."""
+        if show:
+            self.show(image, win_name=name, wait_time=wait_time)
         self.add_image(name, image, step)
 
     def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
@@ -212,6 +108,39 @@ class Visualizer(Canvas):
     ) -> None:
         """Keep several numbers of one step."""
         self._each("add_scalars", scalar_dict, step, file_path, **kwargs)
+
+    @staticmethod
+    def draw_featmap(
+        featmap: Tensor,
+        overlaid_image: np.ndarray[Any, Any] | None = None,
+        channel_reduction: str | None = "squeeze_mean",
+        topk: int = 20,
+        arrangement: tuple[int, int] = (4, 5),
+        resize_shape: tuple[int, int] | None = None,
+        alpha: float = 0.5,
+    ) -> np.ndarray[Any, Any]:
+        """Return a picture of a feature map (see `feature_picture`)."""
+        from mimctl.engine.feature_picture import feature_picture
+
+        options = {"topk": topk, "arrangement": arrangement, "resize_shape": resize_shape, "alpha": alpha}
+        return feature_picture(featmap, overlaid_image, channel_reduction, **options)  # type: ignore[arg-type]
+
+    def show(
+        self,
+        drawn_img: np.ndarray[Any, Any] | None = None,
+        win_name: str = "image",
+        wait_time: float = 0.0,
+        continue_key: str = " ",
+        backend: str = "cv2",
+    ) -> None:
+        """Show a picture (RGB; the drawn one by default) in a window until a key or for `wait_time` seconds.
+
+        There is one way to show, by OpenCV, whatever `backend` says. ConfigError where no window can be opened.
+        """
+        from mimctl.engine.window import show_picture
+
+        if is_main_process():
+            show_picture(self.get_image() if drawn_img is None else drawn_img, win_name, wait_time, continue_key)
 
     def close(self) -> None:
         """Write out what is left."""

@@ -132,8 +132,9 @@ def test_without_the_other_toolbox_it_is_said_how_to_get_it(tmp_path: Path) -> N
         assert "install it: `mimctl install cls`" in each
 
 
-# What MMEngine's engine has of tasks: functions that draw, two ways to write labels, arguments of `add_datasample`.
-ALLOWED_FILES, ALLOWED_WORDS = {"canvas.py", "structures.py"}, {"draw_gt", "draw_pred"}
+# What MMEngine's engine has of tasks: functions that draw, two ways to write labels, arguments of `add_datasample`;
+# `draw_featmap` counts channels by that word.
+ALLOWED_FILES, ALLOWED_WORDS = {"canvas.py", "structures.py"}, {"draw_gt", "draw_pred", "topk"}
 TASK = re.compile(
     r"(?<![a-z])(b?box(es)?|bbox(es)?|polygons?|keypoints?|segmentations?|coco|voc|imagenet|gt|preds?|top_?k|num_classes|"
     r"detectors?|classifiers?|mimctl_(det|cls))(?![a-z])"
