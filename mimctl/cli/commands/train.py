@@ -13,6 +13,7 @@ from mimctl.cli.completing import config_argument
 from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
 from mimctl.cli.result import Result
 from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, shortest, started
+from mimctl.errors import UsageError
 
 
 @verb(
@@ -40,7 +41,12 @@ from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, shorte
     "--split-seed", type=int, metavar="N", default=0, show_default=True, help="Seed of a split that has to be made."
 )
 @click.option("--work-dir", type=PATH, metavar="DIR", help="Where the run goes.  [default: work_dirs/<config>]")
-@click.option("--amp", is_flag=True, help="Train in mixed precision.")
+@click.option("--amp", is_flag=True, help="Train in mixed precision, the device's own.")
+@click.option(
+    "--precision",
+    type=click.Choice(["32", "16-mixed", "bf16-mixed"]),
+    help="What the forward pass computes in; parameters are 32-bit floats.  [default: what the config says]",
+)
 @click.option("--auto-scale-lr", is_flag=True, help="Scale the learning rate to the batch size.")
 @click.option(
     "--resume", is_flag=False, flag_value="auto", metavar="[PATH]", help="Go on from the newest checkpoint, or PATH."
@@ -66,6 +72,10 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
 
     if values["fast_dev_run"]:
         values["cfg_options"] = (*values["cfg_options"], f"fast_dev_run={values['fast_dev_run']}")
+    if values["precision"] and values["amp"]:
+        raise UsageError("`--amp` chooses a precision, and so does `--precision`", hints=["leave one of them out"])
+    if values["precision"]:
+        values["cfg_options"] = (*values["cfg_options"], f"precision={values['precision']}")
     options = TrainOptions(
         data=values["data"],
         weights=values["weights"],
