@@ -91,6 +91,13 @@ def test_several_values_stand_after_one_cfg_options_flag(mimctl, toy):
     assert json.loads(said.out)["spec"]["overrides"] == {"model.width": 8, "train_cfg.max_epochs": 9}
 
 
+def test_precision_is_one_word(mimctl, toy):
+    document = json.loads(train(mimctl, "--precision", "bf16-mixed", "--dry-run", "--json").out)
+    assert document["spec"]["overrides"]["precision"] == "bf16-mixed"
+    said = train(mimctl, "--precision", "32", "--amp")
+    assert (said.code, "leave one of them out" in said.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [("model.widht=8", "model.width"), ("train_cfgg.max_epochs=9", "train_cfg")],
@@ -280,6 +287,12 @@ def test_test_finds_last_and_best_of_the_work_dir(mimctl, toy, here):
     for word, name in (("last", "epoch_2.pth"), ("best", "best_toy_epoch_1.pth"), (work_dir, "best_toy_epoch_1.pth")):
         said = mimctl("test", "toy", "toy_small", "-C", word, "--gpus", "0", "--dry-run", "--json")
         assert json.loads(said.out)["spec"]["checkpoint"] == str(work_dir / name)
+
+
+def test_test_with_augmentation_says_so_to_the_run(mimctl, toy, here):
+    (here / "w.pth").write_bytes(b"")
+    said = mimctl("test", "toy", "toy_small", "-C", "w.pth", "--gpus", "0", "--dry-run", "--json", "--tta")
+    assert json.loads(said.out)["spec"]["options"] == {"tta": True}
 
 
 def test_infer_prints_what_was_found_in_each_image(mimctl, toy, here):
