@@ -6,7 +6,7 @@ Pickles are never read: they could run code.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,7 +108,7 @@ def dict_from_file(
     return found
 
 
-def bad_annotations(place: str, what: str, *causes: str, hints: Sequence[str] = ()) -> MimctlError:
+def bad_annotations(place: str, what: str, *causes: str, hints: list[str] | tuple[str, ...] = ()) -> MimctlError:
     """Return the error for annotations that cannot be used, naming the place (file, line) and what is wrong."""
     return MimctlError(f"{place}: {what}", code="bad-annotations", causes=causes, hints=hints)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from mimctl.config import Config
+from mimctl.config.recipe.loading import file_loader, num_channels
 from mimctl.engine.checkpoint import load_state_dict, read_checkpoint
 from mimctl.engine.data import Compose, pseudo_collate
 from mimctl.engine.parallel import wrap_model
@@ -45,11 +46,14 @@ def init_model(
     if loaded is not None:
         _drop_pretrained(model_cfg)
     with use_scope(cfg.get("default_scope")):
-        model: Any = MODELS.build(model_cfg)
+        preprocessing = {} if cfg.get("data_preprocessor") is None else {"data_preprocessor": cfg["data_preprocessor"]}
+        model: Any = MODELS.build({**preprocessing, **model_cfg})
         meta: dict[str, Any] = {}
         if loaded is not None:
             load_state_dict(model, loaded["state_dict"])
-            meta = dict(loaded.get("meta", {}).get("dataset_meta") or {})
+            known = loaded.get("meta", {})
+            # before MMEngine the class names stood in the meta itself
+            meta = dict(known.get("dataset_meta") or {key: known[key] for key in ("CLASSES",) if key in known})
         elif hasattr(model, "init_weights"):
             model.init_weights()
     model.cfg = cfg
@@ -91,8 +95,22 @@ def inference_pipelines(cfg: Config) -> tuple[Any, Any]:
     while "pipeline" not in dataset and "dataset" in dataset:
         dataset = dataset["dataset"]
     steps = [step for step in dataset["pipeline"] if _name(step) != "LoadAnnotations"]
+    bare = [step for step in steps if _name(step) not in LOADERS]
+    if len(bare) == len(steps):  # the training data were arrays
+        steps = [file_loader(cfg), *steps]
+    if num_channels(cfg) == 1:
+        bare = [_to_grey, *bare]
     with use_scope(cfg.get("default_scope")):
-        return Compose(steps), Compose([step for step in steps if _name(step) not in LOADERS])
+        return Compose(steps), Compose(bare)
+
+
+def _to_grey(results: dict[str, Any]) -> dict[str, Any]:
+    """Turn a BGR image into the one channel of a model for grey pictures."""
+    import cv2
+
+    if results["img"].ndim == 3:
+        results["img"] = cv2.cvtColor(results["img"], cv2.COLOR_BGR2GRAY)
+    return results
 
 
 def list_images(inputs: Sequence[str]) -> list[Path]:

@@ -19,6 +19,7 @@ from mimctl.cli.runs import explain_plan, started
     examples=[
         "mimctl infer det rtmdet_nano photo.jpg",
         "mimctl infer det work_dirs/my/epoch_20.pth photos/ --score-thr 0.5 --out-dir drawn --json",
+        "mimctl infer cls work_dirs/my/epoch_20.pth photos/ --topk 3",
     ],
     target=True,
 )
@@ -28,14 +29,18 @@ from mimctl.cli.runs import explain_plan, started
 @click.option("--config", type=PATH, metavar="FILE", help="The model's config.  [default: beside the checkpoint]")
 @click.option("--out-dir", type=PATH, metavar="DIR", help="Where pictures go.  [default: outputs/<checkpoint>]")
 @click.option(
-    "--score-thr", type=click.FloatRange(0, 1), metavar="N", help="Drop results below this score.  [default: 0.3]"
+    "--score-thr",
+    type=click.FloatRange(0, 1),
+    metavar="N",
+    help="Drop results below this score.  [default: 0.3 of boxes]",
 )
+@click.option("--topk", type=click.IntRange(min=1), metavar="N", help="Keep the best N results.  [default: 5 classes]")
 @click.option("-G", "--gpus", type=click.IntRange(0, 1), metavar="N", help="0 is the CPU.  [default: 1 if seen]")
 @click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing.")
 @index_option
 @config_options
 def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:
-    """Run a model on images: MODEL is a checkpoint or a name of the zoo, IMAGES are files or folders."""
+    """Run a model on images: MODEL is a checkpoint or a name of the zoo, IMAGES are files, folders or patterns."""
     from mimctl.launch.model import LaunchOptions
     from mimctl.launch.verbs import InferOptions
 
@@ -43,6 +48,7 @@ def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **
         config=values["config"],
         out_dir=values["out_dir"],
         score_thr=values["score_thr"],
+        topk=values["topk"],
         cfg_options=values["cfg_options"],
         trust_config=values["trust_config"],
         dry_run=values["dry_run"],
@@ -68,7 +74,8 @@ def image_lines(result: Mapping[str, Any]) -> list[Line]:
     lines: list[Line] = []
     for image in result.get("images", ()):
         lines.append(str(image.get("path", "")))
-        for found in image.get("boxes", ()):
+        rows = [row for value in image.values() if isinstance(value, list) for row in value]
+        for found in rows:
             edges = ", ".join(f"{edge:.0f}" for edge in found.get("box", ()))
             lines.append(f"  {found.get('label', '?')} {found.get('score', 0):.2f}" + (f"  [{edges}]" if edges else ""))
         if image.get("picture"):

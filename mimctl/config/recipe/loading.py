@@ -40,13 +40,17 @@ def fit_loading(config: Config, dataset: ConfigDict, path: str, *, holds_arrays:
             hints=["use a config that reads and resizes image files"],
             origin=config.origin(f"{path}.pipeline"),
         )
-    loader = ConfigDict(type="LoadImageFromFile")
-    if _channels(config) == 1:
-        loader["color_type"] = "grayscale"
-    return {"pipeline": [loader, *(copy_value(each) for each in steps)]}
+    return {"pipeline": [file_loader(config), *(copy_value(each) for each in steps)]}
 
 
-def _channels(config: Config) -> int | None:
+def file_loader(config: Config) -> ConfigDict:
+    """Return the step that reads an image file for the config's model: in grey where it takes one channel."""
+    grey = {"color_type": "grayscale"} if num_channels(config) == 1 else {}
+    return ConfigDict(type="LoadImageFromFile", **grey)
+
+
+def num_channels(config: Config) -> int | None:
+    """Return how many channels the model's images have, as its mean values tell; None where none are given."""
     for path in ("model.data_preprocessor.mean", "data_preprocessor.mean"):
         mean = config.select(path)
         if isinstance(mean, Sequence):

@@ -17,7 +17,7 @@ from mimctl.engine.data.randomness import SampleIndex
 from mimctl.engine.scopes import use_scope
 from mimctl.errors import ConfigError
 from mimctl_cls.datasets import CustomDataset
-from mimctl_cls.transforms import PackInputs, RandomCrop, RandomResizedCrop, ResizeEdge, Rotate
+from mimctl_cls.transforms import PackInputs, RandomCrop, RandomResizedCrop, ResizeEdge
 
 
 def picture(height: int, width: int) -> np.ndarray[Any, Any]:
@@ -138,32 +138,6 @@ def test_share_and_ratio_of_windows_are_as_asked() -> None:
             RandomResizedCrop(8, **wrong)
 
 
-def test_rotate_turns_clockwise_about_the_middle() -> None:
-    image = np.zeros((5, 5), np.uint8)
-    image[0, 2] = 9  # the middle of the upper edge comes to the right
-    turned = Rotate(angle=90, prob=1.0, random_negative_prob=0.0, pad_val=0)({"img": image})["img"]
-    assert np.argwhere(turned == 9).tolist() == [[2, 4]]
-    back = Rotate(angle=90, prob=1.0, random_negative_prob=1.0, pad_val=0)({"img": turned})["img"]
-    assert np.array_equal(back, image)
-    still = Rotate(angle=90, prob=0.0)({"img": image})["img"]
-    assert still is image
-
-
-def test_angles_are_drawn_from_the_range() -> None:
-    np.random.seed(3)
-    even = Rotate(magnitude_range=(0, 12), magnitude_std="inf")
-    angles = np.array([even.random_magnitude() for _ in range(2000)])
-    assert angles.min() >= 0
-    assert angles.max() <= 12
-    assert abs(angles.mean() - 6) < 0.2
-    assert Rotate(magnitude_range=(10, 20), magnitude_level=3).random_magnitude() == pytest.approx(13)
-    normal = Rotate(magnitude_range=(0, 10), magnitude_level=5, magnitude_std=1.0)
-    assert abs(np.std([normal.random_magnitude() for _ in range(2000)]) - 1) < 0.1
-    for wrong in ({}, {"angle": 3, "magnitude_range": (0, 1)}):
-        with pytest.raises(ConfigError, match="either `angle` or `magnitude_range`"):
-            Rotate(**wrong)
-
-
 def test_pack_inputs() -> None:
     results = {"img": picture(2, 4), "gt_label": 3, "sample_idx": 5, "img_path": "a.png", "flip": False, "mine": [1, 2]}
     packed = PackInputs(algorithm_keys=("mine", "absent"))(results)
@@ -196,7 +170,6 @@ def test_a_sample_is_drawn_by_its_seed_alone(tmp_path: Path) -> None:
     steps = [
         {"type": "LoadImageFromFile"},
         {"type": "RandomResizedCrop", "scale": 16},
-        {"type": "Rotate", "magnitude_range": (0, 30), "magnitude_std": "inf"},
         {"type": "RandomCrop", "crop_size": 16, "padding": 3},
         {"type": "RandomFlip", "prob": 0.5},
         {"type": "PackInputs"},

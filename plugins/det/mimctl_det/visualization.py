@@ -97,6 +97,11 @@ class DetVisualizationHook(Hook):
         self.show, self.wait_time, self.test_out_dir = show, wait_time, test_out_dir
         self._num_tested = 0
 
+    @classmethod
+    def drawing_into(cls, folder: str) -> dict[str, Any]:
+        """Return the arguments with which the hook writes a picture of each prediction to a folder."""
+        return {"draw": True, "test_out_dir": folder}
+
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Draw the first image of every `interval`-th batch."""
         if self.draw and outputs and batch_idx % self.interval == 0:
