@@ -206,10 +206,9 @@ class _LastMetrics(Hook):
 @contextlib.contextmanager
 def _running(spec: RunSpec) -> Iterator[None]:
     with use_weights(spec.weights):
-        try:
-            yield
-        finally:
-            distributed.shutdown()
+        yield
+        # Not after an error: the other ranks would hear of the lost connection before they could hear of its cause.
+        distributed.shutdown()
 
 
 @contextlib.contextmanager

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import uuid
@@ -19,6 +19,9 @@ from typing import Any
 
 from mimctl.engine.child import TERMINATED, explain, report, start
 from mimctl.engine.events import open_events
+from mimctl.engine.rank_errors import culprit
+from mimctl.engine.siblings import FOLDER_VARIABLE, process_ids
+from mimctl.engine.supervision import Supervision
 from mimctl.errors import ExitCode, MimctlError
 from mimctl.spec import RunSpec
 
@@ -38,28 +41,27 @@ def run(spec: RunSpec, spec_path: Path) -> int:
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="mimctl-agent-") as folder:
-        os.environ["MIMCTL_ERROR_DIR"] = folder
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ[FOLDER_VARIABLE] = folder
+        os.environ.setdefault("OMP_NUM_THREADS", str(_threads(spec)))
+        supervision = Supervision(Path(folder))
         if spec.action == "train":
             _pass_on_stop_signals(Path(folder), spec.launcher.num_procs)
         try:
-            elastic_launch(_launch_config(spec, folder), sys.executable)(
-                "-P", "-m", "mimctl.engine.child", str(spec_path)
-            )
+            launch = elastic_launch(_launch_config(spec, folder), sys.executable)
+            with supervision:
+                launch("-P", "-m", "mimctl.engine.child", str(spec_path))
         except ChildFailedError as err:
             codes = {rank: failure.exitcode for rank, failure in err.failures.items()}
             if set(codes.values()) == {TERMINATED}:
                 return TERMINATED
-            return _report(spec, _first_error(Path(folder)), codes)
+            num_ranks = spec.launcher.num_procs * spec.launcher.num_nodes
+            return _report(spec, culprit(Path(folder), codes, num_ranks, supervision.killed))
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
         except Exception as err:  # the agent's own error boundary
             if type(err).__name__ == "SignalException":
                 return 128 + int(getattr(err, "sigval", 15))
-            events = open_events(spec)
-            report(explain(err), events)
-            events.close()
-            return ExitCode.FAILED
+            return _report(spec, explain(err))
     return ExitCode.DONE
 
 
@@ -71,12 +73,12 @@ def _pass_on_stop_signals(folder: Path, num_ranks: int) -> None:
     """
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        told = [path.read_text(encoding="ascii") for path in folder.glob("pid-*")]
+        told = process_ids(folder)
         if len(told) < num_ranks and number == signal.SIGTERM:
             raise SignalException("terminated before the ranks had started", signal.SIGTERM)
-        for process_id in told:
+        for process_id in told.values():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process_id), number)
+                os.kill(process_id, number)
 
     from torch.distributed.elastic.multiprocessing import SignalException
 
@@ -90,6 +92,8 @@ def _launch_config(spec: RunSpec, folder: str) -> Any:
 
     options = spec.options
     nodes = spec.launcher.num_nodes
+    if nodes == 1:
+        _refuse_busy_port(int(options.get("port", 0)))
     own_signals: dict[str, Any] = {}
     if spec.action == "train" and "signals_to_handle" in LaunchConfig.__dataclass_fields__:
         own_signals = {"signals_to_handle": "SIGINT,SIGHUP,SIGQUIT"}
@@ -110,44 +114,35 @@ def _launch_config(spec: RunSpec, folder: str) -> Any:
     )
 
 
-def _report(spec: RunSpec, told: dict[str, Any] | None, codes: dict[int, int]) -> int:
-    """Report the first failing rank; what others said because of it is left out.
-
-    `told` is the error that was written first, `codes` the exit codes of the failed ranks. A rank that was killed
-    says nothing, and the others' complaints about that are only its consequence.
-    """
-    killed = [rank for rank, code in sorted(codes.items()) if code < 0 and -code != signal.SIGTERM]
-    num_ranks = spec.launcher.num_procs * spec.launcher.num_nodes
-    if killed or told is None:
-        rank, code = (killed or sorted(codes))[0], codes[(killed or sorted(codes))[0]]
-        exit_code = 128 - code if code < 0 else code
-        died = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        error = MimctlError(
-            f"rank {rank} of {num_ranks} ended {died}", code="rank-died", exit_code=exit_code, details={"rank": rank}
-        )
-    else:
-        details = dict(told.get("details", {}))
-        error = MimctlError(
-            str(told["message"]),
-            code=str(told["code"]),
-            causes=[*map(str, told.get("causes", ())), f"on rank {details.get('rank')} of {num_ranks}"],
-            hints=[str(each) for each in told.get("hints", ())],
-            exit_code=int(told["exit_code"]),
-            details=details,
-        )
+def _report(spec: RunSpec, error: MimctlError) -> int:
     events = open_events(spec)
     report(error, events)
     events.close()
     return int(error.exit_code)
 
 
-def _first_error(folder: Path) -> dict[str, Any] | None:
-    written = sorted(folder.glob("error-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not written:
-        return None
-    told: dict[str, Any] = json.loads(written[0].read_text(encoding="utf-8"))
-    told["details"] = {**told.get("details", {}), "rank": int(written[0].stem.partition("-")[2])}
-    return told
+def _threads(spec: RunSpec) -> int:
+    """Return how many threads each rank computes with: its share of this machine's cores, one beside a GPU."""
+    if spec.launcher.device != "cpu":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // spec.launcher.num_procs)
+
+
+def _refuse_busy_port(port: int) -> None:
+    """Raise MimctlError[port-in-use] where a port that was asked for is taken: its owner may be another run's agent."""
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("localhost", port))
+        except OSError as err:
+            raise MimctlError(
+                f"port {port} is taken",
+                code="port-in-use",
+                causes=[err.strerror or str(err)],
+                hints=["leave out `--port`: a free one is found"],
+            ) from err
 
 
 if __name__ == "__main__":

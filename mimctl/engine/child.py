@@ -18,7 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from mimctl.engine import siblings
 from mimctl.engine.events import EventWriter, open_events, plain
+from mimctl.engine.rank_errors import of_other_ranks
 from mimctl.errors import ExitCode, MimctlError, render
 from mimctl.files import write_text
 from mimctl.spec import RunSpec
@@ -55,7 +57,7 @@ def run(spec: RunSpec) -> int:
     if spec.action == "train":
         # A warning that comes while the run is being built is kept for the hook that understands it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
-    _tell_agent()
+    siblings.announce()
     prepare_process(spec)
     events = open_events(spec)
     try:
@@ -63,6 +65,7 @@ def run(spec: RunSpec) -> int:
         if int(os.environ.get("RANK", "0")) == 0:
             write_result(spec, result)
         events.emit("done", result=result)
+        siblings.say_done()
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as err:  # the error boundary of the child
@@ -117,6 +120,9 @@ def explain(err: Exception) -> MimctlError:
         )
     if isinstance(err, RuntimeError) and "DataLoader worker" in str(err):
         return _of_worker(err)
+    of_others = of_other_ranks(err)
+    if of_others is not None:
+        return of_others
     return MimctlError(
         f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else 'no message'}",
         code="child-crashed",
@@ -130,10 +136,10 @@ def report(error: MimctlError, events: EventWriter) -> None:
 
     A rank of an agent leaves it to the agent, which reports the first one.
     """
-    collected = os.environ.get("MIMCTL_ERROR_DIR")
-    if collected and "RANK" in os.environ:
-        path = Path(collected) / f"error-{os.environ['RANK']}.json"
-        path.write_text(json.dumps(plain(error.to_dict()), default=str), encoding="utf-8")
+    collected = siblings.folder()
+    if collected is not None:
+        text = json.dumps(plain(error.to_dict()), default=str)
+        write_text(collected / f"error-{os.environ['RANK']}.json", text)
         return
     if events.is_on:
         try:
@@ -191,13 +197,6 @@ def _has_custom_imports(spec: RunSpec) -> bool:
         return bool(Config.fromfile(spec.config or "", search=find_base).get("custom_imports"))
     except MimctlError:
         return False
-
-
-def _tell_agent() -> None:
-    """Say this rank's process id to the agent that collects its error, so that signals reach it."""
-    collected = os.environ.get("MIMCTL_ERROR_DIR")
-    if collected and "RANK" in os.environ:
-        write_text(Path(collected) / f"pid-{os.environ['RANK']}", str(os.getpid()))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -25,6 +25,11 @@ def check_environment(env_cfg: Mapping[str, Any]) -> None:
         _known(key, list(_KEYS), "env_cfg")
         for inner in value if isinstance(value, Mapping) else ():
             _known(inner, list(_KEYS[key]), f"env_cfg.{key}")
+    timeout = dict(env_cfg.get("dist_cfg") or {}).get("timeout")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        raise ConfigError(
+            f"`env_cfg.dist_cfg.timeout` is a number of seconds above 0, not {timeout!r}", code="bad-argument"
+        )
 
 
 def apply_environment(env_cfg: Mapping[str, Any]) -> None:

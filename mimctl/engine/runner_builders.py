@@ -68,7 +68,8 @@ class RunnerBuilders:
         """Set up this process as `env_cfg` says, and the group of ranks where a launcher started several."""
         check_environment(env_cfg)
         apply_environment(env_cfg)
-        distributed.init(self._parts["launcher"], backend=dict(env_cfg.get("dist_cfg") or {}).get("backend"))
+        exchange = dict(env_cfg.get("dist_cfg") or {})
+        distributed.init(self._parts["launcher"], backend=exchange.get("backend"), timeout_s=exchange.get("timeout"))
         self.device = distributed.get_device()
 
     def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:

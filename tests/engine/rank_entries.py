@@ -1,0 +1,80 @@
+"""What ranks of an agent do in tests: entries of a RunSpec, imported by the child process of each rank."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mimctl.errors import MimctlError
+from mimctl.spec import RunSpec
+
+RANK = int(os.environ.get("RANK", "0"))
+
+
+def leave_pid(name: str = "rank") -> None:
+    """Write this process's id where the test looks for it."""
+    Path(os.environ["TEST_PIDS"], f"{name}-{RANK}").write_text(str(os.getpid()))
+
+
+def trouble(spec: RunSpec) -> dict[str, Any]:
+    """Let rank 1 fail as the options say, while the others wait without end."""
+    leave_pid()
+    if RANK != spec.options.get("rank", 1):
+        if spec.options.get("deaf"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        leave_pid("waiting")
+        time.sleep(60)
+    while len(list(Path(os.environ["TEST_PIDS"]).glob("waiting-*"))) < spec.launcher.num_procs - 1:
+        time.sleep(0.02)
+    kind = spec.options["kind"]
+    if kind == "workers":
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        leave_children()
+        raise ValueError("with a child of its own")
+    if kind == "error":
+        raise MimctlError("the data are bad", code="bad-data", exit_code=3, hints=["look at them"])
+    if kind == "bug":
+        raise ValueError("a bug")
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(int(kind))
+
+
+def leave_children() -> None:
+    """Write the ids of this process's children where the test looks for them."""
+    for task in Path("/proc/self/task").glob("*/children"):
+        for number, child in enumerate(task.read_text().split()):
+            Path(os.environ["TEST_PIDS"], f"child-{number}").write_text(child)
+
+
+def exchange(spec: RunSpec) -> dict[str, Any]:
+    """Exchange numbers with the other ranks, among them the failing one."""
+    import torch
+
+    from mimctl.engine import distributed
+
+    leave_pid()
+    distributed.init("pytorch", timeout_s=spec.options.get("timeout"))
+    total = int(distributed.all_reduce(torch.tensor(RANK + 1)))
+    if RANK == spec.options.get("rank"):
+        if spec.options["kind"] == "bug":
+            raise ValueError("a bug")
+        if spec.options["kind"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        hang()
+    if "kind" in spec.options:
+        distributed.all_reduce(torch.tensor(1))
+    names = ("OMP_NUM_THREADS", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE")
+    told = distributed.all_gather_object([os.environ.get(name, "") for name in names] + [os.getpid()])
+    distributed.shutdown()
+    return {"total": total, "ranks": told}
+
+
+def hang() -> None:
+    """Do something that takes too long."""
+    time.sleep(60)
