@@ -10,6 +10,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 from mimctl.errors import MimctlError
@@ -23,10 +24,13 @@ _RESULTS = ("*.pth", "*.safetensors", "last_checkpoint", "*.py")
 def locked(work_dir: Path) -> Iterator[None]:
     """Hold the work dir while the block runs; raise MimctlError[work-dir-in-use] where another live run has it.
 
-    The lock is the system's (flock): it ends with the process, whatever ends that.
+    The lock is the system's (flock): it ends with the process, whatever ends that. Processes that load data do not
+    keep it alive: they live on for seconds where their parent was killed.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    handle = os.open(work_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    lock = _Lock(os.open(work_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666))
+    register_after_fork(lock, _Lock.close)
+    handle = lock.handle
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +49,19 @@ def locked(work_dir: Path) -> Iterator[None]:
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
-        os.close(handle)
+        lock.close()
+
+
+class _Lock:
+    """An open file that is closed once."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def close(self) -> None:
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.handle = -1
 
 
 def put_earlier_run_away(work_dir: Path, *, keep: Path | None = None, run_dir: Path | None = None) -> Path | None:
