@@ -41,3 +41,11 @@ class GrowingFile:
 def shown_line(raw: bytes) -> str:
     """Return a line as text; of one that was drawn over itself (a progress bar) the last state."""
     return raw.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]
+
+
+def size_of(path: Path | None) -> int:
+    """Return how many bytes a file has now, 0 where there is none."""
+    try:
+        return path.stat().st_size if path is not None else 0
+    except OSError:
+        return 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mimctl.launch.events import EventReader
-from mimctl.launch.growing import shown_line
+from mimctl.launch.growing import shown_line, size_of
 from mimctl.launch.model import LaunchPlan, Listener, Outcome
 from mimctl.launch.process_table import descendants, start_time
 from mimctl.launch.runs.files import read_json
@@ -26,50 +26,75 @@ TERMINATE_GRACE_S = 1.0
 KEPT_LINES = 40
 
 
+class LocalRun:
+    """A child of a plan that was started here; `poll` until it has ended."""
+
+    def __init__(self, plan: LaunchPlan, listener: Listener) -> None:
+        plan.spec.write(plan.spec_path)
+        self.plan = plan
+        self._listener = listener
+        events = Path(plan.spec.events_path) if plan.spec.events_path else None
+        # A run that goes on appends to what it has told before.
+        self._events = EventReader(events, skip=size_of(events))
+        environment = {name: value for name, value in os.environ.items() if name not in plan.unset}
+        self.process = subprocess.Popen(
+            plan.argv,
+            env={**environment, **plan.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        self._relay = _Relay(self.process.stdout, listener)
+        self._error: Mapping[str, Any] | None = None
+
+    def poll(self) -> Outcome | None:
+        """Hand on what came since the last call; return how the child ended, None while it goes."""
+        ended = self.process.poll() is not None
+        for event in self._events.read():
+            if event.get("event") == "error":
+                self._error = event
+            self._listener.event(event)
+        if not ended:
+            return None
+        self._finish()
+        code = self.process.returncode
+        path = self.plan.spec.result_path
+        return Outcome(
+            exit_code=128 - code if code < 0 else code,
+            result=read_json(Path(path)) if path else None,
+            error=self._error,
+            last_lines=tuple(self._relay.kept),
+        )
+
+    def stop(self) -> None:
+        """Stop the child and all that it started."""
+        try:
+            stop(self.process)
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        _sweep(self.process)
+        self._relay.finish()
+
+
 def run(plan: LaunchPlan, listener: Listener) -> Outcome:
     """Run the plan's child to its end.
 
     SIGTERM and SIGHUP of this process go on to the child, whose exit code says the rest. On KeyboardInterrupt the
     child and all its descendants are stopped before it is raised again.
     """
-    plan.spec.write(plan.spec_path)
-    environment = {name: value for name, value in os.environ.items() if name not in plan.unset}
-    process = subprocess.Popen(
-        plan.argv,
-        env={**environment, **plan.environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    events = EventReader(Path(plan.spec.events_path) if plan.spec.events_path else None)
-    relay = _Relay(process.stdout, listener)
-    error: Mapping[str, Any] | None = None
+    running = LocalRun(plan, listener)
     try:
-        with _signals_forwarded_to(process):
-            while True:
-                ended = process.poll() is not None
-                for event in events.read():
-                    if event.get("event") == "error":
-                        error = event
-                    listener.event(event)
-                if ended:
-                    break
+        with _signals_forwarded_to(running.process):
+            while (outcome := running.poll()) is None:
                 time.sleep(POLL_S)
+            return outcome
     except BaseException:
-        stop(process)
+        running.stop()
         raise
-    finally:
-        _sweep(process)
-        relay.finish()
-    code = process.returncode
-    return Outcome(
-        exit_code=128 - code if code < 0 else code,
-        result=read_json(Path(plan.spec.result_path)) if plan.spec.result_path else None,
-        error=error,
-        last_lines=tuple(relay.kept),
-    )
 
 
 def run_script(

@@ -14,6 +14,7 @@ from mimctl.errors import MimctlError
 from mimctl.files import write_text
 from mimctl.launch import local
 from mimctl.launch.failure import error_of
+from mimctl.launch.growing import size_of
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
 from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import RunBook
@@ -50,10 +51,11 @@ def begin(
 ) -> tuple[Outcome | None, RunRecord]:
     """Start a plan whose files are written, for the first time or again."""
     clear_end(plan.run_dir)
+    told = size_of(plan.run_dir / "events.jsonl")
     if plan.script is not None:
         record = replace(record, job_id=submit(Path(plan.argv[-1]), plan.argv[2:-1], environ=_environment(plan)))
         _write_down(record, book)
-        outcome = None if detach else _followed(plan, record, listener)
+        outcome = None if detach else _followed(plan, record, listener, told)
     else:
         record = replace(record, pid=os.getpid(), pid_started=start_time(os.getpid()))
         _write_down(record, book)
@@ -76,10 +78,10 @@ def _run_here(plan: LaunchPlan, listener: Listener) -> Outcome:
     return outcome
 
 
-def _followed(plan: LaunchPlan, record: RunRecord, listener: Listener) -> Outcome:
+def _followed(plan: LaunchPlan, record: RunRecord, listener: Listener, told: int) -> Outcome:
     assert record.job_id is not None
     try:
-        return follow(record.job_id, plan.run_dir, listener)
+        return follow(record.job_id, plan.run_dir, listener, skip=told)
     except KeyboardInterrupt:
         raise MimctlError(
             f"stopped looking; job {record.job_id} goes on",

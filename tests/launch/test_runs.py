@@ -152,7 +152,7 @@ def test_a_run_of_this_machine_is_seen_cancelled_and_gone_on_with(desk: Login, t
     # What is left of the run is short now: it goes on to its end, as itself.
     spec = tmp_path / "work_dirs/toy" / Path(cancelled["run_dir"]).name / "resume.json"
     text = json.loads(spec.read_text())
-    done = int(Path((tmp_path / "work_dirs/toy/last_checkpoint").read_text().strip()).stem.partition("_")[2])
+    done = json.loads((spec.parent / "unfinished").read_text())["epoch"]
     spec.write_text(json.dumps({**text, "overrides": {"train_cfg.max_epochs": done + 2}}))
     resumed = desk.mimctl("resume", "mine")
     assert resumed.returncode == 0, resumed.stderr
