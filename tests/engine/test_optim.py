@@ -12,7 +12,7 @@ from torch import nn
 from mimctl.engine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mimctl.engine.optim.scale_lr import scale_lr
 from mimctl.engine.registry import OPTIMIZERS, PARAM_SCHEDULERS
-from mimctl.errors import ConfigError
+from mimctl.errors import ConfigError, MimctlError
 from tests.engine.ranks import on_two_ranks
 
 
@@ -156,13 +156,39 @@ def test_gradients_are_exchanged_where_a_step_follows_and_nowhere_else() -> None
     assert on_two_ranks(exchanges_by_iteration) == ([False, False, True, False, True],) * 2
 
 
-def test_several_optimizers_join_their_state() -> None:
-    parts = {name: OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)) for name, lr in
-             (("g", 0.1), ("d", 0.2))}  # fmt: skip
-    joined = build_optim_wrapper(nn.Linear(1, 1), parts)
+def two_wrappers() -> OptimWrapperDict:
+    made = {
+        name: OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr), accumulative_counts=2)
+        for name, lr in (("g", 0.1), ("d", 0.2))
+    }
+    joined = build_optim_wrapper(nn.Linear(1, 1), made)
     assert isinstance(joined, OptimWrapperDict)
+    return joined
+
+
+def test_several_optimizers_join_their_state() -> None:
+    joined, other = two_wrappers(), two_wrappers()
     assert joined.get_lr() == {"g.lr": [0.1], "d.lr": [0.2]}
     assert set(joined.state_dict()) == {"g", "d"}
+    [param] = joined["d"].param_groups[0]["params"]
+    joined["d"].update_params((param * 3.0).sum())
+    other.load_state_dict(joined.state_dict())
+    assert (other["g"].inner_count, other["d"].inner_count) == (0, 1)
+    [resumed] = other["d"].param_groups[0]["params"]
+    for wrapper, each in ((joined["d"], param), (other["d"], resumed)):
+        wrapper.update_params((each * 5.0).sum())
+    assert resumed.item() == param.item() == pytest.approx(-0.2 * 4.0)
+
+
+def test_what_only_the_model_can_do_is_refused_for_several_optimizers() -> None:
+    joined = two_wrappers()
+    for call in (joined.update_params, joined.backward):
+        with pytest.raises(NotImplementedError, match="optim_wrapper"):
+            call(torch.zeros(1))
+    with pytest.raises(MimctlError, match="no optimizer `generator`"):
+        joined["generator"]
+    with pytest.raises(TypeError, match="must be an OptimWrapper"):
+        OptimWrapperDict(g=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))  # type: ignore[arg-type]
 
 
 def test_run_scales_its_rate_by_the_samples_of_a_step(make_runner: Callable[..., Any]) -> None:

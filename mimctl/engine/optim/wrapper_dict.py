@@ -10,6 +10,7 @@ from torch import nn
 
 from mimctl.engine.optim.wrapper import OptimWrapper
 from mimctl.engine.registry import OPTIM_WRAPPERS
+from mimctl.errors import MimctlError, did_you_mean, nearest
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -17,11 +18,22 @@ class OptimWrapperDict(OptimWrapper):
     """Hold wrappers by name; stepping is the model's business, state and learning rates are joined here."""
 
     def __init__(self, **optim_wrappers: OptimWrapper) -> None:
+        for name, each in optim_wrappers.items():
+            if not isinstance(each, OptimWrapper):
+                raise TypeError(f"`{name}` must be an OptimWrapper, not a {type(each).__name__}")
         self.optim_wrappers = optim_wrappers
         self.base_param_settings = None
         self.last_grad_norm = None
 
     def __getitem__(self, name: str) -> OptimWrapper:
+        """Return a wrapper. MimctlError for a name that there is not."""
+        if name not in self.optim_wrappers:
+            near = nearest(name, list(self.optim_wrappers), most=1)
+            raise MimctlError(
+                f"there is no optimizer `{name}`",
+                code="bad-argument",
+                hints=[*did_you_mean(near), f"there is {', '.join(f'`{each}`' for each in self.optim_wrappers)}"],
+            )
         return self.optim_wrappers[name]
 
     def __contains__(self, name: object) -> bool:
@@ -45,6 +57,24 @@ class OptimWrapperDict(OptimWrapper):
     def update_params(self, loss: Any, step_kwargs: Any = None, zero_kwargs: Any = None) -> None:
         """Refuse: which optimizer a loss belongs to only the model knows."""
         raise NotImplementedError("a model with several optimizers calls `optim_wrapper['name'].update_params(loss)`")
+
+    def backward(self, loss: Any, **kwargs: Any) -> None:
+        """Refuse: which optimizer a loss belongs to only the model knows."""
+        raise NotImplementedError("a model with several optimizers calls `optim_wrapper['name'].backward(loss)`")
+
+    def should_update(self) -> bool:
+        """Return whether each wrapper's last loss completed a step."""
+        return all(wrapper.should_update() for wrapper in self.values())
+
+    @property
+    def accumulative_counts(self) -> int:
+        """Return how many losses make a step of the first wrapper."""
+        return next(iter(self.values())).accumulative_counts
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Return each optimizer's default options under its name."""
+        return {name: wrapper.defaults for name, wrapper in self.items()}
 
     @property
     def inner_count(self) -> int:
@@ -72,7 +102,7 @@ class OptimWrapperDict(OptimWrapper):
         yield
 
     def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
-        """Do nothing: how often each wrapper steps only the model knows."""
+        """Do nothing: how often each wrapper steps only the model knows; their counts are part of their state."""
 
     def get_lr(self) -> dict[str, list[float]]:
         """Return the learning rates as `<name>.lr`."""
@@ -83,10 +113,13 @@ class OptimWrapperDict(OptimWrapper):
         return {f"{name}.{key}": value for name, each in self.items() for key, value in each.get_momentum().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return each wrapper's state under its name."""
-        return {name: wrapper.state_dict() for name, wrapper in self.items()}
+        """Return each wrapper's state under its name, with how many losses it has seen."""
+        return {name: {**wrapper.state_dict(), "inner_count": wrapper.inner_count} for name, wrapper in self.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned. MimctlError for the state of an optimizer that there is not."""
         for name, state in state_dict.items():
-            self.optim_wrappers[name].load_state_dict(state)
+            wrapper = self[name]
+            given = dict(state)
+            wrapper._inner_count = given.pop("inner_count", wrapper.inner_count)
+            wrapper.load_state_dict(given)
