@@ -102,6 +102,15 @@ def test_a_correct_config_has_no_mistakes(load: Load) -> None:
     assert found(load(GOOD)) == []
 
 
+def test_schedulers_of_several_optimizers_stand_under_their_names(load: Load) -> None:
+    text = GOOD.replace("param_scheduler = [dict(type='LinearLR'", "param_scheduler = dict(a=[dict(type='LinearLR'")
+    text = text.replace("convert_to_iter_based=True)]", "convert_to_iter_based=True)], b=dict(type='LinearLR'))")
+    assert found(load(text)) == []
+    assert found(load(text.replace("b=dict(type='LinearLR')", "b=[dict(type='LinarLR')]"))) == [
+        ("unknown-type", "config.py:18", "did you mean `LinearLR`?")
+    ]
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "expected"),
     [

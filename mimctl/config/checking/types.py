@@ -103,9 +103,14 @@ def _untyped(part: Part) -> Mistakes:
                 message=f"the `type` of `{part.path}` is {part.value['type']!r}, and no name",
                 code="unknown-type",
             )
-        elif not part.path.startswith("default_hooks."):
+        elif not part.path.startswith("default_hooks.") and not _is_by_optimizer(part):
             first = next(iter(part.value))
             yield Mistake(path=f"{part.path}.{first}", message=f"`{part.path}` needs a `type`", code="missing-type")
+
+
+def _is_by_optimizer(part: Part) -> bool:
+    """Return whether schedulers are given for several optimizers, under the names of these."""
+    return part.path == "param_scheduler" and all(isinstance(each, (list, tuple, dict)) for each in part.value.values())
 
 
 def _unknown(case: Case, part: Part, name: str) -> Mistake:
