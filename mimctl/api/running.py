@@ -58,6 +58,7 @@ def test(
     *,
     out: Path | None = None,
     show_dir: Path | None = None,
+    tta: bool = False,
     dry_run: bool = False,
     listener: Listener | None = None,
     watch: Watch | None = None,
@@ -66,7 +67,8 @@ def test(
     """Measure a checkpoint on the config's test set; `result["metrics"]` holds the figures.
 
     `checkpoint` is a path, a work dir, or `best` or `last` of the config's work dir. `out` gets the raw predictions,
-    `show_dir` the drawn images. Raises as `train` does.
+    `show_dir` the drawn images. With `tta` each sample is seen as the config's `tta_pipeline` says and its predictions
+    are merged. Raises as `train` does.
     """
     from mimctl.launch import verbs
 
@@ -80,6 +82,7 @@ def test(
         place=_place(plugin, settings, launch, watch),
         out=out,
         show_dir=show_dir,
+        tta=tta,
         dry_run=dry_run,
         listener=listener,
     )

@@ -19,6 +19,7 @@ from mimctl.engine.events import open_events, plain
 from mimctl.engine.hooks.checkpoint import saved_by
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
+from mimctl.engine.hooks.test_time_aug import PrepareTTAHook, use_tta_pipeline
 from mimctl.engine.log import configure_logging, get_logger
 from mimctl.engine.runner import Runner
 from mimctl.engine.user_types import check_with_user_code
@@ -63,7 +64,8 @@ def train(spec: RunSpec) -> Result:
 def test(spec: RunSpec) -> Result:
     """Test the spec's checkpoint on the config's test set; return `metrics`, and `out` where it was asked for.
 
-    Options: `out`, a file for the predictions (MMEngine's DumpResults); `show_dir`, a folder for pictures of them.
+    Options: `out`, a file for the predictions (MMEngine's DumpResults); `show_dir`, a folder for pictures of them;
+    `tta`: see each sample as the config's `tta_pipeline` says and merge the predictions by its `tta_model`.
     """
     cfg = load_config(spec)
     adapt_config(cfg, spec)
@@ -77,8 +79,11 @@ def test(spec: RunSpec) -> Result:
         dump = {"type": "DumpResults", "out_file_path": str(out)}
         evaluators = cfg.get("test_evaluator")
         cfg["test_evaluator"] = [*(evaluators if isinstance(evaluators, list) else [evaluators]), dump]
+    merging = use_tta_pipeline(cfg) if spec.options.get("tta") else None
     with _running(spec):
         runner = make_runner(cfg, spec)
+        if merging is not None:
+            runner.register_hook(PrepareTTAHook(merging))
         metrics = runner.test()
     return {"metrics": plain(metrics), **({"out": str(out)} if out else {})}
 

@@ -29,6 +29,7 @@ from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, starte
 @click.option("--out", type=PATH, metavar="FILE", help="Write the raw predictions.")
 @click.option("--show", is_flag=True, help="Draw the predictions into the work dir.")
 @click.option("--show-dir", type=PATH, metavar="DIR", help="Draw the predictions into DIR.")
+@click.option("--tta", is_flag=True, help="See each sample several ways (the config's `tta_pipeline`, `tta_model`).")
 @click.option("--work-dir", type=PATH, metavar="DIR", help="Where the run goes.  [default: work_dirs/<config>]")
 @config_options
 @launch_options
@@ -48,6 +49,7 @@ def test(context: Context, plugin: str, config: str, checkpoint: str, **values: 
             launch_of(values),
             out=values["out"],
             show_dir=show_dir,
+            tta=values["tta"],
             dry_run=values["dry_run"],
             listener=view,
             watch=view,

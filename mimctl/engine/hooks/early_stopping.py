@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @HOOKS.register_module()
 class EarlyStoppingHook(Hook):
-    """Stop after `patience` validations in which `monitor` was not better by more than `min_delta`.
+    """Stop after `patience` validations in a row in which `monitor` was not better by `min_delta` at least.
 
     `rule`: "greater" or "less", by default from the metric's name. `stopping_threshold`: stop as soon as it is
     reached. `check_finite`: stop when the metric is nan or infinite. `strict`: refuse a metric that is not reported.
@@ -37,7 +37,7 @@ class EarlyStoppingHook(Hook):
     ) -> None:
         self.monitor = monitor
         self.rule = rule or rule_of(monitor)
-        self.min_delta = abs(min_delta)
+        self.min_delta = min_delta
         self.strict = strict
         self.check_finite = check_finite
         self.patience = patience
@@ -67,7 +67,7 @@ class EarlyStoppingHook(Hook):
         # The count lives in the message hub, so that it survives a resume.
         best, waited = runner.message_hub.get_info(self._key, (None, 0))
         sign = 1 if self.rule == "greater" else -1
-        if best is None or better(value, best + sign * self.min_delta, self.rule):
+        if best is None or sign * value >= sign * best + self.min_delta:
             best, waited = value, 0
         else:
             waited += 1

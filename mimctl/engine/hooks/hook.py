@@ -181,18 +181,18 @@ class Hook:
         pass
 
     def every_n_epochs(self, runner: Runner, n: int, start: int = 0) -> bool:
-        """Return whether the epoch that is ending is the n-th, 2n-th, … after `start` epochs."""
+        """Return whether the epoch that is ending is number `start`, or the n-th, 2n-th, … after it."""
         done = runner.epoch + 1 - start
-        return n > 0 and done > 0 and done % n == 0
+        return n > 0 and done >= 0 and done % n == 0
 
     def every_n_inner_iters(self, batch_idx: int, n: int) -> bool:
         """Return whether the batch is the n-th, 2n-th, … of its epoch."""
         return n > 0 and (batch_idx + 1) % n == 0
 
     def every_n_train_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
-        """Return whether the iteration that is ending is the n-th, 2n-th, … after `start` iterations."""
+        """Return whether the iteration that is ending is number `start`, or the n-th, 2n-th, … after it."""
         done = runner.iter + 1 - start
-        return n > 0 and done > 0 and done % n == 0
+        return n > 0 and done >= 0 and done % n == 0
 
     def end_of_epoch(self, dataloader: Any, batch_idx: int) -> bool:
         """Return whether the batch is the last of its epoch."""

@@ -31,6 +31,7 @@ from mimctl.engine.model.initializers import (
     xavier_init,
 )
 from mimctl.engine.model.preprocess import BaseDataPreprocessor, ImgDataPreprocessor, stack_batch
+from mimctl.engine.model.test_time_aug import BaseTTAModel
 
 __all__ = [
     "AveragedModel",
@@ -39,6 +40,7 @@ __all__ = [
     "BaseInit",
     "BaseModel",
     "BaseModule",
+    "BaseTTAModel",
     "Caffe2XavierInit",
     "ConstantInit",
     "ExponentialMovingAverage",

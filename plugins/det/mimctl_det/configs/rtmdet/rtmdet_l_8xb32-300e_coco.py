@@ -3,6 +3,7 @@ _base_ = [
     "../_base_/models/rtmdet.py",
     "../_base_/datasets/coco_640.py",
     "../_base_/schedules/rtmdet_300e.py",
+    "../_base_/test_time_aug.py",
 ]
 
 default_hooks = dict(checkpoint=dict(interval=_base_.interval, max_keep_ckpts=3))

@@ -1,0 +1,1 @@
+"""Merging what a detector predicts for several views of an image."""
