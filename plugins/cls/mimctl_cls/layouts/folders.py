@@ -46,6 +46,11 @@ class FoldersLayout:
             for folder in first
             if not images_below(folder)
         ]
+        problems += [
+            Problem(file=str(image), what="the image is missing: it is a link to nothing")
+            for image in (image for each in folders.values() for folder in each for image in images_below(folder))
+            if not image.is_file()
+        ]
         splits = {}
         for split, home in homes.items():
             for folder in folders[split]:
@@ -57,7 +62,7 @@ class FoldersLayout:
         return Found(layout=self.name, classes=classes, splits=splits, problems=tuple(problems), notes=tuple(notes))
 
     def write_subset(self, split: Split, whole: Split, stem: Path) -> str:
-        """Write `path label` of each image, one a line; paths are relative to the data root."""
+        """Write `path label` of each image, one a line."""
         path = stem.with_suffix(".txt")
         lines = (f"{sample.key} {sample.labels[0]}\n" for sample in split.samples)
         path.write_text("".join(lines), encoding="utf-8")
@@ -94,7 +99,7 @@ def _class_folders(home: Path, *, with_empty: bool = False) -> list[Path]:
 
 def _split(root: Path, home: Path, folders: list[Path], classes: tuple[str, ...], *, listed: bool) -> Split:
     samples = tuple(
-        Sample(key=str(image.relative_to(root)), image=str(image), labels=(classes.index(folder.name),))
+        Sample(key=str(image.relative_to(home)), image=str(image), labels=(classes.index(folder.name),))
         for folder in folders
         if folder.name in classes
         for image in images_below(folder)

@@ -24,12 +24,12 @@ def same_images(splits: dict[str, Split], classes: tuple[str, ...]) -> list[str]
     for group in _groups(samples):
         names = sorted({name for name, _ in group})
         labels = sorted({sample.labels[0] for _, sample in group})
-        first, second = (sample.key for _, sample in group[:2])
+        first, second = (str(Path(sample.image).relative_to(splits[name].data_root)) for name, sample in group[:2])
         if len(names) > 1:
             notes.append(f"the same image is in {' and '.join(f'`{each}`' for each in names)}: {first}, {second}")
         elif len(labels) > 1:
             shown = " and ".join(f"`{classes[each]}`" for each in labels)
-            notes.append(f"the same image is a {shown}: {first}, {second}")
+            notes.append(f"the same image is in the classes {shown}: {first}, {second}")
     return notes
 
 
