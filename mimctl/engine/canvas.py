@@ -1,17 +1,20 @@
 """A picture to draw on: boxes, lines, circles, polygons, points, texts and masks, in MMEngine's names.
 
 Shapes have their own colours and widths, one for all or one each. Colours are names (`red`, `g`) or RGB in 0..255.
+Pillow is imported when something is drawn: every run has a canvas, few draw.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw
 
 Colour = str | tuple[int, int, int]
 Colours = Colour | Sequence[Colour]
@@ -147,6 +150,8 @@ class Canvas:
         `bboxes` is accepted as MMEngine has it (a dict, or one each): its `facecolor` is painted behind the text. There
         is one font.
         """
+        from PIL import Image, ImageDraw, ImageFont
+
         places = _array(positions).reshape(-1, 2)
         words = [texts] if isinstance(texts, str) else list(texts)
         sizes = font_sizes if font_sizes is not None else max(10, round(min(self.get_image().shape[:2]) / 36))
@@ -187,6 +192,8 @@ class Canvas:
     @contextlib.contextmanager
     def _pen(self, alpha: float = 1.0) -> Iterator[ImageDraw.ImageDraw]:
         """Give what draws on a copy of the picture, of which the share `alpha` is taken at the end."""
+        from PIL import Image, ImageDraw
+
         before = Image.fromarray(self.get_image())
         after = before.copy()
         yield ImageDraw.Draw(after)
@@ -209,7 +216,11 @@ def _colour(colour: Any) -> tuple[int, ...] | None:
         return tuple(int(each) for each in colour)
     if colour == "none":
         return None
-    return _LETTERS.get(colour) or ImageColor.getrgb(colour)[:3]
+    if colour in _LETTERS:
+        return _LETTERS[colour]
+    from PIL import ImageColor
+
+    return ImageColor.getrgb(colour)[:3]
 
 
 def _zipped(count: int, *columns: Any) -> Any:

@@ -60,6 +60,16 @@ def configure_logging(*, level: int | str = "INFO", events: EventWriter | None =
 
 
 @contextlib.contextmanager
+def kept_level() -> Iterator[None]:
+    """Let this thread or task log at the level of before when the block ends: a run may start another one."""
+    level = _LEVEL.get()
+    try:
+        yield
+    finally:
+        _LEVEL.set(level)
+
+
+@contextlib.contextmanager
 def logging_to(log_file: Path) -> Iterator[None]:
     """Write the lines of this thread or task to a file as well while the block runs.
 

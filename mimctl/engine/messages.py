@@ -5,9 +5,10 @@ Scalars stay tensors until someone reads them, so that an iteration never waits 
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 Scalar = Tensor | float | int
 
 _CURRENT: contextvars.ContextVar[MessageHub | None] = contextvars.ContextVar("mimctl_message_hub", default=None)
+_RUNNING: contextvars.ContextVar[MessageHub | None] = contextvars.ContextVar("mimctl_running_hub", default=None)
 
 
 class ScalarHistory:
@@ -93,6 +95,19 @@ class MessageHub:
     def make_current(self) -> None:
         """Make this hub the one that `get_current_instance` returns in this context."""
         _CURRENT.set(self)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Be the current hub while the block runs, and after it, unless a run around this one goes on with its own."""
+        outer = _RUNNING.get()
+        token = _RUNNING.set(self)
+        self.make_current()
+        try:
+            yield
+        finally:
+            _RUNNING.reset(token)
+            if outer is not None:
+                outer.make_current()
 
     @property
     def log_scalars(self) -> dict[str, ScalarHistory]:

@@ -23,7 +23,7 @@ from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.logger import LoggerHook
 from mimctl.engine.hooks.table import HookTable
-from mimctl.engine.log import get_logger, logging_to
+from mimctl.engine.log import get_logger, kept_level, logging_to
 from mimctl.engine.messages import MessageHub
 from mimctl.engine.optim import OptimWrapper
 from mimctl.engine.registry import RUNNERS
@@ -262,11 +262,11 @@ class Runner(RunnerParts):
     @contextlib.contextmanager
     def _running(self, mode: str) -> Iterator[None]:
         self.mode = mode
-        self.message_hub.make_current()
         intervals = [int(getattr(hook, "interval", 0)) for hook in self.hooks if isinstance(hook, LoggerHook)]
         self.message_hub.window = max([self.log_processor.window_size, *intervals])
-        self.build_logger(self._log_level)
-        with logging_to(self.log_dir / f"{self.timestamp}.log"), use_visualizer(lambda: self.visualizer):
+        log_file = self.log_dir / f"{self.timestamp}.log"
+        with kept_level(), self.message_hub.in_use(), logging_to(log_file), use_visualizer(lambda: self.visualizer):
+            self.build_logger(self._log_level)
             facts = f"seed {self.seed}, {self.device}, {self.world_size} process(es), torch {torch.__version__}"
             get_logger().info("%s: %s\nhooks:\n%s", mode, facts, self.get_hooks_info())
             if mode == "train":
