@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,11 +15,15 @@ from mimctl.cli.result import Result
 from mimctl.cli.runs import config_of, detached, explain_plan, launch_of, shortest, started
 from mimctl.errors import UsageError
 
+if TYPE_CHECKING:
+    from mimctl.spec import RunSpec
+
 
 @verb(
     "train",
     examples=[
         "mimctl train det rtmdet_nano --data my_photos",
+        "mimctl train cls resnet18 --data my_folders --epochs 20",
         "mimctl train det configs/my_rtmdet.py --gpus 2 --amp",
         "mimctl train det my.py --cfg-options train_cfg.max_epochs=10 optim_wrapper.optimizer.lr=1e-4",
         "mimctl train det my.py --resume",
@@ -29,7 +33,7 @@ from mimctl.errors import UsageError
 )
 @plugin_argument
 @config_argument
-@click.option("--data", type=PATH, metavar="DIR", help="A folder in COCO, VOC or YOLO layout to train on.")
+@click.option("--data", type=PATH, metavar="DIR", help="A folder of your images, as `mimctl data` reads it.")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Train this long; schedules follow.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images a step and process.")
 @click.option(
@@ -110,9 +114,17 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
         lines=[checkpoint] if checkpoint else [],
         notes=[
             f"work dir: {spec.work_dir}",
-            f"test it: `mimctl test {plugin} {shortest(spec.config)} -C {word}`",
+            f"test it: `mimctl test {plugin} {shortest(_kept_config(spec))} -C {word}`",
         ],
     )
+
+
+def _kept_config(spec: RunSpec) -> str | None:
+    """Return the copy of the config, with all that was changed, that the run left in its work dir; else the config."""
+    if spec.config is None or spec.work_dir is None:
+        return spec.config
+    copy = Path(spec.work_dir) / f"{Path(spec.config).stem}.py"
+    return str(copy) if copy.is_file() else spec.config
 
 
 COMMANDS = {"train": remade(train, ToolboxCommand)}

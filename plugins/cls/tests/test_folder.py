@@ -133,8 +133,8 @@ def test_same_images_are_told(tmp_path: Path) -> None:
     found = report(root, tmp_path / "run")
     assert found["ok"]
     assert sorted(found["notes"]) == [
-        "the same image is in the classes `a` and `b`: train/a/8.png, train/b/8.png",
         "the same image is in `train` and `val`: train/b/9.png, val/a/9.png",
+        "the same image is in the classes `a` and `b`: train/a/8.png, train/b/8.png",
     ]
 
 
