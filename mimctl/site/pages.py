@@ -47,7 +47,9 @@ def projects_json(projects: Iterable[str]) -> str:
 
 def start_page(*, toolboxes: Mapping[str, Mapping[str, Any]], files: Sequence[Entry], zoos: Mapping[str, int]) -> str:
     """Return the page for people: what to type, what is here. A script fills in the page's own address."""
-    install = next(iter(sorted(toolboxes)), "det")
+    held = {file.project for file in files}
+    names = sorted(toolboxes, key=lambda name: (str(toolboxes[name].get("distribution")) not in held, name))
+    install = next(iter(names), "det")
     commands = (
         "pip install --extra-index-url <b>ADDRESS</b>/simple mimctl\n"
         "mimctl settings set index <b>ADDRESS</b>\n"

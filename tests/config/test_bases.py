@@ -104,10 +104,10 @@ def test_a_base_of_another_toolbox_is_searched_and_keeps_its_scope(put: Put, tmp
         "elsewhere/a.py",
         "model = dict(type='M', inner=dict(type='N'))\nhooks = dict(x=dict(type='H'))\nn = [dict(k=1)]",
     )
-    child = put("child.py", "_base_ = 'mmcls::a.py'\nmodel = dict(extra=1)")
+    child = put("child.py", "_base_ = 'mmtrack::a.py'\nmodel = dict(extra=1)")
     config = Config.fromfile(child, search=lambda name: tmp_path / "elsewhere" / name.partition("::")[2])
-    assert config.model.to_dict() == {"type": "M", "inner": {"type": "N"}, "_scope_": "mmcls", "extra": 1}
-    assert config.hooks.x._scope_ == "mmcls"
+    assert config.model.to_dict() == {"type": "M", "inner": {"type": "N"}, "_scope_": "mmtrack", "extra": 1}
+    assert config.hooks.x._scope_ == "mmtrack"
     assert config.n.copy() == [{"k": 1}]
     with pytest.raises(ConfigError, match="another toolbox"):
         Config.fromfile(child)

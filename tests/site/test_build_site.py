@@ -306,4 +306,4 @@ def test_start_page_shows_the_commands(wheels: Path, tmp_path: Path) -> None:
     text = re.sub(r"<[^>]+>", "", page)
     assert "pip install --extra-index-url ADDRESS/simple mimctl\n" in text
     assert "mimctl settings set index ADDRESS\n" in text
-    assert "mimctl install det\n" in text
+    assert "mimctl install det\n" in text  # the toolbox that the index has a wheel of, not the first of the list
