@@ -106,7 +106,16 @@ def write_result(spec: RunSpec, result: dict[str, Any]) -> None:
 
 
 def explain(err: Exception) -> MimctlError:
-    """Return the error that a person reads for any exception; what nobody foresaw keeps its traceback."""
+    """Return the error that a person reads for any exception; what nobody foresaw keeps its traceback.
+
+    Notes that were added to the exception become hints.
+    """
+    error = _explained(err)
+    error.hints = (*error.hints, *getattr(err, "__notes__", ()))
+    return error
+
+
+def _explained(err: Exception) -> MimctlError:
     if isinstance(err, MimctlError):
         return err
     if isinstance(err, OSError) and err.errno in (*_FULL, *_FORBIDDEN):

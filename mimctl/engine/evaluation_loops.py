@@ -26,6 +26,8 @@ class EvaluationLoop(BaseLoop):
     """One pass over the data with the model in eval mode, its predictions given to the evaluator."""
 
     mode: str
+    is_running: bool = False
+    """Whether a pass has begun and has not come to its end, by an error too."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class EvaluationLoop(BaseLoop):
     def run(self) -> dict[str, float]:
         """Return the metrics. What a training draws at random afterwards does not depend on this pass."""
         call, mode = self.runner.call_hook, self.mode
+        self.is_running = True
         if has_split_parameters(self.runner.model):
             require_equal_batches(len(self.dataloader), mode)
         with preserved_rng():
@@ -75,6 +78,7 @@ class EvaluationLoop(BaseLoop):
             metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))  # type: ignore[arg-type]
             call(f"after_{mode}_epoch", metrics=metrics)
             call(f"after_{mode}")
+        self.is_running = False
         return metrics
 
     def run_iter(self, idx: int, data_batch: Any) -> None:

@@ -75,6 +75,7 @@ class TrainLoop(BaseLoop):
         super().__init__(runner, dataloader)
         self.feed = Feed(self.dataloader)
         self.stop_training = False
+        self.is_stepping = False
         self.val_begin = val_begin
         self.num_sanity_val_steps = num_sanity_val_steps
         self._max_epochs = 1
@@ -122,7 +123,9 @@ class TrainLoop(BaseLoop):
         runner = self.runner
         model: Any = runner.model
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        self.is_stepping = True
         outputs = model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+        self.is_stepping = False
         runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
 

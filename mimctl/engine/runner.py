@@ -27,6 +27,7 @@ from mimctl.engine.log import get_logger, kept_level, logging_to
 from mimctl.engine.messages import MessageHub
 from mimctl.engine.optim import OptimWrapper
 from mimctl.engine.registry import RUNNERS
+from mimctl.engine.rescue import saving_on_failure
 from mimctl.engine.runner_parts import RunnerParts
 from mimctl.engine.scopes import use_scope
 from mimctl.engine.state import collect_state, load_or_resume, load_weights, restore_state
@@ -107,7 +108,7 @@ class Runner(RunnerParts):
         self.experiment_name = experiment_name or _experiment_name(cfg, self.timestamp)
         self._log_level = log_level
         self.message_hub = MessageHub()
-        self._hook_table = HookTable()
+        self.hook_table = HookTable()
         self.register_hooks(default_hooks, custom_hooks)
 
     @classmethod
@@ -139,7 +140,8 @@ class Runner(RunnerParts):
             self.call_hook("before_run")
             self.load_or_resume()
             self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
-            model = loop.run()
+            with saving_on_failure(self):
+                model = loop.run()
             self.call_hook("after_run")
         return model
 
@@ -156,20 +158,18 @@ class Runner(RunnerParts):
     @property
     def hooks(self) -> list[Hook]:
         """Return the hooks in their order."""
-        return self._hook_table.hooks
+        return self.hook_table.hooks
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Call one point of every hook that acts there, in order of priority."""
         done = _DONE.get(fn_name)
         if done is None:
-            for call in self._hook_table.at(fn_name):
-                call(self, **kwargs)
+            self.hook_table.call(fn_name, self, kwargs)
             return
         # Inside these hooks an iteration or epoch is done, but not counted yet: what is saved there counts it.
         setattr(self.train_loop, done, True)
         try:
-            for call in self._hook_table.at(fn_name):
-                call(self, **kwargs)
+            self.hook_table.call(fn_name, self, kwargs)
         finally:
             setattr(self.train_loop, done, False)
 
@@ -193,13 +193,13 @@ class Runner(RunnerParts):
 
     def get_hooks_info(self) -> str:
         """Return a line for each point of a run: the hooks that act there, in their order, with their priorities."""
-        return str(self._hook_table)
+        return str(self.hook_table)
 
     def _register(self, default: Cfg | None, custom: Sequence[Any] | None, priority: int | str | None = None) -> None:
         with use_scope(self.scope), use_visualizer(lambda: self.visualizer):
             for hook in build_hooks(default, custom):
                 hook.priority = hook.priority if priority is None else priority
-                self._hook_table.add(hook)
+                self.hook_table.add(hook)
 
     # Checkpoints
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mimctl import __version__
 from mimctl.engine import child
@@ -197,7 +198,23 @@ def test_interrupted_child_exits_with_130(make_spec: MakeSpec, tmp_path: Path) -
     process = start(make_spec(overrides={"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 5}]}), tmp_path)
     wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
     process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)  # the first asks for the end of the step, which takes a minute
     assert finish(process) == (130, "")
+
+
+def test_child_saves_at_the_next_step_after_ctrl_c(make_spec: MakeSpec, run: Run, tmp_path: Path) -> None:
+    slow = make_spec(overrides={"custom_hooks": [{"type": "Trouble", "kind": "slow", "at": 0}]})
+    process = start(slow, tmp_path)
+    wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == (130, "")
+    saved = torch.load(tmp_path / "work dir" / "interrupted.pth", weights_only=True)["meta"]
+    assert 4 <= saved["iter"] < 8
+    again = make_spec(resume="auto")
+    assert run(again) == 0
+    lines = [event["message"] for event in events(again) if event["event"] == "log"]
+    assert any(line.endswith(f"interrupted.pth: epoch 1, iteration {saved['iter']}") for line in lines)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -73,6 +73,8 @@ class Trouble(Hook):
         self.kind, self.at, self.rank = kind, at, rank
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if self.kind == "slow":
+            time.sleep(0.5)
         if runner.iter != self.at or self.rank not in (None, runner.rank):
             return
         if self.kind == "error":

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from mimctl.engine.hooks.hook import HOOK_POINTS, PRIORITIES, Hook, acts_at, get_priority
+
+
+class FailedAt(NamedTuple):
+    """The point of a run at which a hook failed, and what was still to be called there."""
+
+    point: str
+    others: Sequence[Callable[..., None]]
+    arguments: Mapping[str, Any]
 
 
 class HookTable:
@@ -15,6 +24,7 @@ class HookTable:
 
     def __init__(self, hooks: Iterable[Hook] = ()) -> None:
         self.hooks: list[Hook] = []
+        self.failed_at: FailedAt | None = None
         self._calls: dict[str, list[Callable[..., None]]] = {}
         for hook in hooks:
             self.add(hook)
@@ -33,6 +43,17 @@ class HookTable:
             calls = [getattr(hook, point) for hook in self.hooks if acts_at(hook, point)]
             self._calls[point] = calls
         return calls
+
+    def call(self, point: str, runner: Any, arguments: Mapping[str, Any]) -> None:
+        """Call what acts at a point, in order; where a hook raises, `failed_at` says what was still to come."""
+        calls, call = self.at(point), None
+        try:
+            for call in calls:
+                call(runner, **arguments)
+        except BaseException:
+            behind = 0 if call is None else calls.index(call) + 1
+            self.failed_at = FailedAt(point, calls[behind:], arguments)
+            raise
 
     def __str__(self) -> str:
         """Return a line for each point at which something is called: its hooks in their order, and their priorities."""
