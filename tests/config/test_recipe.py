@@ -173,6 +173,8 @@ def test_a_warmup_does_not_outlast_a_short_run() -> None:
     config = Config.fromstring(DETECTOR.replace("max_epochs=300", "max_epochs=20"))
     assert recipe.limit_warmup(config, steps_per_epoch=30) == {"param_scheduler.0.end": 60}
     assert recipe.limit_warmup(config, steps_per_epoch=3000) == {}
+    short = Config.fromstring(DETECTOR.replace("max_epochs=300", "max_epochs=1"))
+    assert recipe.limit_warmup(short, steps_per_epoch=4) == {"param_scheduler.0.end": 2}
 
 
 def test_data_sets_datasets_evaluators_and_class_counts() -> None:
@@ -307,6 +309,16 @@ def test_a_classifier_is_fitted_to_other_classes_and_loses_what_belongs_to_the_o
     assert config.test_evaluator[1].to_dict() == {"type": "SingleLabelMetric"}
     assert "_delete_" not in config.pretty_text
     assert changed(CLASSIFIER, recipe.apply_dataset, classes_of(tuple("abcdef"))).val_evaluator.topk == (1, 5)
+
+
+def test_image_size_of_a_classifier_is_that_of_its_crop() -> None:
+    crop = "dict(type='ResizeEdge', scale=256), dict(type='CenterCrop', crop_size=224)"
+    config = changed(CLASSIFIER.replace("dict(type='ResizeEdge', scale=256)", crop), recipe.set_image_size, 112)
+    assert [config.val_dataloader.dataset.pipeline[at].to_dict() for at in (1, 2)] == [
+        {"type": "ResizeEdge", "scale": 128},
+        {"type": "CenterCrop", "crop_size": 112},
+    ]
+    assert config.train_dataloader.dataset.pipeline[1].scale == 112
 
 
 def test_a_backbone_that_classifies_itself_is_told_the_number_of_classes() -> None:

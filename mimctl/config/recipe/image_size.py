@@ -30,9 +30,9 @@ _HINT = "give the longer side in pixels, e.g. `--imgsz 640`"
 def set_image_size(config: Config, size: int) -> Overrides:
     """Return the overrides that make `size` pixels (32 or more) the longer side of the images the model sees.
 
-    The size that the test pipeline resizes to is taken as the present one; every other size of the pipelines, of
-    hooks that switch pipelines and of batch augmentations changes by the same factor, staying a multiple of 32 where
-    it was one. Raises ConfigError[not-applicable] where no pipeline resizes.
+    The last size that the test pipeline resizes or crops to is taken as the present one; every other size of the
+    pipelines, of hooks that switch pipelines and of batch augmentations changes by the same factor, staying a multiple
+    of 32 where it was one. Raises ConfigError[not-applicable] where no pipeline resizes.
     """
     if size < _STRIDE:
         raise ConfigError(f"an image size must be at least {_STRIDE}", code="not-applicable", hints=[_HINT])
@@ -53,15 +53,15 @@ def set_image_size(config: Config, size: int) -> Overrides:
 
 
 def _present_size(config: Config) -> int | None:
-    """Return the longer side of what the test, validation or training pipeline resizes to."""
+    """Return the longer side of what the test, validation or training pipeline resizes, and at last crops, to."""
     for split in ("test", "val", "train"):
         dataset = config.select(f"{split}_dataloader.dataset")
         while isinstance(dataset, ConfigDict):
-            for step in dataset.get("pipeline") or ():
-                for key in ("scale", "img_scale", "crop_size", "size"):
-                    numbers = _integers(step.get(key)) if isinstance(step, ConfigDict) else []
-                    if numbers:
-                        return max(numbers)
+            steps = [each for each in dataset.get("pipeline") or () if isinstance(each, ConfigDict)]
+            sizes = (_integers(step.get(key)) for step in steps for key in ("scale", "img_scale", "crop_size", "size"))
+            found = [max(numbers) for numbers in sizes if numbers]
+            if found:
+                return found[-1]
             inner = dataset.get("datasets") or [dataset.get("dataset")]
             dataset = inner[0]
     return None

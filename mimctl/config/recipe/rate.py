@@ -69,7 +69,7 @@ def limit_warmup(config: Config, *, steps_per_epoch: int, fraction: float = 0.1)
     epochs = config.select("train_cfg.max_epochs")
     if not isinstance(epochs, int):
         return {}
-    most = max(1, round(epochs * steps_per_epoch * fraction))
+    most = max(2, round(epochs * steps_per_epoch * fraction))  # a warm-up of one iteration would never reach the rate
     changes: Overrides = {}
     for path, scheduler in _schedulers(config):
         end = scheduler.get("end")

@@ -19,13 +19,13 @@ test_dataloader = dict(num_workers=2)
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=base_lr))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
     dict(
         type="CosineAnnealingLR",
         eta_min=base_lr * 0.01,
-        begin=0,
+        begin=1,
         end=max_epochs,
-        T_max=max_epochs,
+        T_max=max_epochs - 1,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
