@@ -206,7 +206,7 @@ def _look_at(
     with tempfile.TemporaryDirectory(prefix="mimctl-split-") as scratch:
         # Lists of a split belong into the work dir; a dry run leaves nothing there.
         out = Path(scratch) if options.dry_run else work_dir_of(config, None, path, folder)
-        return describe_folder(
+        report = describe_folder(
             plugin,
             folder,
             python=place.python,
@@ -214,6 +214,10 @@ def _look_at(
             seed=options.split_seed,
             others=place.working_plugins,
         )
+    if place.note is not None and not options.dry_run:  # a dry run shows the report itself
+        for line in report.lines:
+            place.note(line)
+    return report
 
 
 def _load_from(weights: str | None, plugin: Plugin, config: Path, models: Models) -> str | None:
