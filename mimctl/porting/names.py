@@ -75,12 +75,12 @@ GONE: Mapping[str, str] = {
 """Old modules without a counterpart → what to do instead."""
 
 INSTEAD: Mapping[str, str] = {
+    "ApexOptimWrapper": "`mimctl.engine.AmpOptimWrapper` is torch's own mixed precision",
     "FileClient": "`mimctl.engine.get` and `put` take `backend_args`",
     "FlexibleRunner": "`mimctl.engine.Runner` is the only one",
     "MMFullyShardedDataParallel": "models are not sharded yet",
-    "MLflowVisBackend": "there is no such backend yet",
-    "WandbVisBackend": "there is no such backend yet",
     "VideoReader": "`cv2.VideoCapture` reads videos",
+    "_ParamScheduler": "`mimctl.engine.ParamScheduler` is the base of schedules",
     "__version__": "`mimctl.__version__` is ours",
     "bgr2gray": "`cv2.cvtColor` does this",
     "bgr2rgb": "`cv2.cvtColor` does this",
