@@ -146,7 +146,8 @@ POINTS = {
     "IterTimerHook": "before_train before_train_epoch before_val_epoch before_test_epoch before_train_iter "
     "after_train_iter before_val_iter after_val_iter before_test_iter after_test_iter",
     "DistSamplerSeedHook": "before_train_epoch",
-    "LoggerHook": "before_train before_train_epoch after_train_iter after_train_epoch before_val_epoch after_val_iter after_val_epoch "
+    "LoggerHook": "before_train before_train_epoch after_train_iter after_train_epoch before_val_epoch after_val_iter "
+    "after_val_epoch "
     "before_test_epoch after_test_iter after_test_epoch",
     "ParamSchedulerHook": "after_train_iter after_train_epoch after_val_epoch",
     "CheckpointHook": "before_train after_train after_train_iter after_train_epoch after_val_epoch",

@@ -2,11 +2,13 @@
 
 from mimctl.engine.data.collate import default_collate, pseudo_collate
 from mimctl.engine.data.dataset import BaseDataset
+from mimctl.engine.data.epoch_samplers import ClassAwareSampler, RepeatAugSampler, SequentialSampler
 from mimctl.engine.data.loader import build_dataloader, worker_init_fn
 from mimctl.engine.data.memory import SampleCache
 from mimctl.engine.data.passes import skip_batches
 from mimctl.engine.data.randomness import SampleIndex, current_epoch
 from mimctl.engine.data.samplers import AspectRatioBatchSampler, DefaultSampler, InfiniteSampler
+from mimctl.engine.data.source_samplers import GroupMultiSourceSampler, MultiSourceSampler
 from mimctl.engine.data.transform import (
     BaseTransform,
     Compose,
@@ -21,17 +23,22 @@ __all__ = [
     "AspectRatioBatchSampler",
     "BaseDataset",
     "BaseTransform",
+    "ClassAwareSampler",
     "ClassBalancedDataset",
     "Compose",
     "ConcatDataset",
     "DefaultSampler",
+    "GroupMultiSourceSampler",
     "InfiniteSampler",
     "KeyMapper",
+    "MultiSourceSampler",
     "RandomApply",
     "RandomChoice",
+    "RepeatAugSampler",
     "RepeatDataset",
     "SampleCache",
     "SampleIndex",
+    "SequentialSampler",
     "TransformBroadcaster",
     "build_dataloader",
     "current_epoch",
