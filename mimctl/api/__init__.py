@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
     from mimctl.api.running import describe_data, infer, is_package, list_scripts, run, test, train
-    from mimctl.api.runs import cancel, logs, resume, status
+    from mimctl.api.runs import cancel, logs, read_axes, resume, status, sweep, sweep_report
     from mimctl.pages import explain
 
 _ROOMS = {
@@ -42,7 +42,7 @@ _ROOMS = {
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
-    "runs": "cancel logs resume status",
+    "runs": "cancel logs read_axes resume status sweep sweep_report",
     "configs": "Linted lint_config show_config trace_config",
     "models": "download download_dataset get_model_info search",
     "porting": "port",
@@ -102,6 +102,7 @@ __all__ = [
     "prepare_uninstall",
     "prepare_upgrade",
     "preview",
+    "read_axes",
     "repair",
     "resume",
     "run",
@@ -109,6 +110,8 @@ __all__ = [
     "show_config",
     "show_settings",
     "status",
+    "sweep",
+    "sweep_report",
     "sync",
     "test",
     "trace_config",

@@ -47,6 +47,8 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("train", MODELS, "Train a model on your data or a config's"),
     _verb("test", MODELS, "Measure a checkpoint on a config's test set"),
     _verb("infer", MODELS, "Run a model on images"),
+    _verb("sweep", MODELS, "Train once for each point of a grid"),
+    _verb("gridsearch", MODELS, "The same as sweep, by mim's name", "mimctl.cli.commands.sweep"),
     _verb("status", MODELS, "Show what runs are doing"),
     _verb("logs", MODELS, "Print what a run has printed", "mimctl.cli.commands.status"),
     _verb("cancel", MODELS, "Stop a run", "mimctl.cli.commands.status"),

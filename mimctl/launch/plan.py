@@ -113,12 +113,9 @@ def make_spec(request: RunRequest) -> RunSpec:
 
 
 def _slurm_plan(request: RunRequest, spec: RunSpec) -> LaunchPlan:
-    from dataclasses import replace
-
-    spec_path = request.run_dir / "spec.json"
-    resume_path = request.run_dir / "resume.json"
     script_path = request.run_dir / "job.sbatch"
-    script = render_script(request, spec_path=spec_path, resume_path=resume_path)
-    files = {resume_path: replace(spec, resume="auto").to_json(), script_path: script}
+    script = render_script(request)
     argv = ("sbatch", "--parsable", *sbatch_options(request), str(script_path))
-    return LaunchPlan(spec=spec, spec_path=spec_path, argv=argv, files=files, script=script)
+    return LaunchPlan(
+        spec=spec, spec_path=request.run_dir / "spec.json", argv=argv, files={script_path: script}, script=script
+    )

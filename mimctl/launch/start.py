@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
 from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
-from mimctl.launch.runs.record import RunRecord
+from mimctl.launch.runs.record import RunRecord, record_of
 from mimctl.launch.slurm.client import submit
 from mimctl.launch.slurm.follow import follow
 
@@ -95,23 +93,8 @@ def _followed(plan: LaunchPlan, record: RunRecord, listener: Listener, told: int
 
 
 def _record(plan: LaunchPlan, book: RunBook | None, name: str | None) -> RunRecord:
-    spec = plan.spec
-    stem = Path(spec.work_dir or spec.config or plan.run_dir).stem
-    return RunRecord(
-        run_id=book.new_id() if book is not None else plan.run_dir.name,
-        name=name or stem,
-        plugin=spec.plugin,
-        action=spec.action,
-        config=spec.config,
-        work_dir=spec.work_dir,
-        run_dir=str(plan.run_dir),
-        launcher=spec.launcher.kind,
-        started=time.time(),
-        host=socket.gethostname(),
-        argv=plan.argv,
-        environment=dict(plan.environment),
-        unset=plan.unset,
-    )
+    stem = Path(plan.spec.work_dir or plan.spec.config or plan.run_dir).stem
+    return record_of(plan, book.new_id() if book is not None else plan.run_dir.name, name or stem)
 
 
 def _write_down(record: RunRecord, book: RunBook | None) -> None:

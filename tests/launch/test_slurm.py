@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ def job(tmp_path):
         run_dir = plan.spec_path.parent
         run_dir.mkdir(parents=True, exist_ok=True)
         plan.spec.write(plan.spec_path)
+        replace(plan.spec, resume="auto").write(run_dir / "resume.json")
         for path, text in plan.files.items():
             path.write_text(text)
         environment = {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
+from mimctl.launch.model import LaunchPlan
 
 FILE_NAME = "run.json"
 SCHEMA_VERSION = 1
@@ -51,6 +54,26 @@ class RunRecord:
         """Write the record to the run's folder, whole or not at all."""
         text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=1, sort_keys=True)
         write_text(self.folder / FILE_NAME, text + "\n")
+
+
+def record_of(plan: LaunchPlan, run_id: str, name: str) -> RunRecord:
+    """Return the record of a plan that is about to be started from this machine."""
+    spec = plan.spec
+    return RunRecord(
+        run_id=run_id,
+        name=name,
+        plugin=spec.plugin,
+        action=spec.action,
+        config=spec.config,
+        work_dir=spec.work_dir,
+        run_dir=str(plan.run_dir),
+        launcher=spec.launcher.kind,
+        started=time.time(),
+        host=socket.gethostname(),
+        argv=plan.argv,
+        environment=dict(plan.environment),
+        unset=plan.unset,
+    )
 
 
 def read_record(run_dir: Path) -> RunRecord | None:

@@ -86,7 +86,7 @@ def partitions() -> list[str]:
 def _queue(job_ids: Sequence[str]) -> dict[str, Job]:
     line = "%i|%T|%r|%N"
     try:
-        answer = _call(["squeue", "-h", "-t", "all", "-j", ",".join(job_ids), "-o", line])
+        answer = _call(["squeue", "-h", "-r", "-t", "all", "-j", ",".join(job_ids), "-o", line])
     except MimctlError as err:
         if any("Invalid job id" in cause for cause in err.causes):
             return {}

@@ -7,11 +7,25 @@ stays dead.
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.launch.model import RunRequest
 
 MAX_RESTARTS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayOf:
+    """Many runs as one job array: run 7 lies in `<folder>/0007/<below>`."""
+
+    folder: Path
+    below: str
+    tasks: str
+    """The numbers, as Slurm writes them: `0-3,7`."""
+    most: int
+    """So many at a time."""
+
 
 _SCRIPT = """\
 #!/bin/bash
@@ -24,10 +38,10 @@ echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
 
 JOB="$SLURM_JOB_ID"
 if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
-RUN={run_dir}
-SPEC={spec_path}
+RUN={run}
+SPEC="$RUN/spec.json"
 # After a preemption, and when it is submitted to be resumed, the run goes on from its newest checkpoint.
-if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || [ -n "${{MIMCTL_RESUME:-}}" ]; then SPEC={resume_path}; fi
+if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || [ -n "${{MIMCTL_RESUME:-}}" ]; then SPEC="$RUN/resume.json"; fi
 rm -rf "$RUN/unfinished" "$RUN/ranks" "$RUN/exit_code"
 # What a rank fails with is written here, for srun itself reports another rank's end as often as not.
 export MIMCTL_ERROR_DIR="$RUN/ranks"
@@ -52,8 +66,15 @@ exit "$CODE"
 """
 
 
-def render_script(request: RunRequest, *, spec_path: Path, resume_path: Path) -> str:
-    """Return the script that runs `spec_path`, one task per rank; on a restart `resume_path`."""
+def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
+    """Return the script that runs the specification in the run's folder, one task per rank; on a restart its twin.
+
+    With `array` each task of a job array is one run, in a folder named after the task's number.
+    """
+    run = shlex.quote(str(request.run_dir))
+    if array is not None:
+        folder, below = shlex.quote(str(array.folder)), array.below
+        run = f'{folder}/$(printf %04d "$SLURM_ARRAY_TASK_ID")/{below}'
     srun = [
         "srun",
         "--kill-on-bad-exit=1",
@@ -69,17 +90,15 @@ def render_script(request: RunRequest, *, spec_path: Path, resume_path: Path) ->
     # Two ports in three are free above 20000; jobs that share a node have neighbouring ids.
     port = str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
     return _SCRIPT.format(
-        directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request)),
+        directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request, array=array)),
         port=port,
-        run_dir=shlex.quote(str(request.run_dir)),
-        spec_path=shlex.quote(str(spec_path)),
-        resume_path=shlex.quote(str(resume_path)),
+        run=run,
         srun=f'{shlex.join(srun)} "$SPEC"',
         max_restarts=MAX_RESTARTS,
     )
 
 
-def sbatch_options(request: RunRequest) -> list[str]:
+def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list[str]:
     """Return sbatch's options, unquoted: GPUs and the partition only where there are any.
 
     They stand in the script, for people and for resubmitting it, and go to sbatch as arguments, which win over what
@@ -104,5 +123,8 @@ def sbatch_options(request: RunRequest) -> list[str]:
     if request.action == "train":
         options.append(f"--signal=USR2@{slurm.lead_s}")
     # `%` begins a pattern in the name of the output file.
-    folder = str(request.run_dir).replace("%", "%%")
-    return [*options, f"--output={folder}/slurm-%j.out", "--open-mode=append", "--requeue", *slurm.sbatch_args]
+    output = str(request.run_dir).replace("%", "%%") + "/slurm-%j.out"
+    if array is not None:
+        options.append(f"--array={array.tasks}%{array.most}")
+        output = str(array.folder).replace("%", "%%") + f"/%4a/{array.below}/slurm-%A_%a.out"
+    return [*options, f"--output={output}", "--open-mode=append", "--requeue", *slurm.sbatch_args]

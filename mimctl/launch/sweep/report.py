@@ -1,0 +1,88 @@
+"""The trials of a sweep as a table, a CSV file or a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
+from mimctl.launch.sweep.grid import points
+from mimctl.launch.sweep.model import Sweep, Trial, read_sweep, trials_of
+
+
+def load(folder: Path) -> tuple[Sweep, list[Trial]]:
+    """Return a sweep and what has become of its trials."""
+    sweep = read_sweep(folder)
+    return sweep, trials_of(folder, points(sweep.axes))
+
+
+def head(sweep: Sweep, trials: Sequence[Trial]) -> list[str]:
+    """Return the columns: trial, state, the axes, every metric that some trial reports."""
+    return ["trial", "state", *sweep.axes, *dict.fromkeys(name for each in trials for name in each.metrics)]
+
+
+def rows(sweep: Sweep, trials: Sequence[Trial]) -> list[list[Any]]:
+    """Return a row for each trial, None where it has no such metric."""
+    metrics = head(sweep, trials)[2 + len(sweep.axes) :]
+    return [
+        [each.number, each.phase, *(each.point[path] for path in sweep.axes), *map(each.metrics.get, metrics)]
+        for each in trials
+    ]
+
+
+def ordered(sweep: Sweep, trials: Sequence[Trial], by: str | None) -> list[Trial]:
+    """Return the trials by a column, ascending, with `-` before it descending; those without a value come last.
+
+    Raises UsageError[unknown-field] for a column that is not there.
+    """
+    if by is None:
+        return list(trials)
+    name, is_falling = by.removeprefix("-"), by.startswith("-")
+    columns = head(sweep, trials)
+    if name not in columns:
+        raise UsageError(f"the sweep has no `{name}`", code="unknown-field", hints=did_you_mean(nearest(name, columns)))
+    place = columns.index(name)
+    keyed = list(zip(trials, (row[place] for row in rows(sweep, trials)), strict=True))
+    there = [each for each in keyed if isinstance(each[1], (int, float))]
+    there.sort(key=lambda each: each[1], reverse=is_falling)
+    return [trial for trial, _ in there] + [trial for trial, value in keyed if not isinstance(value, (int, float))]
+
+
+def to_csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
+    """Return the table as CSV (RFC 4180)."""
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(head(sweep, trials))
+    writer.writerows(["" if cell is None else cell for cell in row] for row in rows(sweep, trials))
+    return stream.getvalue()
+
+
+def draw(sweep: Sweep, trials: Sequence[Trial], metric: str, out: Path) -> None:
+    """Draw a metric over the first axis, a line for each point of the others; raise MimctlError[missing-extra]."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # type: ignore[import-not-found,unused-ignore]
+        from matplotlib.figure import Figure  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as err:
+        raise MimctlError(
+            "drawing a sweep needs matplotlib", code="missing-extra", hints=["`pip install 'mimctl[plot]'`"]
+        ) from err
+    first, *others = sweep.axes
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    lines: dict[str, list[tuple[Any, float]]] = {}
+    for each in trials:
+        if isinstance(each.metrics.get(metric), (int, float)):
+            label = ", ".join(f"{path.rpartition('.')[2]} {each.point[path]}" for path in others)
+            lines.setdefault(label, []).append((each.point[first], each.metrics[metric]))
+    is_numeric = all(isinstance(x, (int, float)) for line in lines.values() for x, _ in line)
+    for label, line in lines.items():
+        line = sorted(line) if is_numeric else line
+        axes.plot([x if is_numeric else str(x) for x, _ in line], [y for _, y in line], marker="o", label=label or None)
+    axes.set(xlabel=first, ylabel=metric)
+    if others and lines:
+        axes.legend()
+    figure.savefig(out, dpi=120)
