@@ -41,8 +41,7 @@ def check_contract(given: Examination) -> Iterator[Finding]:
             options={
                 "verbs": dict(given.manifest.verbs),
                 "table": given.table,
-                "configs": [str(path) for path in given.configs],
-                "input": list(given.manifest.contract_input or ()),
+                "configs": _inputs(given),
                 "root": str(given.subject.package_dir),
             },
         )
@@ -62,6 +61,17 @@ def check_contract(given: Examination) -> Iterator[Finding]:
             origin=Origin(file=str(place), line=each.get("line")) if place else None,
             hints=tuple(map(str, each.get("hints", ()))),
         )
+
+
+def _inputs(given: Examination) -> dict[str, list[int]]:
+    """Return each config with the shape of the tensor that its model gets, empty for none."""
+    manifest, plugin = given.manifest, given.as_plugin()
+    assert manifest is not None
+    assert plugin is not None
+    shapes = {
+        path: shape for pattern, shape in manifest.family_inputs.items() for path in plugin.configs_dir.glob(pattern)
+    }
+    return {str(path): list(shapes.get(path, manifest.contract_input or ())) for path in given.configs}
 
 
 def _import_path(given: Examination, scratch: Path) -> dict[str, str]:

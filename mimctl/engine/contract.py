@@ -24,15 +24,15 @@ Finding = dict[str, Any]
 def check(spec: RunSpec) -> dict[str, Any]:
     """Return `findings`: each mistake with its place, and one line for each part that has none.
 
-    Options: `verbs` (verb → entry), `table` (the toolbox's types.json), `configs` (files whose models are built),
-    `input` (shape of what `forward` gets, [] for nothing), `root` (folder of the package).
+    Options: `verbs` (verb → entry), `table` (the toolbox's types.json), `configs` (file whose model is built → shape of
+    what its `forward` gets, [] for nothing), `root` (folder of the package).
     """
     options = spec.options
     root = Path(options["root"])
     findings = [
         *_verbs(options["verbs"], root),
         *_types({**options["table"], "scope": spec.plugin}, root),
-        *_models(options["configs"], tuple(options["input"]), root),
+        *_models({path: tuple(shape) for path, shape in options["configs"].items()}, root),
     ]
     return {"findings": findings}
 
@@ -116,7 +116,7 @@ def _unlisted(by_kind: Mapping[str, Registry], table: Mapping[str, Any]) -> Iter
                 yield kind, name, found
 
 
-def _models(configs: list[str], shape: tuple[int, ...], root: Path) -> Iterator[Finding]:
+def _models(configs: Mapping[str, tuple[int, ...]], root: Path) -> Iterator[Finding]:
     """Build the model of each config, and give it a tensor where the toolbox says of what shape."""
     import torch
 
@@ -124,7 +124,7 @@ def _models(configs: list[str], shape: tuple[int, ...], root: Path) -> Iterator[
     from mimctl.engine.bases import find_base
 
     built: dict[str, bool] = {}
-    for path in configs:
+    for path, shape in configs.items():
         config = Config.fromfile(path, search=find_base)
         if config.get("model") is None:
             continue
@@ -143,7 +143,8 @@ def _models(configs: list[str], shape: tuple[int, ...], root: Path) -> Iterator[
             built[key] = False
             yield {"file": path, **_failed(f"the model of `{Path(path).name}` cannot be built or run", err, root)}
     if built and all(built.values()):
-        tried = f" and answer a tensor of {'x'.join(map(str, shape))}" if shape else ""
+        shapes = " or ".join(dict.fromkeys("x".join(map(str, shape)) for shape in configs.values() if shape))
+        tried = f" and answer a tensor of {shapes}" if shapes else ""
         yield {"status": "ok", "message": f"models that build{tried}: {len(built)}, of {len(configs)} configs"}
 
 

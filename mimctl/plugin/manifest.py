@@ -30,6 +30,8 @@ class Manifest:
     """(family name, glob of its configs below the root)."""
     contract_input: tuple[int, ...] | None = None
     """Shape of the tensor that `plugin check` gives to each model's `forward`; None where it gives none."""
+    family_inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Glob of a family's configs → shape of the tensor for its models, where that is another one."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ def load_manifest(path: Path) -> tuple[str, dict[str, Any]]:
 def make_manifest(data: Mapping[str, Any]) -> Manifest:
     """Turn the raw tables of a manifest without fatal mistakes into a Manifest (pure)."""
     shape = data.get("contract", {}).get("input")
+    families = data.get("families", ())
     return Manifest(
         name=data["name"],
         summary=data["summary"],
@@ -75,8 +78,9 @@ def make_manifest(data: Mapping[str, Any]) -> Manifest:
         requires_ops=data.get("requires_ops", False),
         verbs=dict(data.get("verbs", {})),
         configs_root=data.get("configs", {}).get("root", "configs"),
-        families=tuple((each["name"], each["configs"]) for each in data.get("families", ())),
+        families=tuple((each["name"], each["configs"]) for each in families),
         contract_input=tuple(shape) if shape else None,
+        family_inputs={each["configs"]: tuple(each["input"]) for each in families if "input" in each},
     )
 
 

@@ -145,7 +145,7 @@ def _families(value: Any, path: str) -> Iterator[Mistake]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         yield Mistake(path=path, message=f"`{path}` wants tables `[[{path}]]`, got {value!r}")
         return
-    keys = {"name": _text, "configs": _text, "paper": _text}
+    keys = {"name": _text, "configs": _text, "paper": _text, "input": _shape}
     for number, family in enumerate(value):
         place = f"{path}.{number}"
         yield from _unknown(family, keys, place)
@@ -161,12 +161,13 @@ def _contract(value: Any, path: str) -> Iterator[Mistake]:
     if not isinstance(value, dict):
         yield Mistake(path=path, message=f"`{path}` wants a table, got {value!r}")
         return
-    yield from _unknown(value, {"input": _text}, path)
-    shape = value.get("input", [1])
-    if not isinstance(shape, list) or not shape or not all(type(each) is int and each > 0 for each in shape):
-        yield Mistake(
-            path=f"{path}.input", message=f"`{path}.input` wants a shape such as [1, 3, 64, 64], got {shape!r}"
-        )
+    yield from _unknown(value, {"input": _shape}, path)
+    yield from _shape(value.get("input", [1]), f"{path}.input")
+
+
+def _shape(value: Any, path: str) -> Iterator[Mistake]:
+    if not isinstance(value, list) or not value or not all(type(each) is int and each > 0 for each in value):
+        yield Mistake(path=path, message=f"`{path}` wants a shape such as [1, 3, 64, 64], got {value!r}")
 
 
 def _unknown(data: Mapping[str, Any], keys: Mapping[str, object], path: str) -> Iterator[Mistake]:

@@ -304,6 +304,7 @@ def test_what_is_no_toolbox_says_what_to_type(tmp_path, target, code, words):
 
 
 @pytest.mark.slow
-def test_det_passes_its_own_check(tmp_path):
-    said = check(ROOT / "plugins" / "det", "--no-write", cwd=tmp_path)
+@pytest.mark.parametrize("name", ["cls", "det"])
+def test_own_toolbox_passes_its_own_check(tmp_path, name):
+    said = check(ROOT / "plugins" / name, "--no-write", cwd=tmp_path)
     assert said.code == 0, said.out

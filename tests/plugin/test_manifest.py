@@ -40,6 +40,7 @@ configs = "nets/*"
 [[families]]
 name = "Others"
 configs = "others/*"
+input = [1, 1, 32, 32]
 """
 
 
@@ -56,6 +57,7 @@ def test_good_manifest_has_no_mistake(tmp_path):
     assert (manifest.requires_engine, manifest.contract_input) == (">=0.1,<0.2", (1, 3, 64, 64))
     assert manifest.words == ("toy", "oldtoy", "mmtoy")
     assert manifest.families == (("Nets", "nets/*"), ("Others", "others/*"))
+    assert manifest.family_inputs == {"others/*": (1, 1, 32, 32)}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,7 @@ def test_good_manifest_has_no_mistake(tmp_path):
         ('root = "configs"', 'root = "../configs"', 13, "wants a folder inside the package"),
         ('root = "configs"', 'root = "/configs"', 13, "wants a folder inside the package"),
         ("[1, 3, 64, 64]", "[1, 3, -64]", 16, "`contract.input` wants a shape"),
+        ("[1, 1, 32, 32]", "3", 25, "`families.1.input` wants a shape"),
         ('configs = "others/*"', "", 22, "a family wants `configs`"),
         ('name = "Others"', "name = []", 23, "`families.1.name` wants a text"),
     ],
