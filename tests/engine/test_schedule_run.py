@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, Optimizer, lr_scheduler
 
-from mimctl.engine.hooks import ParamSchedulerHook
+from mimctl.engine.hooks import Hook, ParamSchedulerHook
 from mimctl.engine.optim import OptimWrapper, OptimWrapperDict
 from mimctl.engine.registry import PARAM_SCHEDULERS
 from mimctl.engine.schedule import ParamScheduler, build_param_schedulers
@@ -166,3 +169,38 @@ def test_momentum_of_an_optimizer_without_any_is_refused() -> None:
     held = torch.optim.Adagrad([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     with pytest.raises(ConfigError, match="neither `momentum` nor `betas`"):
         PARAM_SCHEDULERS.build({"type": "StepMomentum", "step_size": 1}, optimizer=held)
+
+
+class Rates(Hook):
+    """Remember the learning rate of each step of the optimizer."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        if runner.optim_wrapper.should_update():
+            self.rates.append(runner.optim_wrapper.optimizer.param_groups[0]["lr"])
+
+
+def test_run_that_accumulates_warms_up_over_optimizer_steps_and_goes_on_so(
+    make_runner: Callable[..., Any], tmp_path: Path
+) -> None:
+    options = {
+        "optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.1}, "accumulative_counts": 2},
+        "param_scheduler": [STEPS, {"type": "CosineAnnealingLR", "by_optimizer_step": True}],
+        "train_cfg": {"by_epoch": False, "max_iters": 9},
+        "default_hooks": {"checkpoint": {"type": "CheckpointHook", "interval": 1, "by_epoch": False}},
+    }
+    whole, rest = Rates(), Rates()
+    runner = make_runner(**options, custom_hooks=[whole], work_dir=tmp_path / "whole")
+    runner.train()
+    cosine = [(1 + math.cos(math.pi * step / 5)) / 2 for step in range(5)]
+    warm_up = [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert whole.rates == pytest.approx([BASE * a * b for a, b in zip(warm_up, cosine, strict=True)])
+    resumed = make_runner(
+        **options, custom_hooks=[rest], work_dir=tmp_path / "rest", resume=str(tmp_path / "whole" / "iter_5.pth")
+    )
+    resumed.train()
+    assert rest.rates == whole.rates[2:]
