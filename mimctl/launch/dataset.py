@@ -123,8 +123,10 @@ def report_lines(raw: Mapping[str, Any]) -> list[str]:
         shown = ", ".join(map(str, classes[:12])) + (", ..." if len(classes) > 12 else "")
         lines.append(f"classes: {len(classes)} ({shown})")
     for name, split in raw.get("splits", {}).items():
-        counts = (f"{split.get(word, 0)} {word}" for word in raw.get("counted", ("images",)))
-        lines.append(f"{name}: {', '.join(counts)}")
+        counts = {
+            word: each for word, each in split.items() if isinstance(each, int) and (each or word != "unlabelled")
+        }
+        lines.append(f"{name}: {', '.join(f'{each} {word}' for word, each in counts.items())}")
     made = raw.get("made_split")
     if made:
         lines.append(f"split made with seed {made.get('seed')}: {made.get('fraction'):.0%} held out to validate")

@@ -24,9 +24,9 @@ def describe_folder(
     """Return a report of the folder `options["dir"]` as plain data, in the first of the layouts that it has.
 
     Keys: `ok`, `layout` (its name, or None), `root`, `classes`, `splits` {train, val, test: counts and how a dataset
-    reads them}, `counted` (the keys of those counts), `problems` (the first ten) and `num_problems`, `notes`,
-    `made_split` (None, or the seed and fraction of a split that was made, with its list files), and what the layout
-    adds (`Found.further`). `known` says which layouts there are; `objects` is the word for what labels count.
+    reads them}, `problems` (the first ten) and `num_problems`, `notes`, `made_split` (None, or the seed and fraction of
+    a split that was made, with its list files), and what the layout adds (`Found.further`). `known` says which layouts
+    there are; `objects` is the word for what labels count.
     Options: `dir`, `split_seed` (default 0), `val_fraction` (0..1, default 0.2).
     """
     path = Path(spec.options["dir"]).expanduser()
@@ -50,7 +50,6 @@ def describe_folder(
         "root": str(place.resolve()),
         "classes": list(found.classes),
         "splits": {name: split.facts(found.classes, objects) for name, split in splits.items()},
-        "counted": ["images", *([objects] if objects else [])],
         "problems": problems[:SHOWN_PROBLEMS],
         "num_problems": len(problems),
         "notes": _shorten(found.notes),
