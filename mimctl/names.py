@@ -28,7 +28,8 @@ _ENGINE = {
     "mimctl.engine.log": "MMLogger print_log",
     "mimctl.engine.devices": "get_device get_max_cuda_memory is_cuda_available is_mps_available",
     "mimctl.engine.runner": "Runner",
-    "mimctl.engine.loops": "BaseLoop TrainLoop EpochBasedTrainLoop IterBasedTrainLoop",
+    "mimctl.engine.base_loop": "BaseLoop",
+    "mimctl.engine.loops": "TrainLoop EpochBasedTrainLoop IterBasedTrainLoop",
     "mimctl.engine.evaluation_loops": "EvaluationLoop ValLoop TestLoop",
     "mimctl.engine.log_processor": "LogProcessor",
     "mimctl.engine.model": (

@@ -2,6 +2,7 @@
 from mimctl.config import Config as Config
 from mimctl.config import ConfigDict as ConfigDict
 from mimctl.config import LazyReference as LazyReference
+from mimctl.engine.base_loop import BaseLoop as BaseLoop
 from mimctl.engine.builders import build_from_cfg as build_from_cfg
 from mimctl.engine.builders import build_model_from_cfg as build_model_from_cfg
 from mimctl.engine.builders import build_runner_from_cfg as build_runner_from_cfg
@@ -130,7 +131,6 @@ from mimctl.engine.introspection import requires_package as requires_package
 from mimctl.engine.log import MMLogger as MMLogger
 from mimctl.engine.log import print_log as print_log
 from mimctl.engine.log_processor import LogProcessor as LogProcessor
-from mimctl.engine.loops import BaseLoop as BaseLoop
 from mimctl.engine.loops import EpochBasedTrainLoop as EpochBasedTrainLoop
 from mimctl.engine.loops import IterBasedTrainLoop as IterBasedTrainLoop
 from mimctl.engine.loops import TrainLoop as TrainLoop

@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mimctl.engine import distributed
+from mimctl.engine.base_loop import BaseLoop
 from mimctl.engine.evaluation import Evaluator
 from mimctl.engine.feed import stop_workers
-from mimctl.engine.loops import BaseLoop
 from mimctl.engine.parallel import require_equal_batches
 from mimctl.engine.random import preserved_rng
 from mimctl.engine.registry import LOOPS

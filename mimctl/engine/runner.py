@@ -1,4 +1,8 @@
-"""The Runner: builds the parts of an experiment from its config when they are needed, and runs its loops."""
+"""The Runner: what a config describes, set up and run.
+
+Its other shares stand in files of their own: `runner_builders` (parts from configs), `runner_parts` (the parts of this
+run) and `runner_hooks`; the training loop stands in `loops`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,6 @@ from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint
 from mimctl.engine.custom_imports import import_custom_modules
 from mimctl.engine.events import EventWriter
 from mimctl.engine.fast_dev_run import shorten
-from mimctl.engine.hooks.build import build_hooks
-from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.logger import LoggerHook
 from mimctl.engine.hooks.table import HookTable
 from mimctl.engine.log import get_logger, kept_level, logging_to
@@ -28,7 +30,7 @@ from mimctl.engine.messages import MessageHub
 from mimctl.engine.optim import OptimWrapper
 from mimctl.engine.registry import RUNNERS
 from mimctl.engine.rescue import saving_on_failure
-from mimctl.engine.runner_parts import RunnerParts
+from mimctl.engine.runner_hooks import RunnerHooks
 from mimctl.engine.scopes import use_scope
 from mimctl.engine.state import collect_state, load_or_resume, load_weights, restore_state
 from mimctl.engine.visualization import use_visualizer
@@ -36,11 +38,9 @@ from mimctl.errors import ConfigError
 
 Cfg = Mapping[str, Any]
 
-_DONE = {"after_train_epoch": "epoch_is_done", "after_train_iter": "iter_is_done"}
-
 
 @RUNNERS.register_module()
-class Runner(RunnerParts):
+class Runner(RunnerHooks):
     """Train, validate and test what a config describes.
 
     The arguments are the top-level keys of a config. Parts are built at their first use: `model`, `optim_wrapper`,
@@ -152,54 +152,6 @@ class Runner(RunnerParts):
     def test(self) -> dict[str, float]:
         """Test once and return the metrics."""
         return self._evaluate("test")
-
-    # Hooks
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """Return the hooks in their order."""
-        return self.hook_table.hooks
-
-    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """Call one point of every hook that acts there, in order of priority."""
-        done = _DONE.get(fn_name)
-        if done is None:
-            self.hook_table.call(fn_name, self, kwargs)
-            return
-        # Inside these hooks an iteration or epoch is done, but not counted yet: what is saved there counts it.
-        setattr(self.train_loop, done, True)
-        try:
-            self.hook_table.call(fn_name, self, kwargs)
-        finally:
-            setattr(self.train_loop, done, False)
-
-    def register_hook(self, hook: Hook | Cfg, priority: int | str | None = None) -> None:
-        """Add a hook behind those of the same or a lower priority number."""
-        self._register({}, [hook], priority)
-
-    def register_default_hooks(self, hooks: Cfg | None = None) -> None:
-        """Add the default hooks, changed by `hooks` (None leaves one out)."""
-        self._register(hooks, None)
-
-    def register_custom_hooks(self, hooks: Sequence[Hook | Cfg]) -> None:
-        """Add several hooks."""
-        self._register({}, hooks)
-
-    def register_hooks(
-        self, default_hooks: Cfg | None = None, custom_hooks: Sequence[Hook | Cfg] | None = None
-    ) -> None:
-        """Add the default hooks, and then several others."""
-        self._register(default_hooks, custom_hooks)
-
-    def get_hooks_info(self) -> str:
-        """Return a line for each point of a run: the hooks that act there, in their order, with their priorities."""
-        return str(self.hook_table)
-
-    def _register(self, default: Cfg | None, custom: Sequence[Any] | None, priority: int | str | None = None) -> None:
-        with use_scope(self.scope), use_visualizer(lambda: self.visualizer):
-            for hook in build_hooks(default, custom):
-                hook.priority = hook.priority if priority is None else priority
-                self.hook_table.add(hook)
 
     # Checkpoints
 
