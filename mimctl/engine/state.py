@@ -23,6 +23,7 @@ from mimctl.errors import MimctlError
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner
+    from mimctl.engine.schedule import ParamScheduler
 
 Checkpoint = dict[str, Any]
 
@@ -69,8 +70,8 @@ def restore_state(runner: Runner, checkpoint: Checkpoint) -> None:
     checkpoint = fitting(checkpoint, runner.optim_wrapper, runner.bare_model)
     if "optimizer" in checkpoint:
         runner.optim_wrapper.load_state_dict(own_gradients(checkpoint["optimizer"]))
-    for scheduler, state in zip(schedulers, _scheduler_states(checkpoint), strict=False):
-        scheduler.load_state_dict(state)
+    if "param_schedulers" in checkpoint:
+        _restore_schedulers(schedulers, _scheduler_states(checkpoint))
     runner.message_hub.load_state_dict(checkpoint.get("message_hub", {}))
     generators = _of_this_rank(checkpoint.get("rng", []))
     if generators is not None:
@@ -137,6 +138,24 @@ def _meta(runner: Runner) -> Checkpoint:
 def _of_this_rank(states: list[Any]) -> Any:
     """Return this rank's part of what all ranks gave, None where they were more or fewer."""
     return states[distributed.get_rank()] if len(states) == distributed.get_world_size() else None
+
+
+def _restore_schedulers(schedulers: list[ParamScheduler], states: list[dict[str, Any]]) -> None:
+    if len(schedulers) != len(states):
+        get_logger().warning(
+            "the checkpoint holds %d schedules, the config %d: those without a match start anew",
+            len(states),
+            len(schedulers),
+        )
+    for scheduler, state in zip(schedulers, states, strict=False):
+        if "end" in state and state["end"] != scheduler.end:
+            get_logger().warning(
+                "`%s` goes on as it was saved, up to step %d, not to %d as the config says now",
+                type(scheduler).__name__,
+                state["end"],
+                scheduler.end,
+            )
+        scheduler.load_state_dict(state)
 
 
 def _scheduler_states(checkpoint: Checkpoint) -> list[dict[str, Any]]:

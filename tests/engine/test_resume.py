@@ -20,8 +20,8 @@ from mimctl.engine.runner import Runner
 MakeRunner = Callable[..., Runner]
 
 
-class SimulatedCrashError(Exception):
-    """Stands for whatever ends a run."""
+class SimulatedKill(BaseException):
+    """Stands for what ends a run without a word; after an error the run would save where it was."""
 
 
 class Recorder(Hook):
@@ -36,7 +36,7 @@ class Recorder(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter == self.stop:
-            raise SimulatedCrashError
+            raise SimulatedKill
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.losses[runner.iter] = outputs["loss"].item()
@@ -52,7 +52,7 @@ def run(make_runner: MakeRunner, work_dir: Path, *, stop: int | None = None, **o
     if stop is None:
         runner.train()
     else:
-        with pytest.raises(SimulatedCrashError):
+        with pytest.raises(SimulatedKill):
             runner.train()
     return runner, recorder
 
@@ -264,6 +264,20 @@ def test_more_epochs_go_on_from_the_end_as_the_run_that_had_them_from_the_start(
     second = run(make_runner, tmp_path / "three", resume=True, **epochs(5))
     assert min(second[1].losses) == 9
     assert_same_run(whole, first, second)
+
+
+def test_a_schedule_that_was_made_for_fewer_epochs_says_so(
+    make_runner: MakeRunner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def options(epochs: int) -> dict[str, Any]:
+        schedule = [{"type": "CosineAnnealingLR", "T_max": epochs, "end": epochs}]
+        return {"train_cfg": {"by_epoch": True, "max_epochs": epochs}, "param_scheduler": schedule}
+
+    run(make_runner, tmp_path, **options(2))
+    runner, _ = run(make_runner, tmp_path, resume=True, **options(4))
+    told = "`CosineAnnealingLR` goes on as it was saved, up to step 2, not to 4 as the config says now"
+    assert told in caplog.messages
+    assert runner.optim_wrapper.get_lr()["lr"] == [0.025]
 
 
 def test_another_batch_size_goes_on_behind_the_samples_that_were_seen(
