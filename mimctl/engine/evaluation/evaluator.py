@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mimctl.engine.data.collate import pseudo_collate
 from mimctl.engine.evaluation.metric import BaseMetric
 from mimctl.engine.registry import EVALUATORS, METRICS
 from mimctl.engine.structures import BaseDataElement
@@ -60,11 +61,15 @@ class Evaluator:
         data: Sequence[Any] | None = None,
         chunk_size: int = 1,
     ) -> dict[str, Any]:
-        """Return the figures of stored predictions (with the matching inputs `data`, where a metric reads them)."""
+        """Return the figures of stored predictions, `chunk_size` of them at a time.
+
+        `data` are the matching samples of the dataset, where a metric reads them; it gets them joined to batches by
+        `pseudo_collate`.
+        """
         if data is not None and len(data) != len(data_samples):
             raise ValueError(f"{len(data_samples)} predictions but {len(data)} inputs")
         for start in _starts(len(data_samples), chunk_size):
-            part = data[start : start + chunk_size] if data is not None else None
+            part = pseudo_collate(data[start : start + chunk_size]) if data is not None else None
             self.process(data_samples[start : start + chunk_size], part)
         return self.evaluate(len(data_samples))
 

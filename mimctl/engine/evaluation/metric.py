@@ -42,7 +42,7 @@ class BaseMetric(ABC):
 
     @abstractmethod
     def compute_metrics(self, results: list[Any]) -> dict[str, Any]:
-        """Return the figures from the records of the whole dataset, in its order."""
+        """Return the figures from the records of the whole dataset, in its order; {} where there are none."""
 
     def evaluate(self, size: int) -> dict[str, Any]:
         """Return the figures of a dataset of `size` samples, the same on every rank, and forget the records."""
@@ -52,7 +52,7 @@ class BaseMetric(ABC):
         self.results = []
         metrics: dict[str, Any] = {}
         if collected is not None:
-            metrics = self.compute_metrics(collected)
+            metrics = self.compute_metrics(collected) or {}
             if self.prefix:
                 metrics = {f"{self.prefix}/{name}": value for name, value in metrics.items()}
         shared: dict[str, Any] = from_first(metrics)

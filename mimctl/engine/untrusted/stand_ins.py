@@ -151,8 +151,10 @@ def numpy_globals() -> list[Global]:
     from numpy._core import multiarray
 
     kinds: list[Global] = [np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]
-    kinds += [type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
-    return [*kinds, (_codecs.encode, "_codecs.encode")]
+    codes = ("f2", "f4", "f8", "c8", "c16", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "U1", "S1")
+    kinds += [type(np.dtype(code)) for code in codes]
+    # What an array is made of is encoded; an empty one is `bytes()`.
+    return [*kinds, bytes, (_codecs.encode, "_codecs.encode")]
 
 
 def settled(content: Any) -> Any:
