@@ -237,6 +237,7 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
     click.option("--srun-args", metavar="ARGS", help="More arguments for srun, quoted as one (slurm)."),
     click.option("--sbatch-args", metavar="ARGS", help="More arguments for sbatch, quoted as one (slurm)."),
     click.option("--job-name", metavar="NAME", help="The job's name in the queue (slurm)."),
+    click.option("--foreground", is_flag=True, help="Run it by srun and wait, submit nothing (slurm)."),
     click.option("--name", metavar="NAME", help="What the run is called in `mimctl status`."),
     click.option("-d", "--detach", is_flag=True, help="Submit the job and return; `mimctl logs -f` follows (slurm)."),
     click.option(

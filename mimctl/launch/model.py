@@ -29,6 +29,8 @@ class SlurmOptions:
     srun_args: tuple[str, ...] = ()
     sbatch_args: tuple[str, ...] = ()
     job_name: str = "mimctl"
+    foreground: bool = False
+    """Run it by srun, and wait for it, in the place of submitting it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,8 @@ class LaunchOptions:
     """What the run is called in `mimctl status`."""
     detach: bool = False
     """Return as soon as the run is started."""
+    foreground: bool = False
+    """Wait for a job as for a process, in the place of submitting it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from mimctl import __version__
 from mimctl.errors import UsageError
 from mimctl.launch.model import LaunchPlan, RunRequest
-from mimctl.launch.slurm.script import render_script, sbatch_options
+from mimctl.launch.slurm.script import render_rank, render_script, sbatch_options, srun_options
 from mimctl.spec import LauncherFacts, RunSpec
 
 LauncherKind = Literal["none", "pytorch", "slurm"]
@@ -113,6 +113,11 @@ def make_spec(request: RunRequest) -> RunSpec:
 
 
 def _slurm_plan(request: RunRequest, spec: RunSpec) -> LaunchPlan:
+    if request.slurm.foreground:
+        rank = request.run_dir / "rank.sh"
+        spec_path = request.run_dir / "spec.json"
+        argv = ("srun", *srun_options(request), "bash", str(rank), str(spec_path))
+        return LaunchPlan(spec=spec, spec_path=spec_path, argv=argv, files={rank: render_rank(request)})
     script_path = request.run_dir / "job.sbatch"
     script = render_script(request)
     argv = ("sbatch", "--parsable", *sbatch_options(request), str(script_path))

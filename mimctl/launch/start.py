@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,8 +19,9 @@ from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord, record_of
-from mimctl.launch.slurm.client import submit
+from mimctl.launch.slurm.client import leaked, submit
 from mimctl.launch.slurm.follow import follow
+from mimctl.launch.slurm.ranks import first_error
 
 
 def start(
@@ -65,8 +67,15 @@ def begin(
 
 def _run_here(plan: LaunchPlan, listener: Listener) -> Outcome:
     code = 130
+    ranks = plan.run_dir / "ranks"
+    if plan.argv[0] == "srun":
+        shutil.rmtree(ranks, ignore_errors=True)
+        ranks.mkdir()
+        plan = replace(plan, unset=(*plan.unset, *leaked()))
     try:
         outcome = local.run(plan, listener)
+        if outcome.exit_code and outcome.error is None and (told := first_error(ranks)):
+            outcome = replace(outcome, error=told, exit_code=int(told.get("exit_code", outcome.exit_code)))
         if outcome.exit_code == 0 and (plan.run_dir / MARKER).exists():
             # A scheduler takes the marker for an answer; whoever waits here must not take half a training for a whole.
             outcome = replace(outcome, exit_code=128 + signal.SIGTERM)

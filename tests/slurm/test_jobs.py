@@ -113,3 +113,32 @@ def test_each_rank_gets_its_gpus_and_cpus(login: Login) -> None:
     assert "TimeLimit=00:10:00" in told
     assert "JobName=my job; rm -rf /" in told
     login.mimctl("cancel", "last")
+
+
+def test_a_watched_run_is_waited_for_and_ends_with_its_ranks(login: Login, tmp_path: Path) -> None:
+    done = login.train("--procs", 2, "--nodes", 2, "--foreground", SLURM_NTASKS="5")
+    assert done.returncode == 0, done.stderr
+    meta = torch.load(tmp_path / "work_dirs/toy/epoch_2.pth", weights_only=True)["meta"]
+    assert meta["world_size"] == 2
+    trouble = "custom_hooks=[dict(type='Trouble', kind='error', at=3, rank=1)]"
+    failed = login.train("--procs", 2, "--foreground", "--cfg-options", trouble)
+    assert failed.returncode == 1
+    assert "on rank 1" in failed.stderr
+    assert login.status("last")["state"] == "failed"
+
+
+def test_ctrl_c_ends_a_watched_run(login: Login) -> None:
+    argv = login.argv("train", "det", "toy.py", "--launcher", "slurm", "--gpus", "0", "-c", "1", "--foreground", *LONG)
+    process = subprocess.Popen(
+        argv, cwd=login.folder, env=login.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (login.folder / "work_dirs/toy/last_checkpoint").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert (login.status("last")["state"], login.status("last")["resumable"]) == ("cancelled", True)
+    queue = subprocess.run(["squeue", "-h", "-t", "R"], env=login.environment, capture_output=True, text=True)
+    assert "toy_train" not in queue.stdout

@@ -49,6 +49,12 @@ def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     return {name: value for name, value in found.items() if name in _KEPT or not name.startswith(_LEAKING)}
 
 
+def leaked(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the names of the variables that `clean_environment` leaves out."""
+    found = os.environ if environ is None else environ
+    return tuple(sorted(found.keys() - clean_environment(found).keys()))
+
+
 def submit(script: Path, arguments: Sequence[str] = (), *, environ: Mapping[str, str] | None = None) -> str:
     """Submit a batch script and return the job's id.
 

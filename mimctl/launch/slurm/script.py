@@ -27,6 +27,15 @@ class ArrayOf:
     """So many at a time."""
 
 
+_RANK = """\
+#!/bin/bash
+# One rank of a run that its user watches: `srun ... bash rank.sh SPEC`.
+export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)}}"
+export MASTER_PORT="{port}"
+export MIMCTL_ERROR_DIR={ranks}
+exec {child} "$1"
+"""
+
 _SCRIPT = """\
 #!/bin/bash
 {directives}
@@ -81,21 +90,36 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         # From Slurm 22.05 on srun no longer takes it over from sbatch.
         f"--cpus-per-task={request.slurm.cpus_per_task}",
         *request.slurm.srun_args,
-        str(request.python),
-        "-u",
-        "-P",
-        "-m",
-        "mimctl.engine.child",
+        *_child(request),
     ]
-    # Two ports in three are free above 20000; jobs that share a node have neighbouring ids.
-    port = str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
     return _SCRIPT.format(
         directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request, array=array)),
-        port=port,
+        port=_port(request),
         run=run,
         srun=f'{shlex.join(srun)} "$SPEC"',
         max_restarts=MAX_RESTARTS,
     )
+
+
+def render_rank(request: RunRequest) -> str:
+    """Return the script that each task of a watched run is: where the ranks meet, then the run."""
+    ranks = shlex.quote(str(request.run_dir / "ranks"))
+    return _RANK.format(port=_port(request), ranks=ranks, child=shlex.join(_child(request)))
+
+
+def srun_options(request: RunRequest) -> list[str]:
+    """Return srun's options for a watched run, unquoted; one Ctrl-C is enough to end it."""
+    options = job_options(request)
+    return ["--kill-on-bad-exit=1", "--quit-on-interrupt", *options, *request.slurm.srun_args]
+
+
+def _child(request: RunRequest) -> list[str]:
+    return [str(request.python), "-u", "-P", "-m", "mimctl.engine.child"]
+
+
+def _port(request: RunRequest) -> str:
+    # Two ports in three are free above 20000; jobs that share a node have neighbouring ids.
+    return str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
 
 
 def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list[str]:
@@ -104,6 +128,20 @@ def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list
     They stand in the script, for people and for resubmitting it, and go to sbatch as arguments, which win over what
     the environment says.
     """
+    slurm = request.slurm
+    options = job_options(request)
+    if request.action == "train":
+        options.append(f"--signal=USR2@{slurm.lead_s}")
+    # `%` begins a pattern in the name of the output file.
+    output = str(request.run_dir).replace("%", "%%") + "/slurm-%j.out"
+    if array is not None:
+        options.append(f"--array={array.tasks}%{array.most}")
+        output = str(array.folder).replace("%", "%%") + f"/%4a/{array.below}/slurm-%A_%a.out"
+    return [*options, f"--output={output}", "--open-mode=append", "--requeue", *slurm.sbatch_args]
+
+
+def job_options(request: RunRequest) -> list[str]:
+    """Return what sbatch and srun are told alike: how much, where, for how long, on whose account."""
     facts, slurm = request.launcher, request.slurm
     options = [
         f"--job-name={slurm.job_name}",
@@ -120,11 +158,4 @@ def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list
         "qos": slurm.qos,
     }
     options += [f"--{name}={value}" for name, value in named.items() if value]
-    if request.action == "train":
-        options.append(f"--signal=USR2@{slurm.lead_s}")
-    # `%` begins a pattern in the name of the output file.
-    output = str(request.run_dir).replace("%", "%%") + "/slurm-%j.out"
-    if array is not None:
-        options.append(f"--array={array.tasks}%{array.most}")
-        output = str(array.folder).replace("%", "%%") + f"/%4a/{array.below}/slurm-%A_%a.out"
-    return [*options, f"--output={output}", "--open-mode=append", "--requeue", *slurm.sbatch_args]
+    return options
