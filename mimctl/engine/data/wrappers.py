@@ -46,6 +46,12 @@ class DatasetWrapper(FetchTogether, Dataset[Any]):
         info: Sample = dataset.get_data_info(inner)
         return info
 
+    def get_subset(self, indices: int | Sequence[int]) -> Any:
+        """Raise NotImplementedError: which part is meant is clear of the datasets inside alone."""
+        raise NotImplementedError(f"a {type(self).__name__} has no subset: take one of the datasets inside (`indices`)")
+
+    get_subset_ = get_subset
+
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class index of every object in a sample."""
         self.full_init()
