@@ -74,6 +74,8 @@ class MessageHub:
     def __init__(self, name: str = "run", window: int = 100) -> None:
         self.instance_name = name
         self.window = window
+        self.recent: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=window)
+        """(iteration, log values) of the last steps of a training, the tensors not read."""
         self._scalars: dict[str, ScalarHistory] = {}
         self._infos: dict[str, Any] = {}
         self._unsaved: set[str] = set()

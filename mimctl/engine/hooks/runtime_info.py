@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -27,6 +28,7 @@ class RuntimeInfoHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         hub = runner.message_hub
+        hub.recent = deque(maxlen=hub.window)
         hub.update_info("loop_stage", "train")
         hub.update_info("epoch", runner.epoch)
         hub.update_info("iter", runner.iter)
@@ -46,6 +48,7 @@ class RuntimeInfoHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
         hub = runner.message_hub
+        hub.recent.append((runner.iter, outputs or {}))
         for name, value in (outputs or {}).items():
             hub.update_scalar(f"train/{name}", value)
         grad_norm = runner.optim_wrapper.last_grad_norm
