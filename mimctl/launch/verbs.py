@@ -269,8 +269,8 @@ def _is_pattern(text: str) -> bool:
 
 def _model_files(plugin: Plugin, model: str, config: Path | None, models: Models) -> tuple[Path | None, Path]:
     path = Path(model).expanduser()
-    if path.is_file():
-        checkpoint = path.absolute()
+    if path.is_file() or path.is_dir():
+        checkpoint = find_checkpoint(model, path)
         found = config.expanduser().absolute() if config else config_beside(checkpoint)
     elif path.suffix in (".pth", ".pt", ".safetensors") or "/" in model:
         raise MimctlError(

@@ -40,7 +40,7 @@ from mimctl.cli.runs import explain_plan, started
 @index_option
 @config_options
 def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:
-    """Run a model on images: MODEL is a checkpoint or a name of the zoo, IMAGES are files, folders or patterns."""
+    """Run a model on images: files, folders or patterns. MODEL is a checkpoint, a run's folder or a name of the zoo."""
     from mimctl.launch.model import LaunchOptions
     from mimctl.launch.verbs import InferOptions
 
