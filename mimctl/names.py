@@ -53,8 +53,8 @@ _ENGINE = {
         "SyncBuffersHook build_runner_with_tta get_priority"
     ),
     "mimctl.engine.optim": (
-        "AmpOptimWrapper DefaultOptimWrapperConstructor LearningRateDecayOptimWrapperConstructor OptimWrapper "
-        "OptimWrapperDict build_optim_wrapper"
+        "AmpOptimWrapper DefaultOptimWrapperConstructor LearningRateDecayOptimWrapperConstructor "
+        "LearningRateDecayOptimizerConstructor OptimWrapper OptimWrapperDict build_optim_wrapper"
     ),
     "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator get_metric_value",
     "mimctl.engine.execution": (

@@ -171,6 +171,7 @@ from mimctl.engine.model import xavier_init as xavier_init
 from mimctl.engine.optim import AmpOptimWrapper as AmpOptimWrapper
 from mimctl.engine.optim import DefaultOptimWrapperConstructor as DefaultOptimWrapperConstructor
 from mimctl.engine.optim import LearningRateDecayOptimWrapperConstructor as LearningRateDecayOptimWrapperConstructor
+from mimctl.engine.optim import LearningRateDecayOptimizerConstructor as LearningRateDecayOptimizerConstructor
 from mimctl.engine.optim import OptimWrapper as OptimWrapper
 from mimctl.engine.optim import OptimWrapperDict as OptimWrapperDict
 from mimctl.engine.optim import build_optim_wrapper as build_optim_wrapper

@@ -85,6 +85,69 @@ def test_layers_without_decay_rules_share_one_group_each() -> None:
     assert wrapper.get_lr()["base_lr"] == [1.0]
 
 
+STAGES = json.loads((Path(__file__).parent / "facts" / "stage_decay.json").read_text(encoding="utf-8"))
+"""`paramwise_cfg` and (lr, weight decay) of each parameter of `Staged`, by MMDetection 3.3.0's rules for ConvNeXt."""
+
+
+class Staged(nn.Module):
+    """A model whose backbone has downsampling layers and stages, and says their depths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Module()
+        self.backbone.downsample_layers = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(4), nn.Conv2d(4, 4, 2)) for _ in range(4)
+        )
+        self.backbone.stages = nn.ModuleList(
+            nn.Sequential(*[nn.Linear(4, 4) for _ in range(depth)]) for depth in (1, 1, 5, 1)
+        )
+        self.backbone.norm3 = nn.LayerNorm(4)
+        self.head = nn.Linear(4, 2)
+
+    def get_layer_depth(self, name: str) -> tuple[int, int]:
+        parts = name.split(".")
+        if parts[1] == "downsample_layers":
+            return (0, 2, 3, 6)[int(parts[2])], 8
+        if parts[1] == "stages":
+            return (1, 2, 3 + int(parts[3]) // 3, 6)[int(parts[2])], 8
+        return 7, 8
+
+
+def staged(paramwise: dict[str, Any]) -> tuple[nn.Module, OptimWrapper]:
+    model = Staged()
+    cfg = {
+        "optimizer": {"type": "SGD", "lr": 1.0, "weight_decay": 0.1},
+        "constructor": "LearningRateDecayOptimizerConstructor",
+        "paramwise_cfg": paramwise,
+    }
+    return model, build_optim_wrapper(model, cfg)
+
+
+def test_mmdetections_name_and_options_give_its_groups() -> None:
+    model, wrapper = staged(STAGES["paramwise_cfg"])
+    names = {id(param): name for name, param in model.named_parameters()}
+    assert STAGES["options"] == {
+        names[id(param)]: [round(group["lr"], 8), group["weight_decay"]]
+        for group in wrapper.optimizer.param_groups
+        for param in group["params"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_layers": 12}, "is 12, and the model has 6"),
+        ({"decay_type": "stage_wise"}, "stage_wise"),
+        ({"decay_rate": None}, "needs `paramwise_cfg.decay_rate`"),
+        ({"norm_decay_mult": 0.0}, "norm_decay_mult"),
+    ],
+)
+def test_options_that_mmdetections_constructor_cannot_follow_are_refused(change: dict[str, Any], message: str) -> None:
+    options = {**STAGES["paramwise_cfg"], **change}
+    with pytest.raises(ConfigError, match=message):
+        staged({key: value for key, value in options.items() if value is not None})
+
+
 @pytest.mark.parametrize(
     ("paramwise", "optimizer", "message"),
     [

@@ -26,7 +26,7 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     Groups carry their `layer_id`. Raises ConfigError for a model that does not say and for factors of rates.
     """
 
-    paramwise_keys = (
+    paramwise_keys: tuple[str, ...] = (
         "layer_decay_rate",
         "custom_keys",
         "norm_decay_mult",
@@ -64,6 +64,41 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f"`paramwise_cfg.custom_keys.{key}` sets a learning rate, which the layer's depth decides here",
                     hints=["leave it out, or take the default constructor"],
                 )
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LearningRateDecayOptimizerConstructor(LearningRateDecayOptimWrapperConstructor):
+    """Do the same under MMDetection's name and options: `decay_rate`, `num_layers`, `decay_type="layer_wise"`.
+
+    `num_layers` leaves the first and the last layer out, as there. Parameters with one dimension and biases get no
+    weight decay. Raises ConfigError for another number of layers than the model says and for another `decay_type`.
+    """
+
+    paramwise_keys = ("num_layers", "decay_rate", "decay_type", "bypass_duplicate")
+
+    def options_of(self, name: str, owner: nn.Module, param: Parameter, *, inside_dcn: bool) -> Group:
+        """Return the options of one parameter: its layer, the layer's learning rate, its weight decay."""
+        assert self.base_lr is not None  # checked when the constructor was built
+        layer, num_layers = self._depth_of(name)
+        given: int = self.paramwise_cfg["num_layers"]
+        if num_layers != given + 2:
+            raise ConfigError(
+                f"`paramwise_cfg.num_layers` is {given}, and the model has {num_layers - 2} between its first and last",
+                code="contradiction",
+            )
+        options: Group = {"lr": self.base_lr * self.paramwise_cfg["decay_rate"] ** (num_layers - layer - 1)}
+        if self.base_wd is not None:
+            options["weight_decay"] = 0.0 if param.ndim == 1 or name.endswith(".bias") else self.base_wd
+        return {**options, "layer_id": layer}
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        for key in ("num_layers", "decay_rate"):
+            if key not in self.paramwise_cfg:
+                raise ConfigError(f"`{type(self).__name__}` needs `paramwise_cfg.{key}`", code="missing-argument")
+        kind = self.paramwise_cfg.get("decay_type", "layer_wise")
+        if kind != "layer_wise":
+            raise ConfigError(f"`paramwise_cfg.decay_type` is `layer_wise` here, not `{kind}`", code="bad-value")
 
 
 def _layer_depth(model: nn.Module) -> LayerDepth:
