@@ -95,6 +95,16 @@ def test_its_arguments_are_checked_before_anything_starts(name: str, write) -> N
     assert wrong.hints[0] == "did you mean `depth`?"
 
 
+def test_a_class_that_a_pure_python_config_imports_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    path.write_text("from mmpretrain.models import ResNet\nbackbone = dict(type=ResNet, depth=18, base_channels=8)\n")
+    from mimctl.engine import MODELS, use_scope
+
+    with use_scope("det"):
+        made = MODELS.build(Config.fromfile(path).backbone)
+        assert type(made) is MODELS.get(NAMES[0])
+
+
 def test_a_name_of_the_other_toolbox_without_its_scope_is_told_where_it_is(write) -> None:
     (mistake,) = check(Config.fromfile(write("ResNet")), tables(*PACKAGES))
     assert mistake.code == "unknown-type"
