@@ -85,9 +85,10 @@ def broadcast(data: Tensor, src: int = 0, group: Group = None) -> None:
 
 
 def broadcast_object_list(data: list[Any], src: int = 0, group: Group = None) -> None:
-    """Give all ranks rank `src`'s items of the list, in place."""
+    """Give all ranks of the group the items of the list of rank `src` of all, in place."""
     if get_world_size(group) > 1:
-        data[:] = all_gather_object(data if get_rank(group) == src else None, group)[src]
+        place = dist.get_group_rank(group, src) if group is not None else src
+        data[:] = all_gather_object(data if get_rank() == src else None, group)[place]
 
 
 def all_gather(data: Tensor, group: Group = None) -> list[Tensor]:
@@ -100,10 +101,10 @@ def all_gather(data: Tensor, group: Group = None) -> list[Tensor]:
 
 
 def gather(data: Tensor, dst: int = 0, group: Group = None) -> list[Tensor]:
-    """Return every rank's tensor on rank `dst`, an empty list elsewhere; all are of one shape."""
+    """Return every rank's tensor on rank `dst` of all, an empty list elsewhere; all are of one shape."""
     if get_world_size(group) == 1:
         return [data]
-    places = [torch.empty_like(data) for _ in range(get_world_size(group))] if get_rank(group) == dst else None
+    places = [torch.empty_like(data) for _ in range(get_world_size(group))] if get_rank() == dst else None
     dist.gather(data.contiguous(), places, dst, group)
     return places or []
 

@@ -163,7 +163,7 @@ def share(tensors: Iterable[Tensor]) -> None:
 
 
 def gather_object(data: Any, dst: int = 0, group: Group = None) -> list[Any] | None:
-    """Return every rank's value on rank `dst` (None elsewhere): plain data, tensors and numpy arrays.
+    """Return every rank's value on rank `dst` of all (None elsewhere): plain data, tensors and numpy arrays.
 
     Values travel as bytes of torch's format and are read with `weights_only`, so no object is unpickled.
     """
@@ -171,7 +171,7 @@ def gather_object(data: Any, dst: int = 0, group: Group = None) -> list[Any] | N
     if world_size == 1:
         return [data]
     padded, sizes = _padded(data, group)
-    places = [torch.empty_like(padded) for _ in range(world_size)] if get_rank(group) == dst else None
+    places = [torch.empty_like(padded) for _ in range(world_size)] if get_rank() == dst else None
     dist.gather(padded, places, dst=dst, group=group)
     if places is None:
         return None
@@ -222,7 +222,11 @@ def _encode(value: Any) -> Tensor:
 
 
 def _decode(body: Tensor) -> Any:
+    import numpy as np
+
     from mimctl.engine.checkpoint import numpy_globals
 
-    with torch.serialization.safe_globals(numpy_globals()):
+    # An empty array is made of `bytes()`; names in a record may be an array of texts.
+    also: list[Any] = [bytes, *(type(np.dtype(code)) for code in ("U", "S", "c8", "c16"))]
+    with torch.serialization.safe_globals([*numpy_globals(), *also]):
         return torch.load(io.BytesIO(body.numpy().tobytes()), map_location="cpu", weights_only=True)

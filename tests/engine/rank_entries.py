@@ -24,7 +24,7 @@ def leave_pid(name: str = "rank") -> None:
 def trouble(spec: RunSpec) -> dict[str, Any]:
     """Let rank 1 fail as the options say, while the others wait without end."""
     leave_pid()
-    if RANK != spec.options.get("rank", 1):
+    if spec.options.get("rank", 1) != RANK:
         if spec.options.get("deaf"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         leave_pid("waiting")
@@ -61,7 +61,7 @@ def exchange(spec: RunSpec) -> dict[str, Any]:
     leave_pid()
     distributed.init("pytorch", timeout_s=spec.options.get("timeout"))
     total = int(distributed.all_reduce(torch.tensor(RANK + 1)))
-    if RANK == spec.options.get("rank"):
+    if spec.options.get("rank") == RANK:
         if spec.options["kind"] == "bug":
             raise ValueError("a bug")
         if spec.options["kind"] == "kill":
