@@ -4,7 +4,7 @@
 
 A peer's PYTHON is the interpreter of an environment that has it; a peer without one is skipped. All train the tiny MLP
 of `loops/task.py` with the same data loader and optimizer in one thread; each loop runs in turns with the bare one, in
-the same process, and the medians of the rounds are shown. `--long` really trains 301,000 iterations with six scalars
+the same process, and the medians of the rounds are shown. `--long` really trains 301,000 iterations with seven scalars
 (about five minutes) and shows what an iteration and a checkpoint cost early and late.
 """
 
@@ -88,11 +88,10 @@ def show_start() -> None:
 
 def show_long_run() -> None:
     """Print what an iteration costs along a long run."""
-    for line in run(sys.executable, [str(HERE / "loops" / "mimctl_long.py"), "301000", "2000"]).splitlines():
+    for line in run(sys.executable, [str(HERE / "loops" / "mimctl_long.py"), "301000", "1000"]).splitlines():
         found: dict[str, Any] = json.loads(line)
-        over = found["own"] - found["bare"]
-        size = f"checkpoint {found['bytes']:,} bytes"
-        print(f"at iteration {found['at']:>7,}: +{over:.0f} µs over {found['bare']:.0f} µs of the bare loop, {size}")
+        cost = f"+{found['over']:.0f} µs over {found['bare']:.0f} µs of the bare loop"
+        print(f"at iteration {found['at']:>7,}: {cost}, checkpoint {found['bytes']:,} bytes")
 
 
 def main() -> None:
