@@ -192,6 +192,8 @@ def _of_worker(err: Exception) -> MimctlError:
 
 
 def _last_place(err: Exception) -> list[str]:
+    if place := getattr(err.__cause__, "place", ""):
+        return [f"in {place}, in a process that loads data"]
     frames = traceback.extract_tb(err.__traceback__)
     return [f"in {frames[-1].filename}:{frames[-1].lineno}"] if frames else []
 

@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import re
-import socket
 import time
-from collections.abc import Iterator
-from multiprocessing.util import register_after_fork
 from pathlib import Path
 
-from mimctl.errors import MimctlError
+from mimctl.engine.run_lock import LOCK_NAME, locked
 
-LOCK_NAME = ".lock"
+__all__ = ["LOCK_NAME", "locked", "put_earlier_run_away"]
+
 _STAMP = re.compile(r"\d{8}_\d{6}(_\d+)?$")
 _RESULTS = ("*.pth", "*.safetensors", "last_checkpoint", "*.py")
-
-
-@contextlib.contextmanager
-def locked(work_dir: Path) -> Iterator[None]:
-    """Hold the work dir while the block runs; raise MimctlError[work-dir-in-use] where another live run has it.
-
-    The lock is the system's (flock): it ends with the process, whatever ends that. Processes that load data do not
-    keep it alive: they live on for seconds where their parent was killed.
-    """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    lock = _Lock(os.open(work_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666))
-    register_after_fork(lock, _Lock.close)
-    handle = lock.handle
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
-            raise MimctlError(
-                f"another run is training in `{work_dir}`",
-                code="work-dir-in-use",
-                causes=[holder] if holder else [],
-                hints=["wait for it, stop it, or give this run its own `--work-dir`"],
-            ) from err
-        except OSError:
-            # Some network file systems have no locks; a run must not fail for that.
-            pass
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
-    finally:
-        lock.close()
-
-
-class _Lock:
-    """An open file that is closed once."""
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-
-    def close(self) -> None:
-        if self.handle >= 0:
-            os.close(self.handle)
-        self.handle = -1
 
 
 def put_earlier_run_away(work_dir: Path, *, keep: Path | None = None, run_dir: Path | None = None) -> Path | None:

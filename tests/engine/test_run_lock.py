@@ -1,0 +1,98 @@
+"""One live run in a work dir, on file systems with and without locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mimctl.engine import run_lock
+from mimctl.engine.run_lock import LOCK_NAME, locked
+from mimctl.errors import MimctlError
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import sys, time
+from pathlib import Path
+{before}
+from mimctl.engine.run_lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+WITHOUT_FLOCK = "import fcntl\ndef flock(*_): raise OSError(38, 'not implemented')\nfcntl.flock = flock"
+WITHOUT_LOCKS = f"{WITHOUT_FLOCK}\nfcntl.lockf = flock"
+
+
+def holder(folder: Path, before: str = "") -> subprocess.Popen[str]:
+    code = HOLD.replace("{before}", before)
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def deny(*_: Any) -> None:
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+@pytest.mark.parametrize("lost", [(), ("flock",), ("flock", "lockf")], ids=["flock", "record locks", "no locks"])
+def test_live_second_run_is_refused_and_a_killed_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, ...]
+) -> None:
+    first = holder(tmp_path, {0: "", 1: WITHOUT_FLOCK, 2: WITHOUT_LOCKS}[len(lost)])
+    for name in lost:
+        monkeypatch.setattr(fcntl, name, deny)
+    with pytest.raises(MimctlError) as caught, locked(tmp_path):
+        pass
+    assert caught.value.code == "work-dir-in-use"
+    assert caught.value.causes[0].startswith(f"process {first.pid} on {os.uname().nodename}")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    with locked(tmp_path):
+        assert f"process {os.getpid()}" in (tmp_path / LOCK_NAME).read_text()
+    assert (tmp_path / LOCK_NAME).read_text() == ""
+
+
+def test_run_of_another_machine_is_alive_while_it_touches_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, deny)
+    path = tmp_path / LOCK_NAME
+    path.write_text("process 12 on another-machine (started 345)\n")
+    with pytest.raises(MimctlError, match="another run"), locked(tmp_path):
+        pass
+    long_ago = time.time() - run_lock.DEAD_AFTER_S - 5
+    os.utime(path, (long_ago, long_ago))
+    monkeypatch.setattr(run_lock, "BEAT_S", 0.05)
+    with locked(tmp_path):
+        os.utime(path, (long_ago, long_ago))
+        limit = time.monotonic() + 20
+        while path.stat().st_mtime < long_ago + 1:
+            assert time.monotonic() < limit, "the run shows no sign of life"
+            time.sleep(0.02)
+
+
+def test_number_of_a_process_that_was_given_away_again_is_no_live_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, deny)
+    (tmp_path / LOCK_NAME).write_text(f"process {os.getppid()} on {os.uname().nodename} (started 1)\n")
+    with locked(tmp_path):
+        pass
+
+
+def test_two_runs_take_their_turn(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path):
+            pass
