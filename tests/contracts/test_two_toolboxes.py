@@ -145,7 +145,7 @@ def test_without_the_other_toolbox_it_is_said_how_to_get_it(tmp_path: Path) -> N
 # What MMEngine's engine has of tasks: functions that draw, two ways to write labels, and these names.
 ALLOWED_FILES, ALLOWED_WORDS = {"canvas.py", "structures.py"}, {"draw_gt", "draw_pred", "merge_preds"}
 TASK = re.compile(
-    r"(?<![a-z])(b?box(es)?|bbox(es)?|polygons?|keypoints?|segmentations?|coco|voc|imagenet|gt|preds?|top_?k|num_classes|"
+    r"(?<![a-z])(b?box(es)?|bbox(es)?|polygons?|keypoints?|segmentations?|coco|voc|imagenet|gt|preds?|num_classes|"
     r"detectors?|classifiers?|mimctl_(det|cls))(?![a-z])"
 )
 
