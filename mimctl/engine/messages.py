@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -140,6 +140,13 @@ class MessageHub:
         """Return the history of `key`; KeyError where nothing was recorded."""
         return self._scalars[key]
 
+    def read(self) -> None:
+        """Turn all kept values into numbers with one transfer; reading them again waits for nothing."""
+        histories = [each for each in self._scalars.values() if any(isinstance(value, Tensor) for value in each.values)]
+        numbers = iter(read_scalars([value for each in histories for value in each.values]))
+        for each in histories:
+            each.values = deque([next(numbers) for _ in each.values], maxlen=each.values.maxlen)
+
     def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
         """Set a fact. With `resumed` plain facts are part of checkpoints, others never."""
         self._infos[key] = value
@@ -171,13 +178,18 @@ class MessageHub:
 
 
 def read_scalars(values: Iterable[Scalar]) -> list[float]:
-    """Return the values as numbers with one transfer from the device."""
+    """Return the values as numbers, with one transfer from each device for each type of number."""
     values = list(values)
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    if not tensors:
-        return [float(value) for value in values if not isinstance(value, Tensor)]
-    numbers = iter(torch.stack([each.reshape(()).float() for each in tensors]).tolist())
-    return [next(numbers) if isinstance(value, Tensor) else float(value) for value in values]
+    alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for place, value in enumerate(values):
+        if isinstance(value, Tensor):
+            alike.setdefault((value.device, value.dtype), []).append(place)
+    for places in alike.values():
+        tensors = [cast("Tensor", values[place]) for place in places]
+        read = torch.stack([each.reshape(()) if each.ndim else each for each in tensors]).tolist()
+        for place, number in zip(places, read, strict=True):
+            values[place] = number
+    return [float(value) for value in values]
 
 
 def _is_plain(value: Any) -> bool:

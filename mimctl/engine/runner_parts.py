@@ -131,7 +131,8 @@ class RunnerParts(RunnerBuilders):
     @property
     def iter(self) -> int:
         """Return the number of finished iterations."""
-        return self.train_loop.iter if self.has_trained else 0
+        loop = self.__dict__.get("train_loop")  # asked for some times in each iteration
+        return loop.iter if loop is not None else 0
 
     @property
     def max_epochs(self) -> int:

@@ -147,6 +147,25 @@ def test_history_costs_the_same_however_long_the_run() -> None:
     assert hub.state_dict() == {}
 
 
+def test_all_kept_values_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MessageHub(window=3)
+    for step in range(5):
+        hub.update_scalars({"train/loss": torch.tensor([step / 2]), "train/time": 0.5, "train/acc": torch.tensor(step)})
+    hub.update_scalar("train/large", torch.tensor(2**24 + 1))
+    reads: list[torch.Size] = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: reads.append(tensor.shape) or tolist(tensor))
+    hub.read()
+    assert reads == [(3,), (4,)], "one transfer for each type of number"
+    assert hub.get_scalar("train/loss").numbers() == [1.0, 1.5, 2.0]
+    assert hub.get_scalar("train/acc").mean(2) == 3.5
+    assert hub.get_scalar("train/large").current() == 2**24 + 1
+    hub.read()
+    assert len(reads) == 2
+    hub.update_scalar("train/loss", torch.tensor(7.0))
+    assert hub.get_scalar("train/loss").numbers() == [1.5, 2.0, 7.0]
+
+
 def test_log_line_follows_its_config(make_runner: MakeRunner) -> None:
     custom = [{"data_src": "loss", "method_name": "max", "log_name": "worst", "window_size": "epoch"}]
     runner = make_runner(log_processor={"type": "LogProcessor", "custom_cfg": custom, "num_digits": 2})

@@ -78,6 +78,7 @@ class LoggerHook(Hook):
                 check_losses(runner)
             self._show_progress(runner, batch_idx, "train")
             return
+        runner.message_hub.read()
         check_losses(runner)
         scalars, text = runner.log_processor.get_log_after_iter(runner, batch_idx, "train")
         get_logger().info(text, extra=TOLD_BY_EVENT)
