@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mimctl.engine import distributed
 from mimctl.engine.log import get_logger
 from mimctl.engine.model import allow_missing_pretrained
+from mimctl.engine.model.test_time_aug import BaseTTAModel
 from mimctl.engine.registry import MODEL_WRAPPERS, MODELS
 from mimctl.engine.sharded import ShardedModel
 from mimctl.engine.sync_batch_norm import convert_for_cpu_ranks, convert_sync_batchnorm, revert_sync_batchnorm
@@ -152,8 +153,10 @@ def wrap_model(
 
 
 def bare_model(model: nn.Module) -> nn.Module:
-    """Return the model inside a wrapper."""
-    return model.module if isinstance(model, (DistributedDataParallel, ShardedModel)) else model
+    """Return the model inside wrappers: those of ranks, and one that merges the views of test-time augmentation."""
+    while isinstance(model, (DistributedDataParallel, ShardedModel, BaseTTAModel)):
+        model = model.module
+    return model
 
 
 def require_equal_batches(num_batches: int, what: str) -> None:

@@ -203,6 +203,12 @@ def test_one_beginning_is_enough() -> None:
         EMAHook(begin_iter=1, begin_epoch=1)
 
 
+@pytest.mark.parametrize("begin", [{"begin_iter": 10}, {"begin_epoch": 4}])
+def test_averaging_that_would_never_begin_is_refused(make_runner: MakeRunner, begin: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="behind the end"):
+        make_runner(custom_hooks=[{"type": "EMAHook", **begin}]).train()
+
+
 @pytest.mark.parametrize("update_buffers", [False, True])
 def test_a_checkpoint_of_the_middle_of_a_validation_is_that_of_before_it(
     make_runner: MakeRunner, update_buffers: bool

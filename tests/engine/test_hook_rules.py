@@ -151,8 +151,8 @@ POINTS = {
     "before_test_epoch after_test_iter after_test_epoch",
     "ParamSchedulerHook": "after_train_iter after_train_epoch after_val_epoch",
     "CheckpointHook": "before_train after_train after_train_iter after_train_epoch after_val_epoch",
-    "EMAHook": "before_run after_train_iter before_val_epoch after_val_epoch before_test_epoch after_test_epoch "
-    "before_save_checkpoint after_load_checkpoint",
+    "EMAHook": "before_run before_train after_train_iter before_val_epoch after_val_epoch before_test_epoch "
+    "after_test_epoch before_save_checkpoint after_load_checkpoint",
     "EarlyStoppingHook": "after_val_epoch",
     "EmptyCacheHook": "before_train_epoch before_val_epoch before_test_epoch after_train_epoch after_val_epoch "
     "after_test_epoch after_train_iter after_val_iter after_test_iter",

@@ -120,6 +120,16 @@ def test_a_test_wraps_the_loaded_model(make_runner: MakeRunner) -> None:
     assert isinstance(runner.model, MeanOfViews)
 
 
+def test_a_model_that_is_wrapped_in_the_config_takes_the_weights_of_the_one_inside(
+    make_runner: MakeRunner, tmp_path: Any
+) -> None:
+    torch.save({"meta": {}, "state_dict": {"factor": torch.tensor(3.0)}}, tmp_path / "weights.pth")
+    cfg = config(ThreeNumbers(pipeline=VIEWS, test_mode=True))
+    cfg["model"] = {"type": "MeanOfViews", "module": {"type": "Doubling"}}
+    runner = make_runner(**cfg, load_from=str(tmp_path / "weights.pth"))
+    assert runner.test()["seen/means"] == [168.0, 171.0, 174.0]
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_config_says_how_its_samples_are_seen(tmp_path: Any, wrapped: bool) -> None:
     dataset: dict[str, Any] = {"type": "ThreeNumbers", "pipeline": [pack], "test_mode": True}

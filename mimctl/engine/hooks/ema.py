@@ -55,6 +55,14 @@ class EMAHook(Hook):
             self.src_model = runner.bare_model
             self.ema_model = MODELS.build(self.ema_cfg, model=self.src_model)
 
+    def before_train(self, runner: Runner) -> None:
+        for name, begin, end in (
+            ("begin_epoch", self.begin_epoch, runner.max_epochs),
+            ("begin_iter", self.begin_iter, runner.max_iters),
+        ):
+            if begin > end:
+                raise ConfigError(f"`EMAHook` begins at `{name}={begin}`, behind the end of the training ({end})")
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import atomic_write
+from mimctl.engine.checkpoint import point_to
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.log import get_logger
 from mimctl.engine.random import rng_state, set_rng_state
@@ -143,7 +143,7 @@ class PreemptionHook(Hook):
         path = runner.save_checkpoint(runner.work_dir, CHECKPOINT, meta={"is_validated": is_validated})
         self._judge_saving()
         if distributed.is_main_process():
-            atomic_write(runner.work_dir / "last_checkpoint", lambda temporary: temporary.write_text(str(path)))
+            point_to(runner.work_dir, path)
             facts = {"signal": name, "epoch": runner.epoch, "iter": runner.iter, "checkpoint": str(path)}
             runner.log_dir.mkdir(parents=True, exist_ok=True)
             write_text(runner.log_dir / MARKER, json.dumps(facts) + "\n")
