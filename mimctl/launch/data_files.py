@@ -56,7 +56,8 @@ def _truths(config: Config, split: str) -> Iterator[tuple[str, str]]:
 def data_paths(dataset: Any, key: str) -> Iterator[tuple[str, str]]:
     """Yield (path, key in the config) of what a dataset reads, through wrapper datasets.
 
-    `ann_file` and the values of `data_prefix` stand below `data_root`; paths of other file systems are left out.
+    `ann_file` and the values of `data_prefix` stand below `data_root`, which counts itself where they name nothing.
+    Paths of other file systems are left out.
     """
     if not isinstance(dataset, Mapping):
         return
@@ -75,9 +76,12 @@ def data_paths(dataset: Any, key: str) -> Iterator[tuple[str, str]]:
         named.update({f"data_prefix.{name}": value for name, value in prefix.items()})
     elif isinstance(prefix, str):
         named["data_prefix"] = prefix
-    for name, value in named.items():
-        if isinstance(value, str) and value and not is_address(value) and _is_file_like(name):
+    places = [(name, value) for name, value in named.items() if isinstance(value, str) and value]
+    for name, value in places:
+        if not is_address(value) and _is_file_like(name):
             yield str(Path(root) / value), f"{key}.{name}"
+    if root and not places and "dataset" not in dataset and "datasets" not in dataset:
+        yield str(root), f"{key}.data_root"
 
 
 def _is_file_like(name: str) -> bool:

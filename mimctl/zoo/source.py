@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mimctl.errors import ExitCode, MimctlError, NetworkError
+from mimctl.errors import ConfigError, ExitCode, MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.plugin.discover import Plugin
 from mimctl.settings import Settings
@@ -32,10 +33,14 @@ class ZooModels:
         }
 
     def start_weights(self, plugin: Plugin, config: Path) -> Path:
-        """Return the zoo's weights for a config by its name; raise NetworkError[weights-not-at-hand]."""
+        """Return the zoo's weights for a config by its name, or by that of a base with the same model.
+
+        Raises NetworkError[weights-not-at-hand].
+        """
         try:
-            models = load_zoo(self._client(), plugin.name).models
-            fits = [entry for entry in models if config.stem in entry.short_names and entry.weights is not None]
+            models = [entry for entry in load_zoo(self._client(), plugin.name).models if entry.weights is not None]
+            names = _names_of_model(config)
+            fits = [entry for name in names for entry in models if name in entry.short_names]
             if not fits or fits[0].weights is None:
                 raise MimctlError(f"the zoo has no weights for `{config.stem}`", code="unknown-model")
             entry, source = fits[0], fits[0].weights
@@ -80,3 +85,16 @@ class ZooModels:
     def _client(self) -> IndexClient:
         settings = self.settings
         return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)
+
+
+def _names_of_model(config: Path) -> list[str]:
+    """Return the config's name, then those of its bases that describe the same model, the nearest first."""
+    from mimctl.config import Config
+
+    names = [config.stem]
+    with contextlib.suppress(ConfigError):  # what is wrong with it is said where it is prepared
+        own = Config.fromfile(config)
+        for file in reversed(own.files[:-1]):
+            if "model" in own and Config.fromfile(file).get("model") == own["model"]:
+                names.append(Path(file).stem)
+    return names

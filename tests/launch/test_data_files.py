@@ -17,6 +17,13 @@ def test_paths_are_found_through_wrappers_and_joined_to_the_root():
     assert found["d/a.json"] == "x.dataset.datasets.1.ann_file"
 
 
+def test_a_root_counts_where_nothing_below_it_is_named():
+    assert dict(data_paths({"type": "CIFAR10", "data_root": "data/cifar10", "data_prefix": ""}, "x")) == {
+        "data/cifar10": "x.data_root"
+    }
+    assert list(data_paths({"type": "CIFAR10", "data_root": "s3://bucket/x"}, "x")) == []
+
+
 def test_paths_of_other_file_systems_are_left_alone():
     assert list(data_paths({"data_root": "s3://bucket/x", "ann_file": "a.json"}, "x")) == []
     assert list(data_paths({"ann_file": "https://example.org/a.json"}, "x")) == []
