@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, nan
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from ranks import on_ranks
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -306,3 +308,53 @@ def test_each_epoch_is_told_to_the_sampler_and_an_empty_cache_needs_no_gpu(make_
     every = {"type": "EmptyCacheHook", "before_epoch": True, "after_iter": True}
     make_runner(custom_hooks=[Note(), every, {"type": "SyncBuffersHook"}]).train()
     assert told == [0, 1, 2]
+
+
+def statistics_of_a_rank(rank: int, folder: str, is_synced: bool, by_epoch: bool) -> list[list[float]]:
+    """Train on this rank; return the running means after each epoch (or iteration) and in each validation."""
+    from conftest import toy_loader
+    from toy_experiment import ToyMetric, ToyModel
+
+    seen: list[list[float]] = []
+
+    class Note(Hook):
+        priority = "LOWEST"
+
+        def note(self, runner: Runner) -> None:
+            seen.append(runner.bare_model.norm.running_mean.tolist())  # type: ignore[union-attr,operator]
+
+        def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+            self.note(runner)
+
+        def after_train_epoch(self, runner: Runner) -> None:
+            self.note(runner)
+
+        def before_val_epoch(self, runner: Runner) -> None:
+            self.note(runner)
+
+    torch.manual_seed(0)
+    epochs: dict[str, Any] = {"by_epoch": True, "max_epochs": 1}
+    Runner(
+        model=ToyModel(),
+        work_dir=folder,
+        train_dataloader=toy_loader(16),
+        val_dataloader=toy_loader(4, shuffle=False),
+        val_evaluator=[ToyMetric()],
+        train_cfg=epochs if by_epoch else {"by_epoch": False, "max_iters": 2, "val_interval": 2},
+        optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.05}},
+        default_hooks={"checkpoint": None},
+        custom_hooks=[*([{"type": "SyncBuffersHook"}] if is_synced else []), Note()],
+        launcher="pytorch",
+        randomness={"seed": 3},
+    ).train()
+    return seen
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_batch_statistics_are_averaged_over_ranks(tmp_path: Path, by_epoch: bool) -> None:
+    first, second = on_ranks(statistics_of_a_rank, str(tmp_path), True, by_epoch)
+    assert first[1] != second[1], "each rank has seen batches of its own"
+    mean = [(one + other) / 2 for one, other in zip(first[1], second[1], strict=True)]
+    assert first[2] == second[2] == pytest.approx(mean, rel=1e-6)
+    first, second = on_ranks(statistics_of_a_rank, str(tmp_path), False, by_epoch)
+    assert first[2] != second[2]
