@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mimctl.errors import UsageError
 from mimctl.launch.model import RunRequest, SlurmOptions
 from mimctl.launch.plan import make_plan
 from mimctl.spec import LauncherFacts, RunSpec
@@ -180,3 +181,14 @@ def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_pa
     process.communicate(timeout=30)
     assert process.returncode == 143
     assert "requeue" not in log.read_text()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\0b"])
+def test_a_name_that_would_end_a_directive_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="line break"):
+        plan_of(tmp_path, slurm=SlurmOptions(job_name=name))
+
+
+def test_a_folder_that_slurm_cannot_write_to_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="backslash"):
+        plan_of(tmp_path / "a\\b")

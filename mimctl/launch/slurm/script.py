@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimctl.errors import UsageError
 from mimctl.launch.model import RunRequest
 
 MAX_RESTARTS = 20
@@ -137,7 +138,20 @@ def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list
     if array is not None:
         options.append(f"--array={array.tasks}%{array.most}")
         output = str(array.folder).replace("%", "%%") + f"/%4a/{array.below}/slurm-%A_%a.out"
-    return [*options, f"--output={output}", "--open-mode=append", "--requeue", *slurm.sbatch_args]
+    found = [*options, f"--output={output}", "--open-mode=append", "--requeue", *slurm.sbatch_args]
+    _require_writable(found, output)
+    return found
+
+
+def _require_writable(options: list[str], output: str) -> None:
+    """Raise UsageError for what a directive or the name of an output file cannot say."""
+    broken = next((each for each in options if any(letter in each for letter in "\n\r\0")), None)
+    if broken is not None:
+        raise UsageError(f"{broken!r} has a line break, which ends what a batch script tells Slurm")
+    if "\\" in output:
+        raise UsageError(
+            f"Slurm writes to no folder with a backslash in its name: `{output}`", hints=["`--work-dir DIR`"]
+        )
 
 
 def job_options(request: RunRequest) -> list[str]:
