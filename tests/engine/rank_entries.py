@@ -78,3 +78,35 @@ def exchange(spec: RunSpec) -> dict[str, Any]:
 def hang() -> None:
     """Do something that takes too long."""
     time.sleep(60)
+
+
+def train(spec: RunSpec) -> dict[str, Any]:
+    """Train on data that are bad on rank 1 alone: a number that is none, an error, or the death of what loads them."""
+    from ranked_training import Points, make_runner
+
+    from mimctl.engine import distributed
+
+    leave_pid()
+    distributed.init("pytorch")
+    kind = spec.options["kind"]
+
+    class Bad(Points):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            sample = super().__getitem__(index)
+            if RANK == 1 and index > 8:
+                if kind == "nan":
+                    return {**sample, "target": sample["target"] * float("nan")}
+                if kind == "worker":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise ValueError(f"sample {index} is bad")
+            return sample
+
+    loader = {
+        "dataset": Bad(),
+        "sampler": {"type": "DefaultSampler", "shuffle": False},
+        "batch_size": 2,
+        "num_workers": 0 if kind == "nan" else 1,
+    }
+    logger = {"logger": {"type": "LoggerHook", "interval": 1}}
+    make_runner(os.environ["TEST_PIDS"] + "-run", {"train_dataloader": loader, "default_hooks": logger}).train()
+    return {}

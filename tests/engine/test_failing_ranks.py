@@ -127,6 +127,22 @@ def test_ranks_that_lose_another_do_not_tell_of_it(run: Run) -> None:
     assert (ran.code, ran.error["message"], ran.error["details"]["rank"]) == (1, "ValueError: a bug", 1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "code", "word"),
+    [
+        ("nan", "loss-not-finite", "loss_plane"),
+        ("worker", "worker-died", "loads data"),
+        ("error", "child-crashed", "ValueError"),
+    ],
+)
+def test_data_that_are_bad_on_one_rank_are_that_ranks_error(run: Run, kind: str, code: str, word: str) -> None:
+    ran = run("train", kind=kind)
+    assert (ran.error["code"], ran.error["details"]["rank"]) == (code, 1)
+    assert word in ran.error["message"]
+    assert [name for name, pid in ran.pids.items() if is_running(pid)] == []
+
+
 def test_a_rank_that_hangs_is_named_with_the_place_where_it_is(run: Run) -> None:
     ran = run("exchange", kind="hang", rank=1, timeout=3)
     assert ran.error["code"] == "rank-timeout"
