@@ -11,6 +11,7 @@ from typing import Any
 
 from mimctl.config import Config
 from mimctl.config.language.environment import address_errors
+from mimctl.config.values import LazyReference
 from mimctl.engine import distributed
 from mimctl.engine.bases import find_base
 from mimctl.engine.checkpoint import use_weights
@@ -21,7 +22,10 @@ from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
 from mimctl.engine.hooks.test_time_aug import PrepareTTAHook, use_tta_pipeline
 from mimctl.engine.log import configure_logging, get_logger
+from mimctl.engine.registry import HOOKS
 from mimctl.engine.runner import Runner
+from mimctl.engine.scopes import use_scope
+from mimctl.engine.toolboxes import name_of_reference
 from mimctl.engine.user_types import check_with_user_code
 from mimctl.engine.work_dir import locked, put_earlier_run_away
 from mimctl.errors import ConfigError
@@ -101,16 +105,24 @@ def load_config(spec: RunSpec) -> Config:
 
 
 def draw_predictions(cfg: Config, folder: str) -> None:
-    """Let the config's visualization hook write a picture of each prediction to `folder`."""
+    """Let the config's visualization hook write a picture of each prediction to `folder`.
+
+    The hook's class says how, in `drawing_into(folder)`: the arguments that make it do so.
+    """
     hook = (cfg.get("default_hooks") or {}).get("visualization")
-    if not isinstance(hook, Mapping):
+    kind = hook.get("type") if isinstance(hook, Mapping) else None
+    with use_scope(cfg.get("default_scope")):
+        name = name_of_reference(kind) if isinstance(kind, LazyReference) else kind
+        found: Any = HOOKS.get(name) if isinstance(name, str) else name
+    if not hasattr(found, "drawing_into"):
         raise ConfigError(
             "this config has no hook that could draw predictions",
             code="config-value",
-            hints=["add one, e.g. `default_hooks = dict(visualization=dict(type='DetVisualizationHook'))`"],
+            hints=["add the toolbox's own: `default_hooks = dict(visualization=dict(type='…VisualizationHook'))`"],
             origin=cfg.origin("default_hooks"),
         )
-    cfg.merge_from_dict({"default_hooks.visualization.draw": True, "default_hooks.visualization.test_out_dir": folder})
+    arguments = found.drawing_into(folder)
+    cfg.merge_from_dict({f"default_hooks.visualization.{key}": value for key, value in arguments.items()})
 
 
 def adapt_config(cfg: Config, spec: RunSpec) -> None:
