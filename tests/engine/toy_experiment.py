@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+import mimctl.vision.transforms  # noqa: F401 — registers LoadImageFromFile
 from mimctl.engine.evaluation import BaseMetric
 from mimctl.engine.hooks import Hook
 from mimctl.engine.model import BaseModel
-from mimctl.engine.registry import DATASETS, HOOKS, METRICS, MODELS
+from mimctl.engine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 
 @DATASETS.register_module()
@@ -30,6 +33,35 @@ class ToyData(Dataset[Any]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         value = torch.tensor([index / self.size, 1.0]) + 0.1 * torch.rand(2)
+        return {"inputs": value, "target": value.sum()}
+
+
+@DATASETS.register_module()
+class FileData(Dataset[Any]):
+    """Pictures in a folder; from an epoch on something is wrong with the one that is called `3.png`."""
+
+    metainfo = {"classes": ("a", "b")}
+
+    def __init__(self, folder: str, breaks_at: int = 0, kills_at: int = 0, fails_at: int = 0) -> None:
+        self.paths = sorted(Path(folder).iterdir())
+        self.breaks_at, self.kills_at, self.fails_at = breaks_at, kills_at, fails_at
+        self.load = TRANSFORMS.build({"type": "LoadImageFromFile"})
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        path = self.paths[index]
+        epoch = getattr(index, "epoch", 0) + 1
+        if path.name == "3.png":
+            if epoch == self.breaks_at:
+                path.write_bytes(b"not a picture any more")
+            if epoch == self.kills_at:
+                os.kill(os.getpid(), 9)
+            if epoch == self.fails_at:
+                raise KeyError("no such label")
+        image = self.load({"img_path": str(path)})["img"]
+        value = torch.tensor([image.mean() / 255, 1.0], dtype=torch.float32)
         return {"inputs": value, "target": value.sum()}
 
 
@@ -69,8 +101,8 @@ class ToyMetric(BaseMetric):
 class Trouble(Hook):
     """Make trouble of a kind at an iteration, on one rank or on all."""
 
-    def __init__(self, kind: str, at: int, rank: int | None = None) -> None:
-        self.kind, self.at, self.rank = kind, at, rank
+    def __init__(self, kind: str, at: int, rank: int | None = None, folder: str = "") -> None:
+        self.kind, self.at, self.rank, self.folder = kind, at, rank, folder
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         if self.kind == "slow":
@@ -85,3 +117,7 @@ class Trouble(Hook):
             os.kill(os.getpid(), 9)
         if self.kind == "wait":
             time.sleep(60)
+        if self.kind == "fill":
+            with contextlib.suppress(OSError), (Path(self.folder) / "filler").open("wb", buffering=0) as stream:
+                while True:
+                    stream.write(bytes(64))
