@@ -312,6 +312,8 @@ def test_two_ranks_fail_once_then_resume(make_spec: MakeSpec, run: Run, tmp_path
     assert run_agent(second, tmp_path) == (0, ""), events(second)[-1]
     trained = result(second)
     assert (trained["epoch"], trained["metrics"]["toy/count"]) == (2, 7), "what evens out the ranks is not counted"
+    [log] = Path(second.events_path or "").parent.glob("*_rank1.log")
+    assert "resumed from" in log.read_text()
     alone = make_spec(action="test", entry="mimctl.engine.actions:test", checkpoint=trained["checkpoint"])
     assert run(alone) == 0
     assert result(alone)["metrics"] == pytest.approx(trained["metrics"])
