@@ -65,9 +65,22 @@ def test(context: Context, plugin: str, config: str, checkpoint: str, **values: 
 
 
 def metrics_table(metrics: dict[str, Any]) -> list[Line]:
-    """Return metrics as a table, in the evaluator's order."""
-    rows = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in metrics.items()]
+    """Return metrics as a table, in the evaluator's order; several values are one line, a matrix one a row."""
+    rows = [row for name, value in metrics.items() for row in _rows(name, value)]
     return table(rows, head=("metric", "value")) if rows else ["no metric was computed"]
+
+
+def _rows(name: str, value: Any) -> list[tuple[str, object]]:
+    if not isinstance(value, list):
+        return [(name, _shown(value))]
+    many = [[_shown(each) for each in row] for row in (value if value and isinstance(value[0], list) else [value])]
+    width = max((len(each) for row in many for each in row), default=0)
+    lines = [" ".join(each.rjust(width) for each in row) for row in many]
+    return [(name if number == 0 else "", line) for number, line in enumerate(lines)]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 COMMANDS = {"test": remade(test, ToolboxCommand)}
