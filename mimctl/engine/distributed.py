@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from mimctl.engine.meeting import require_meeting_place
+
 T = TypeVar("T")
 Group = dist.ProcessGroup | None
 
@@ -70,6 +72,7 @@ def init(launcher: str = "none", *, backend: str | None = None, timeout_s: float
         from datetime import timedelta
 
         options["timeout"] = timedelta(seconds=timeout_s)
+    require_meeting_place()
     dist.init_process_group(kind, **options)
 
 

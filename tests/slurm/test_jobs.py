@@ -142,3 +142,22 @@ def test_ctrl_c_ends_a_watched_run(login: Login) -> None:
     assert (login.status("last")["state"], login.status("last")["resumable"]) == ("cancelled", True)
     queue = subprocess.run(["squeue", "-h", "-t", "R"], env=login.environment, capture_output=True, text=True)
     assert "toy_train" not in queue.stdout
+
+
+def test_a_meeting_place_that_nobody_knows_ends_the_job_with_the_reason(login: Login) -> None:
+    done = login.train("--procs", 2, "--nodes", 2, MASTER_ADDR="no-such-host.invalid")
+    assert done.returncode == 1
+    assert "error[no-meeting-place]: ranks cannot meet at `no-such-host.invalid:" in done.stderr
+
+
+def test_a_second_run_in_a_work_dir_and_a_folder_that_cannot_be_written_are_refused(login: Login) -> None:
+    assert login.train("--gpus", 0, "--detach", *LONG).returncode == 0
+    login.wait("last", lambda each: each["state"] == "running" and bool(each["step"]))
+    second = login.train("--gpus", 0)
+    assert second.returncode == 1
+    assert "error[work-dir-in-use]" in second.stderr
+    assert login.mimctl("cancel", "toy").returncode in (0, 1)
+    full = login.train("--gpus", 0, "--work-dir", "/proc/nowhere")
+    assert full.returncode == 1
+    assert "error[" in full.stderr
+    assert "Traceback" not in full.stderr

@@ -1,0 +1,36 @@
+"""Where ranks meet, looked up before they wait there: torch gives a name that means nothing half an hour."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from mimctl.errors import MimctlError
+
+PATIENCE_S = 10.0
+"""A name service that has just started a node may need a moment."""
+PAUSE_S = 1.0
+
+
+def require_meeting_place() -> None:
+    """Raise MimctlError[no-meeting-place] where this machine has not found the host `MASTER_ADDR` in ten seconds."""
+    host, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "0")
+    if host is None:
+        return
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            if not 0 <= int(port) <= 65535:
+                raise ValueError(f"{port} is no port")
+            socket.getaddrinfo(host, int(port))
+            return
+        except (OSError, ValueError, UnicodeError) as err:
+            if time.monotonic() + PAUSE_S > deadline or isinstance(err, ValueError):
+                raise MimctlError(
+                    f"ranks cannot meet at `{host}:{port}`",
+                    code="no-meeting-place",
+                    causes=[f"on {socket.gethostname()}: {err}"],
+                    hints=["export a MASTER_ADDR that every node can find, or leave it out"],
+                ) from err
+            time.sleep(PAUSE_S)
