@@ -190,8 +190,8 @@ def _unfinished(runner: Runner, stopped: Preempted) -> Result:
         "checkpoint": str(stopped.checkpoint),
         "last_checkpoint": str(stopped.checkpoint),
         "metrics": {},
-        "epoch": runner.epoch,
-        "iter": runner.iter,
+        "epoch": stopped.epoch,
+        "iter": stopped.iter,
         "unfinished": str(stopped),
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from ranks import on_ranks
 from torch import Tensor
 from toy_signals import SendSignal
 
@@ -203,6 +204,47 @@ def test_a_signal_stops_at_the_next_step_and_the_resumed_run_is_the_same(
     assert second.iter == whole.iter
     last = "iter_11.pth" if options is BY_ITERATION else "epoch_3.pth"
     assert_same_state(whole.work_dir / last, second.work_dir / last)
+
+
+def training_of_a_rank(rank: int, folder: str, point: str | None, resume: bool) -> dict[str, Any]:
+    """Train on this rank, rank 1 getting a signal at a point; return where it stopped and how it ended."""
+    from conftest import toy_loader
+    from toy_experiment import ToyMetric, ToyModel
+
+    torch.manual_seed(0)
+    hooks = [] if point is None else [SendSignal("SIGUSR2", point, 2, rank=1)]
+    hook = PreemptionHook()
+    runner = Runner(
+        model=ToyModel(),
+        work_dir=folder,
+        train_dataloader=toy_loader(64),
+        val_dataloader=toy_loader(7, shuffle=False, batch_size=1),
+        val_evaluator=[ToyMetric()],
+        train_cfg={"by_epoch": True, "max_epochs": 2},
+        optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.05, "momentum": 0.9}},
+        custom_hooks=[{"type": "EMAHook", "momentum": 0.25}, hook, *hooks],
+        launcher="pytorch",
+        randomness={"seed": 3},
+        resume=resume,
+    )
+    try:
+        runner.train()
+    except Preempted as stopped:
+        hook.release()
+        marker = runner.log_dir / "unfinished"
+        return {"iter": stopped.iter, "told": stopped.signal_name, "marker": json.loads(marker.read_text())}
+    return {"iter": runner.iter}
+
+
+@pytest.mark.parametrize(("point", "stop"), [("before_train_iter", 2), ("after_val_iter", 8)])
+def test_ranks_stop_at_one_step_and_go_on_as_if_nothing_had_been(tmp_path: Path, point: str, stop: int) -> None:
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    assert on_ranks(training_of_a_rank, whole, None, False) == [{"iter": 16}] * 2
+    first, second = on_ranks(training_of_a_rank, parts, point, False)
+    assert first["iter"] == second["iter"] == first["marker"]["iter"] == stop
+    assert (first["told"], second["told"]) == ("a signal to another rank", "SIGUSR2")
+    assert on_ranks(training_of_a_rank, parts, None, True) == [{"iter": 16}] * 2
+    assert_same_state(tmp_path / "whole" / "epoch_2.pth", tmp_path / "parts" / "epoch_2.pth")
 
 
 @pytest.mark.slow

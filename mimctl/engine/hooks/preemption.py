@@ -35,12 +35,17 @@ CHECK_EVERY_S = 2.0
 
 
 class Preempted(SystemExit):
-    """A training has stopped because a signal asked for it; uncaught it ends the process with exit code 0."""
+    """A training has stopped because a signal asked for it; uncaught it ends the process with exit code 0.
 
-    def __init__(self, checkpoint: Path, signal_name: str) -> None:
+    `epoch` and `iter` are what is done and in the checkpoint.
+    """
+
+    def __init__(self, checkpoint: Path, signal_name: str, *, epoch: int, iter: int) -> None:
         super().__init__(0)
         self.checkpoint = checkpoint
         self.signal_name = signal_name
+        self.epoch = epoch
+        self.iter = iter
 
     def __str__(self) -> str:
         return f"stopped by {self.signal_name}, to be resumed from {self.checkpoint}"
@@ -140,16 +145,20 @@ class PreemptionHook(Hook):
     def _stop(self, runner: Runner, *, is_validated: bool = False) -> None:
         name = self._caught.name if self._caught is not None else "a signal to another rank"
         get_logger().warning("%s came: the run saves a checkpoint and stops, to be resumed", name)
+        progress = runner.train_loop.state_dict()
+        done = {"epoch": int(progress["epoch"]), "iter": int(progress["iter"])}
         path = runner.save_checkpoint(runner.work_dir, CHECKPOINT, meta={"is_validated": is_validated})
         self._judge_saving()
         if distributed.is_main_process():
             point_to(runner.work_dir, path)
-            facts = {"signal": name, "epoch": runner.epoch, "iter": runner.iter, "checkpoint": str(path)}
+            facts = {"signal": name, **done, "checkpoint": str(path)}
             runner.log_dir.mkdir(parents=True, exist_ok=True)
             write_text(runner.log_dir / MARKER, json.dumps(facts) + "\n")
             runner.events.emit("preempted", **facts)
+        # Nobody leaves before all is written: launchers stop the other ranks some time after the first has ended.
+        distributed.barrier()
         # The signals stay caught: a scheduler may send them again before the process has ended.
-        raise Preempted(path, name)
+        raise Preempted(path, name, **done)
 
     def _judge_saving(self) -> None:
         if self._saving_since is None:
