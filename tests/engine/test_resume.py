@@ -304,6 +304,37 @@ def test_another_batch_size_goes_on_behind_the_samples_that_were_seen(
     assert told in caplog.messages
 
 
+def test_a_kill_before_an_old_checkpoint_is_deleted_leaves_none_behind(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = {"checkpoint": {"type": "CheckpointHook", "interval": 1, "max_keep_ckpts": 1}}
+    delete = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "epoch_1.pth":
+            raise SimulatedKill
+        delete(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(SimulatedKill):
+        make_runner(work_dir=tmp_path, default_hooks=hooks).train()
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
+    monkeypatch.undo()
+    make_runner(work_dir=tmp_path, default_hooks=hooks, resume=True).train()
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["epoch_3.pth"]
+
+
+def test_a_kill_before_the_last_checkpoint_is_pointed_to_does_it_once_more(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    whole = run(make_runner, tmp_path / "whole")
+    _, first = run(make_runner, tmp_path / "parts", stop=7)
+    (tmp_path / "parts/last_checkpoint").write_text(str(tmp_path / "parts/epoch_1.pth"))
+    second = run(make_runner, tmp_path / "parts", resume=True)
+    assert min(second[1].losses) == 3
+    assert_same_run(whole, first, second)
+
+
 def test_resume_without_a_checkpoint_starts_anew(make_runner: MakeRunner, tmp_path: Path) -> None:
     _, recorder = run(make_runner, tmp_path, resume=True)
     assert len(recorder.losses) == 9

@@ -132,7 +132,8 @@ class CheckpointHook(Hook):
         hub = runner.message_hub
         kept = [*(each for each in self._kept(runner) if each != number), number]
         surplus = kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
-        hub.update_info("keep_ckpt_ids", kept[len(surplus) :])
+        # Those that go are listed until they are gone: a run that is killed in between deletes them when it goes on.
+        hub.update_info("keep_ckpt_ids", kept)
         hub.update_info("last_ckpt", path.name)
         runner.save_checkpoint(
             path.parent,
@@ -144,6 +145,7 @@ class CheckpointHook(Hook):
             point_to(runner.work_dir, path)
             if surplus and is_readable(path, checks_content=True):
                 self._forget(runner, surplus, (path,))
+        hub.update_info("keep_ckpt_ids", kept[len(surplus) :])
 
     def _save_best(self, runner: Runner, name: str, metrics: dict[str, float]) -> None:
         if name not in metrics:
