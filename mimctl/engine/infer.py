@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mimctl.config.recipe.loading import file_loader, num_channels
 from mimctl.engine.checkpoint import load_state_dict, read_checkpoint
 from mimctl.engine.data import Compose, pseudo_collate
 from mimctl.engine.parallel import wrap_model
-from mimctl.engine.registry import MODELS
+from mimctl.engine.registry import DATASETS, MODELS
 from mimctl.engine.scopes import use_scope
 from mimctl.errors import ConfigError, MimctlError, nearest
 
@@ -96,12 +96,25 @@ def inference_pipelines(cfg: Config) -> tuple[Any, Any]:
         dataset = dataset["dataset"]
     steps = [step for step in dataset["pipeline"] if _name(step) != "LoadAnnotations"]
     bare = [step for step in steps if _name(step) not in LOADERS]
-    if len(bare) == len(steps):  # the training data were arrays
-        steps = [file_loader(cfg), *steps]
-    if num_channels(cfg) == 1:
-        bare = [_to_grey, *bare]
     with use_scope(cfg.get("default_scope")):
-        return Compose(steps), Compose(bare)
+        first = _as_trained(cfg, dataset)
+        if len(bare) == len(steps):  # the training data were arrays
+            steps = [file_loader(cfg), *first, *steps]
+        return Compose(steps), Compose([*first, *bare])
+
+
+def _as_trained(cfg: Config, dataset: dict[str, Any]) -> list[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Return the steps that turn BGR images into what the model was trained on: one channel, or the dataset's RGB."""
+    if num_channels(cfg) == 1:
+        return [_to_grey]
+    kind = dataset.get("type")
+    found = DATASETS.get(kind) if isinstance(kind, str) else None
+    return [_to_rgb] if getattr(found, "gives_rgb", False) else []
+
+
+def _to_rgb(results: dict[str, Any]) -> dict[str, Any]:
+    results["img"] = np.ascontiguousarray(results["img"][..., ::-1])
+    return results
 
 
 def _to_grey(results: dict[str, Any]) -> dict[str, Any]:

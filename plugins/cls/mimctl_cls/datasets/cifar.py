@@ -32,6 +32,7 @@ class CIFAR10(BaseDataset):
     anything but a numpy array.
     """
 
+    gives_rgb = True
     base_folder = "cifar-10-batches-py"
     train_list = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
     test_list = ("test_batch",)
