@@ -57,7 +57,8 @@ class PreemptionHook(Hook):
 
     A step is an iteration of the training or of its validation, which is then done anew after resuming. `lead_s`:
     seconds from the signal to the end of the process; a checkpoint that takes longer is warned of.
-    Raises Preempted where the run stops.
+    Raises Preempted where the run stops. The signals go back to whom they belonged at the end of a run; a script that
+    catches an exception of one calls `release` for that.
     """
 
     priority = "LOWEST"
@@ -105,7 +106,8 @@ class PreemptionHook(Hook):
         self._rng = rng_state()
         self._agreement = Agreement()
         # Where ranks have different numbers of batches, they meet in those that all of them have.
-        self._common_steps = int(distributed.all_reduce(torch.tensor(len(runner.val_dataloader)), "min"))
+        steps = len(getattr(runner.val_loop, "dataloader", ()))
+        self._common_steps = int(distributed.all_reduce(torch.tensor(steps), "min"))
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if runner.is_training and batch_idx < self._common_steps and self._is_asked():
