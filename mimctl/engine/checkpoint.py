@@ -34,6 +34,7 @@ __all__ = [
     "point_to",
     "publish",
     "read_checkpoint",
+    "require_whole",
     "resolve",
     "revised",
     "save_checkpoint",
@@ -97,6 +98,18 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu") -> 
         content = {"state_dict": below_prefix(content["state_dict"], "backbone", os.fspath(path)), "meta": {}}
     content.setdefault("meta", {})
     return content
+
+
+def require_whole(path: str | os.PathLike[str]) -> None:
+    """Raise IntegrityError[bad-checkpoint] where a file's content does not agree with the checksums inside it.
+
+    torch does not compare them. Files without checksums (before torch 1.6, safetensors) pass.
+    """
+    local = resolve(path)
+    with local.open("rb") as stream:
+        has_checksums = stream.read(2) == b"PK"
+    if has_checksums and not is_readable(local, checks_content=True):
+        raise _bad(local, "it is cut off or damaged: its checksums do not agree with its content")
 
 
 def save_checkpoint(obj: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:

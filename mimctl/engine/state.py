@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl import __version__
 from mimctl.engine import distributed
-from mimctl.engine.checkpoint import find_latest, load_state_dict
+from mimctl.engine.checkpoint import find_latest, load_state_dict, require_whole
 from mimctl.engine.events import plain
 from mimctl.engine.feed import set_sampler_seed
 from mimctl.engine.log import get_logger
@@ -102,6 +102,7 @@ def load_or_resume(runner: Runner, *, resume: bool | str, load_from: str | None,
     # With a seed of its own each rank has drawn other weights.
     distributed.share(each for each in itertools.chain(model.parameters(), model.buffers()) if not is_split(each))
     if runner.is_resuming and wanted is not None:
+        require_whole(wanted)
         runner.resume(wanted)
     elif load_from is not None:
         runner.load_checkpoint(load_from)

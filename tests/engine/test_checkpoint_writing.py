@@ -23,7 +23,7 @@ from mimctl.engine.checkpoint import export_weights, find_latest, read_checkpoin
 from mimctl.engine.hooks import Hook
 from mimctl.engine.hooks.checkpoint import CheckpointHook
 from mimctl.engine.runner import Runner
-from mimctl.errors import ConfigError
+from mimctl.errors import ConfigError, IntegrityError
 
 MakeRunner = Callable[..., Runner]
 ROOT = Path(__file__).parents[2]
@@ -215,6 +215,19 @@ def test_old_checkpoint_stays_until_a_new_one_can_be_read(
     runner.train()
     assert names(tmp_path) == {"epoch_2.pth", "epoch_3.pth"}
     assert find_latest(tmp_path) == tmp_path / "epoch_2.pth"
+
+
+def test_resuming_from_a_damaged_checkpoint_by_name_is_refused(make_runner: MakeRunner, tmp_path: Path) -> None:
+    make_runner(work_dir=tmp_path).train()
+    path = tmp_path / "epoch_2.pth"
+    content = bytearray(path.read_bytes())
+    place = content.index(read_checkpoint(path)["state_dict"]["last.weight"].numpy().tobytes())
+    content[place] ^= 1
+    path.write_bytes(bytes(content))
+    assert read_checkpoint(path)["meta"]["epoch"] == 2, "torch sees no difference"
+    with pytest.raises(IntegrityError, match="not a readable checkpoint") as caught:
+        make_runner(work_dir=tmp_path, resume=str(path)).train()
+    assert "checksums" in caught.value.causes[0]
 
 
 class Scores(Hook):
