@@ -19,6 +19,7 @@ import torch
 
 from mimctl.config import Config
 from mimctl.engine.runner import Runner
+from mimctl.errors import ConfigError
 from mimctl_cls.apis import get_model, inference_model, init_model, register_all_modules
 from mimctl_cls.datasets import MNIST
 from mimctl_cls.structures import DataSample
@@ -77,6 +78,15 @@ def test_lenet_tells_98_of_100_real_digits(
     """The first 8,000 of MNIST's published test digits train, the last 2,000 test."""
     figures = train(prepared(own_config(T10K), test_data / "mnist", tmp_path))
     assert figures["accuracy/top1"] >= 98
+
+
+def test_more_classes_in_the_data_than_in_the_model_is_one_error(
+    own_config: Callable[[str], Config], digits: Path, tmp_path: Path
+) -> None:
+    config = prepared(own_config(T10K), digits, tmp_path, **{"model.backbone.num_classes": 5})
+    with pytest.raises(ConfigError, match=r"the data has a label 9, and the model 5 classes") as caught:
+        Runner.from_cfg(config).train()
+    assert caught.value.code == "class-mismatch"
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mimctl.engine.model import BaseModule
 from mimctl.engine.registry import MODELS
+from mimctl.errors import ConfigError
 from mimctl_cls.structures import DataSample
 
 _LOSS: Mapping[str, Any] = {"type": "CrossEntropyLoss", "loss_weight": 1.0}
@@ -34,6 +35,7 @@ class ClsHead(BaseModule):
         self.loss_module = MODELS.build(loss)
         self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
         self.cal_acc = cal_acc
+        self._labels_fit = False
 
     def pre_logits(self, feats: Sequence[Tensor]) -> Tensor:
         """Return what the scores are made of."""
@@ -57,7 +59,12 @@ class ClsHead(BaseModule):
     def _target(self, cls_score: Tensor, data_samples: list[DataSample]) -> Tensor:
         if "gt_score" in data_samples[0]:
             return torch.stack([each.gt_score for each in data_samples])
-        return torch.cat([each.gt_label for each in data_samples])
+        labels = torch.cat([each.gt_label for each in data_samples])
+        # A look at labels on a GPU waits for it: there the first batch alone is looked at.
+        if labels.device.type == "cpu" or not self._labels_fit:
+            _require_classes(labels, cls_score.shape[1])
+            self._labels_fit = True
+        return labels
 
     def predict(self, feats: Sequence[Tensor], data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Return the samples (new ones without) with `pred_score`, the share of each class, and `pred_label`."""
@@ -89,3 +96,13 @@ class LinearClsHead(ClsHead):
 def _accuracy(cls_score: Tensor, label: Tensor, k: int) -> Tensor:
     best = cls_score.topk(k, dim=1).indices
     return 100 * (best == label[:, None]).any(dim=1).to(cls_score.dtype).mean()
+
+
+def _require_classes(labels: Tensor, num_classes: int) -> None:
+    """Raise ConfigError[class-mismatch] unless each label is the number of one of the classes."""
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise ConfigError(
+            f"the data has a label {int(labels.max())}, and the model {num_classes} classes",
+            code="class-mismatch",
+            hints=["set `num_classes` of the head (LeNet: of the backbone) to the number of the data's classes"],
+        )
