@@ -93,6 +93,11 @@ def test_the_configs_of_rtmdet_see_an_image_six_ways(
     detector = build(own_config("rtmdet/rtmdet_tiny_8xb32-300e_coco.py")).eval()
     for conv in (*detector.bbox_head.rtm_cls, *detector.bbox_head.rtm_reg):
         torch.nn.init.ones_(conv.bias)  # so that something is found, and has a size
+    # The views of the config, smaller: what is looked at is whether they meet again.
+    resize, _, [pad], *_ = config["tta_pipeline"][1]["transforms"]
+    pad["size"] = (192, 192)
+    for step, size in zip(resize, (128, 64, 192), strict=True):
+        step["scale"] = (size, size)
     with use_scope("det"):
         sample = Compose(config["tta_pipeline"])({"img_path": str(tmp_path / "a.png"), "img_id": 1, "instances": []})
         model = DetTTAModel(detector, tta_cfg=config["tta_model"]["tta_cfg"])
