@@ -78,15 +78,27 @@ def mean_us(stamps: Stamps) -> float:
     return 1e6 * (stamps[-1] - stamps[WARM_UP]) / (len(stamps) - 1 - WARM_UP)
 
 
+def least_us(stamps: Stamps, window: int = 100) -> float:
+    """Return the least mean time of an iteration in a window of some after the first ones, in µs."""
+    ends = range(WARM_UP + window, len(stamps), window)
+    return min(1e6 * (stamps[end] - stamps[end - window]) / window for end in ends)
+
+
 def compare(train: Callable[[int], Stamps]) -> None:
-    """Print as JSON what an iteration takes in the bare loop, in `train`, and there more (medians of rounds, µs)."""
+    """Print as JSON what an iteration takes in the bare loop, and in `train` more (µs).
+
+    `over` is the median of the rounds, `least` the difference between the quickest windows of all rounds, which others
+    on the machine disturb least.
+    """
     torch.set_num_threads(1)
     rounds, iterations = int(sys.argv[1]), int(sys.argv[2])
-    train_bare(WARM_UP)
-    train(WARM_UP)
-    pairs = []
+    train_bare(2 * WARM_UP)
+    train(2 * WARM_UP)
+    runs = []
     for _ in range(rounds):  # interleaved, so that a slow moment hits both alike
-        pairs.append((mean_us(train_bare(iterations)), mean_us(train(iterations))))
-    bare, own = (statistics.median(values) for values in zip(*pairs, strict=True))
-    over = statistics.median(own - bare for bare, own in pairs)
-    print(json.dumps({"bare": bare, "own": own, "over": over}))
+        runs.append((train_bare(iterations), train(iterations)))
+    bare = statistics.median(mean_us(each) for each, _ in runs)
+    over = statistics.median(mean_us(own) - mean_us(bare) for bare, own in runs)
+    quickest = min(least_us(each) for each, _ in runs)
+    least = min(least_us(each) for _, each in runs) - quickest
+    print(json.dumps({"bare": bare, "over": over, "least": least, "quickest": quickest}))
