@@ -6,6 +6,7 @@ What makes such tensors is imported by torch only where a model is split; nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,14 +34,16 @@ def put_together(value: Any) -> Any:
 
 
 def split_like(value: Any, held: object) -> Any:
-    """Return a whole tensor split as `held` is, without any exchange; `value` itself where `held` is not split."""
+    """Return a whole tensor split as `held` is; `value` itself where `held` is not split. Every rank must call it."""
     if not is_split(held) or not isinstance(value, Tensor) or is_split(value) or value.shape != held.shape:  # type: ignore[attr-defined]
         return value
     from torch.distributed.tensor import distribute_tensor
 
     target: Any = held
     value = value.to(device=target.device, dtype=target.dtype)
-    return distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
+    # Each rank has the whole value: where torch can (2.7 and later) it takes its part without an exchange.
+    local: Any = {"src_data_rank": None} if "src_data_rank" in signature(distribute_tensor).parameters else {}
+    return distribute_tensor(value, target.device_mesh, target.placements, **local)
 
 
 def split_optimizer_state(state: Mapping[str, Any], parameters: Sequence[Tensor]) -> dict[str, Any]:
