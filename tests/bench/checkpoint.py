@@ -80,11 +80,11 @@ def trained(folder: Path) -> Runner:
     return runner
 
 
-def taken_ms(save: Callable[[], object]) -> float:
-    """Return the time of one save in ms."""
-    start = time.perf_counter()
+def taken_ms(save: Callable[[], object]) -> tuple[float, float]:
+    """Return the elapsed time and the CPU time of one save in ms."""
+    start, busy = time.perf_counter(), time.process_time()
     save()
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - busy)
 
 
 def weight(value: Any) -> int:
@@ -119,14 +119,16 @@ def main() -> None:
             "collecting the state": lambda: collect_state(runner),
             "runner.save_checkpoint": lambda: runner.save_checkpoint(folder, "ours.pth"),
         }
-        samples: dict[str, list[float]] = {kind: [] for kind in kinds}
+        samples: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
         for _ in range(saves):
             for kind, save in kinds.items():
                 samples[kind].append(taken_ms(save))
-        base = statistics.median(samples["torch.save"])
-        for kind, values in samples.items():
-            median = statistics.median(values)
-            print(f"{kind:24} {median:7.1f} ms  {median / base:5.2f}x")
+        medians = {
+            kind: [statistics.median(each) for each in zip(*held, strict=True)] for kind, held in samples.items()
+        }
+        for kind, (elapsed, busy) in medians.items():
+            ratios = [now / base for now, base in zip((elapsed, busy), medians["torch.save"], strict=True)]
+            print(f"{kind:24} {elapsed:7.1f} ms {ratios[0]:5.2f}x   CPU {busy:7.1f} ms {ratios[1]:5.2f}x")
         print(f"{'whole file':24} {(folder / 'ours.pth').stat().st_size / 1e6:10.2f} MB")
         for key in content:
             print(f"  {key:22} {weight(content[key]) / 1e6:10.3f} MB")
