@@ -63,31 +63,16 @@ def test_quiet_draws_nothing_on_a_terminal(environment, toy, tmp_path):
     assert with_stderr_on_a_terminal(line, environment, folder) == (0, "", "")
 
 
-def test_a_slurm_job_is_written_with_the_line_that_submits_it(mimctl, toy, tmp_path):
-    arguments = [
-        "train",
-        "toy",
-        "toy_small",
-        "-l",
-        "slurm",
-        "-G",
-        "16",
-        "-g",
-        "8",
-        "-p",
-        "gpu",
-        "--srun-args",
-        "--mem 4G",
-    ]
-    said = mimctl(*arguments)
-    assert said.code == 0
-    words = said.out.split()
-    assert words[:2] == ["sbatch", "--parsable"]
-    assert "the job is written, not submitted" in said.err
-    script = Path(words[2]).read_text()
+def test_without_slurm_a_job_is_written_and_the_lack_is_told(mimctl, toy, tmp_path):
+    counts = ["-G", "16", "-g", "8", "-p", "gpu", "--srun-args", "--mem 4G"]
+    said = mimctl("train", "toy", "toy_small", "-l", "slurm", *counts, env={"PATH": str(tmp_path)})
+    assert said.code == 1
+    assert "error[slurm-missing]: there is no `sbatch` on this machine" in said.err
+    (path,) = (tmp_path / "here").rglob("job.sbatch")
+    script = path.read_text()
     assert "#SBATCH --nodes=2\n" in script
     assert "--mem 4G" in script
-    spec = RunSpec.read(tmp_path / words[2].replace("job.sbatch", "spec.json"))
+    spec = RunSpec.read(path.with_name("spec.json"))
     assert (spec.launcher.kind, spec.launcher.num_procs, spec.launcher.num_nodes) == ("slurm", 8, 2)
 
 
