@@ -14,8 +14,8 @@ _ENGINE = {
         "PARAM_SCHEDULERS METRICS EVALUATOR EVALUATORS TASK_UTILS VISUALIZERS VISBACKENDS LOG_PROCESSORS INFERENCERS "
         "COLLATE_FUNCTIONS"
     ),
-    "mimctl.engine.scopes": "DefaultScope carry_scope init_default_scope use_scope",
-    "mimctl.engine.builders": "build_from_cfg build_model_from_cfg build_runner_from_cfg",
+    "mimctl.engine.lookup.scopes": "DefaultScope carry_scope init_default_scope use_scope",
+    "mimctl.engine.lookup.builders": "build_from_cfg build_model_from_cfg build_runner_from_cfg",
     "mimctl.engine.sequences": (
         "concat_list is_list_of is_seq_of is_str is_tuple_of iter_cast list_cast slice_list to_1tuple to_2tuple "
         "to_3tuple to_4tuple to_ntuple tuple_cast"
@@ -24,14 +24,14 @@ _ENGINE = {
         "TORCH_VERSION apply_to deprecated_api_warning digit_version get_object_from_string has_method "
         "import_modules_from_strings is_installed is_method_overridden merge_dict requires_package"
     ),
-    "mimctl.engine.progress": "ProgressBar Timer track_iter_progress track_progress",
-    "mimctl.engine.log": "MMLogger print_log",
+    "mimctl.engine.reporting.progress": "ProgressBar Timer track_iter_progress track_progress",
+    "mimctl.engine.reporting.log": "MMLogger print_log",
     "mimctl.engine.devices": "get_device get_max_cuda_memory is_cuda_available is_mps_available",
     "mimctl.engine.runner": "Runner",
-    "mimctl.engine.base_loop": "BaseLoop",
-    "mimctl.engine.loops": "TrainLoop EpochBasedTrainLoop IterBasedTrainLoop",
-    "mimctl.engine.evaluation_loops": "EvaluationLoop ValLoop TestLoop",
-    "mimctl.engine.log_processor": "LogProcessor",
+    "mimctl.engine.running.base_loop": "BaseLoop",
+    "mimctl.engine.running.loops": "TrainLoop EpochBasedTrainLoop IterBasedTrainLoop",
+    "mimctl.engine.running.evaluation_loops": "EvaluationLoop ValLoop TestLoop",
+    "mimctl.engine.reporting.log_processor": "LogProcessor",
     "mimctl.engine.model": (
         "AveragedModel BaseAveragedModel BaseDataPreprocessor BaseModel BaseModule BaseTTAModel Caffe2XavierInit "
         "ConstantInit ExponentialMovingAverage ImgDataPreprocessor KaimingInit ModuleDict ModuleList "
@@ -39,8 +39,8 @@ _ENGINE = {
         "XavierInit BaseInit bias_init_with_prob caffe2_xavier_init constant_init initialize kaiming_init normal_init "
         "stack_batch trunc_normal_init uniform_init xavier_init"
     ),
-    "mimctl.engine.parallel": "detect_anomalous_params",
-    "mimctl.engine.sync_batch_norm": "convert_sync_batchnorm revert_sync_batchnorm",
+    "mimctl.engine.ranks.parallel": "detect_anomalous_params",
+    "mimctl.engine.ranks.sync_batch_norm": "convert_sync_batchnorm revert_sync_batchnorm",
     "mimctl.engine.data": (
         "AspectRatioBatchSampler BaseDataset BaseTransform ClassBalancedDataset Compose ConcatDataset DefaultSampler "
         "InfiniteSampler KeyMapper RandomApply RandomChoice RepeatDataset TransformBroadcaster build_dataloader "
@@ -57,30 +57,30 @@ _ENGINE = {
         "LearningRateDecayOptimizerConstructor OptimWrapper OptimWrapperDict build_optim_wrapper"
     ),
     "mimctl.engine.evaluation": "BaseMetric DumpResults Evaluator get_metric_value",
-    "mimctl.engine.execution": (
+    "mimctl.engine.running.execution": (
         "MMDistributedDataParallel Priority autocast force_full_init has_batch_norm is_model_wrapper set_random_seed"
     ),
     "mimctl.engine.command_line": "DictAction",
-    "mimctl.engine.visualization": "Visualizer",
-    "mimctl.engine.visualization_backends": "BaseVisBackend LocalVisBackend",
-    "mimctl.engine.visualization_services": "MLflowVisBackend TensorboardVisBackend WandbVisBackend",
-    "mimctl.engine.messages": "MessageHub ScalarHistory",
-    "mimctl.engine.fileio": "HttpBackend LocalBackend exists get get_text put put_text",
-    "mimctl.engine.datafiles": "dict_from_file dump list_from_file load",
-    "mimctl.engine.folders": (
+    "mimctl.engine.reporting.visualization": "Visualizer",
+    "mimctl.engine.reporting.backends": "BaseVisBackend LocalVisBackend",
+    "mimctl.engine.reporting.services": "MLflowVisBackend TensorboardVisBackend WandbVisBackend",
+    "mimctl.engine.reporting.messages": "MessageHub ScalarHistory",
+    "mimctl.engine.files.fileio": "HttpBackend LocalBackend exists get get_text put put_text",
+    "mimctl.engine.files.datafiles": "dict_from_file dump list_from_file load",
+    "mimctl.engine.files.folders": (
         "check_file_exist copyfile copyfile_from_local copyfile_to_local copytree fopen get_local_path is_abs "
         "is_filepath isdir isfile join_path list_dir_or_file mkdir_or_exist remove rmtree scandir symlink"
     ),
-    "mimctl.engine.distributed": (
+    "mimctl.engine.ranks.distributed": (
         "all_gather_object all_reduce barrier collect_results gather_object get_local_rank get_rank get_world_size "
         "is_distributed is_main_process"
     ),
-    "mimctl.engine.collectives": (
+    "mimctl.engine.ranks.collectives": (
         "all_gather all_reduce_dict all_reduce_params broadcast broadcast_object_list cast_data_device "
         "collect_results_cpu collect_results_gpu gather get_backend get_comm_device get_data_device get_default_group "
         "get_dist_info get_local_size infer_launcher init_dist master_only sync_random_seed"
     ),
-    "mimctl.engine.weights": (
+    "mimctl.engine.checkpoints.weights": (
         "CheckpointLoader find_latest_checkpoint get_state_dict load_checkpoint load_state_dict save_checkpoint "
         "weights_to_cpu"
     ),

@@ -62,7 +62,7 @@ import sys
 import time
 from pathlib import Path
 
-from mimctl.engine.events import open_events
+from mimctl.engine.reporting.events import open_events
 
 
 def train(spec):

@@ -12,22 +12,22 @@ from typing import Any
 from mimctl.config import Config
 from mimctl.config.language.environment import address_errors
 from mimctl.config.values import LazyReference
-from mimctl.engine import distributed
-from mimctl.engine.bases import find_base
-from mimctl.engine.checkpoint import use_weights
-from mimctl.engine.custom_imports import import_custom_modules
-from mimctl.engine.events import open_events, plain
+from mimctl.engine.checkpoints.checkpoint import use_weights
 from mimctl.engine.hooks.checkpoint import saved_by
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
 from mimctl.engine.hooks.test_time_aug import PrepareTTAHook, use_tta_pipeline
-from mimctl.engine.log import configure_logging, get_logger
+from mimctl.engine.lookup.bases import find_base
+from mimctl.engine.lookup.custom_imports import import_custom_modules
+from mimctl.engine.lookup.scopes import use_scope
+from mimctl.engine.lookup.toolboxes import name_of_reference
+from mimctl.engine.lookup.user_types import check_with_user_code
+from mimctl.engine.ranks import distributed
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.events import open_events, plain
+from mimctl.engine.reporting.log import configure_logging, get_logger
 from mimctl.engine.runner import Runner
-from mimctl.engine.scopes import use_scope
-from mimctl.engine.toolboxes import name_of_reference
-from mimctl.engine.user_types import check_with_user_code
-from mimctl.engine.work_dir import locked, put_earlier_run_away
+from mimctl.engine.running.work_dir import locked, put_earlier_run_away
 from mimctl.errors import ConfigError
 from mimctl.spec import RunSpec
 

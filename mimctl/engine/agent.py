@@ -18,10 +18,10 @@ from types import FrameType
 from typing import Any
 
 from mimctl.engine.child import TERMINATED, explain, report, start
-from mimctl.engine.events import open_events
-from mimctl.engine.rank_errors import culprit
-from mimctl.engine.siblings import FOLDER_VARIABLE, process_ids
-from mimctl.engine.supervision import Supervision
+from mimctl.engine.ranks.errors import culprit
+from mimctl.engine.ranks.siblings import FOLDER_VARIABLE, process_ids
+from mimctl.engine.ranks.supervision import Supervision
+from mimctl.engine.reporting.events import open_events
 from mimctl.errors import ExitCode, MimctlError
 from mimctl.spec import RunSpec
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from mimctl.engine import siblings
-from mimctl.engine.events import EventWriter, open_events, plain
-from mimctl.engine.rank_errors import of_other_ranks
+from mimctl.engine.ranks import siblings
+from mimctl.engine.ranks.errors import of_other_ranks
+from mimctl.engine.reporting.events import EventWriter, open_events, plain
 from mimctl.errors import ExitCode, MimctlError, render
 from mimctl.files import write_text
 from mimctl.spec import RunSpec
@@ -202,7 +202,7 @@ def _has_custom_imports(spec: RunSpec) -> bool:
     if any(key.split(".")[0] == "custom_imports" for key in spec.overrides):
         return True
     from mimctl.config import Config
-    from mimctl.engine.bases import find_base
+    from mimctl.engine.lookup.bases import find_base
 
     try:
         return bool(Config.fromfile(spec.config or "", search=find_base).get("custom_imports"))

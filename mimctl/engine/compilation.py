@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mimctl.engine.log import get_logger
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError, did_you_mean, nearest
 
 

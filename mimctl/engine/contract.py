@@ -121,7 +121,7 @@ def _models(configs: Mapping[str, tuple[int, ...]], root: Path) -> Iterator[Find
     import torch
 
     from mimctl.config import Config
-    from mimctl.engine.bases import find_base
+    from mimctl.engine.lookup.bases import find_base
 
     built: dict[str, bool] = {}
     for path, shape in configs.items():
@@ -149,8 +149,8 @@ def _models(configs: Mapping[str, tuple[int, ...]], root: Path) -> Iterator[Find
 
 
 def _try_model(config: Any, shape: tuple[int, ...], torch: Any) -> None:
+    from mimctl.engine.lookup.scopes import use_scope
     from mimctl.engine.registry import MODELS
-    from mimctl.engine.scopes import use_scope
 
     for device in ("meta", "cpu"):
         try:

@@ -13,11 +13,11 @@ import torch
 
 from mimctl.config import Config
 from mimctl.config.recipe.loading import file_loader, num_channels
-from mimctl.engine.checkpoint import load_state_dict, read_checkpoint
+from mimctl.engine.checkpoints.checkpoint import load_state_dict, read_checkpoint
 from mimctl.engine.data import Compose, pseudo_collate
-from mimctl.engine.parallel import wrap_model
+from mimctl.engine.lookup.scopes import use_scope
+from mimctl.engine.ranks.parallel import wrap_model
 from mimctl.engine.registry import DATASETS, MODELS
-from mimctl.engine.scopes import use_scope
 from mimctl.errors import ConfigError, MimctlError, nearest
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

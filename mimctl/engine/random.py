@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mimctl.engine import distributed
+from mimctl.engine.ranks import distributed
 
 
 def seed_everything(seed: int, *, deterministic: bool = False) -> None:

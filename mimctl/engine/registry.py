@@ -13,18 +13,17 @@ from typing import Any
 
 from mimctl.config.scopes import FALLBACK_SCOPES, SCOPE_ALIASES
 from mimctl.config.values import LazyReference
-from mimctl.engine.builders import BuildFunction, build_model, build_runner_from_cfg
-from mimctl.engine.log import get_logger
-from mimctl.engine.places import count_definitions, dotted_name_of, place_of
-from mimctl.engine.refusals import (
+from mimctl.engine.lookup.builders import BuildFunction, build_model, build_runner_from_cfg
+from mimctl.engine.lookup.places import count_definitions, dotted_name_of, place_of
+from mimctl.engine.lookup.refusals import (
     cannot_import,
     registered_twice,
     unknown_name,
     without_type,
     wrong_arguments,
 )
-from mimctl.engine.scopes import building, current_scopes, use_scope
-from mimctl.engine.toolboxes import (
+from mimctl.engine.lookup.scopes import building, current_scopes, use_scope
+from mimctl.engine.lookup.toolboxes import (
     USER,
     canonical_scope,
     fresh_table,
@@ -33,6 +32,7 @@ from mimctl.engine.toolboxes import (
     scope_of_module,
     type_table,
 )
+from mimctl.engine.reporting.log import get_logger
 
 # Two threads that import modules which need each other would see one of them half-made.
 _IMPORTING = threading.RLock()

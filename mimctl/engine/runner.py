@@ -18,22 +18,22 @@ from torch import nn
 
 from mimctl.config.language.environment import address_errors
 from mimctl.config.values import copy_value
-from mimctl.engine import distributed
-from mimctl.engine.checkpoint import read_checkpoint, revised, save_checkpoint
-from mimctl.engine.custom_imports import import_custom_modules
-from mimctl.engine.events import EventWriter
-from mimctl.engine.fast_dev_run import shorten
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint, revised, save_checkpoint
 from mimctl.engine.hooks.logger import LoggerHook
 from mimctl.engine.hooks.table import HookTable
-from mimctl.engine.log import get_logger, kept_level, logging_to
-from mimctl.engine.messages import MessageHub
+from mimctl.engine.lookup.custom_imports import import_custom_modules
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.optim import OptimWrapper
+from mimctl.engine.ranks import distributed
 from mimctl.engine.registry import RUNNERS
-from mimctl.engine.rescue import saving_on_failure
-from mimctl.engine.runner_hooks import RunnerHooks
-from mimctl.engine.scopes import use_scope
-from mimctl.engine.state import collect_state, load_or_resume, load_weights, restore_state
-from mimctl.engine.visualization import use_visualizer
+from mimctl.engine.reporting.events import EventWriter
+from mimctl.engine.reporting.log import get_logger, kept_level, logging_to
+from mimctl.engine.reporting.messages import MessageHub
+from mimctl.engine.reporting.visualization import use_visualizer
+from mimctl.engine.running.fast_dev_run import shorten
+from mimctl.engine.running.hooks import RunnerHooks
+from mimctl.engine.running.rescue import saving_on_failure
+from mimctl.engine.running.state import collect_state, load_or_resume, load_weights, restore_state
 from mimctl.errors import ConfigError
 
 Cfg = Mapping[str, Any]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mimctl.config import Config
-from mimctl.engine.events import open_events
 from mimctl.engine.infer import init_model, iter_predictions, list_images
+from mimctl.engine.reporting.events import open_events
 from mimctl.errors import MimctlError
 from mimctl.spec import RunSpec
 

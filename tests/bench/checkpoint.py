@@ -25,7 +25,7 @@ import torch
 from mimctl.config import Config
 from mimctl.engine.data import BaseDataset
 from mimctl.engine.runner import Runner
-from mimctl.engine.state import collect_state
+from mimctl.engine.running.state import collect_state
 
 CONFIG = Path(__file__).parents[2] / "plugins/det/mimctl_det/configs/rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
 

@@ -32,7 +32,7 @@ distributed.destroy_process_group()
 """
 ENTRY = """
 import torch
-from mimctl.engine import distributed
+from mimctl.engine.ranks import distributed
 
 def run(spec):
     distributed.init("pytorch")

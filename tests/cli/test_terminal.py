@@ -7,7 +7,6 @@ import os
 import pty
 import subprocess
 import threading
-from pathlib import Path
 
 from toy_toolbox import command
 

@@ -81,7 +81,7 @@ def test_child_gets_the_file_that_a_mirror_gave(mimctl, toy_with_init_cfg, tmp_p
 VERB = """\
 def train(spec):
     from mimctl.config import Config
-    from mimctl.engine.checkpoint import use_weights
+    from mimctl.engine.checkpoints.checkpoint import use_weights
     from mimctl.engine.registry import MODELS
 
     model = MODELS.build(Config.fromfile(spec.config).model)

@@ -56,7 +56,7 @@ def exchange(spec: RunSpec) -> dict[str, Any]:
     """Exchange numbers with the other ranks, among them the failing one."""
     import torch
 
-    from mimctl.engine import distributed
+    from mimctl.engine.ranks import distributed
 
     leave_pid()
     distributed.init("pytorch", timeout_s=spec.options.get("timeout"))
@@ -84,7 +84,7 @@ def train(spec: RunSpec) -> dict[str, Any]:
     """Train on data that are bad on rank 1 alone: a number that is none, an error, or the death of what loads them."""
     from ranked_training import Points, make_runner
 
-    from mimctl.engine import distributed
+    from mimctl.engine.ranks import distributed
 
     leave_pid()
     distributed.init("pytorch")

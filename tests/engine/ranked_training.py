@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from mimctl.engine import distributed
 from mimctl.engine.evaluation import BaseMetric
 from mimctl.engine.hooks import Hook
 from mimctl.engine.model import BaseModel
+from mimctl.engine.ranks import distributed
+from mimctl.engine.ranks.split_tensors import put_together
 from mimctl.engine.runner import Runner
-from mimctl.engine.split_tensors import put_together
 
 GLOBAL_BATCH = 4
 _TOP_LEVEL = ("sync_bn", "find_unused_parameters", "model_wrapper_cfg")

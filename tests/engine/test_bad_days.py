@@ -17,7 +17,7 @@ import pytest
 import torch
 from test_child import CONFIG, HERE, finish, make_spec, start, the_error  # noqa: F401
 
-from mimctl.engine.checkpoint import find_latest, read_checkpoint
+from mimctl.engine.checkpoints.checkpoint import find_latest, read_checkpoint
 from mimctl.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from mimctl.engine.checkpoint import (
+from mimctl.engine.checkpoints.checkpoint import (
     atomic_write,
     export_weights,
     find_latest,

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from mimctl.engine import atomic
-from mimctl.engine.atomic import atomic_write, clean_leftovers
-from mimctl.engine.checkpoint import export_weights, find_latest, read_checkpoint, save_checkpoint
+from mimctl.engine.checkpoints.checkpoint import export_weights, find_latest, read_checkpoint, save_checkpoint
+from mimctl.engine.files import atomic
+from mimctl.engine.files.atomic import atomic_write, clean_leftovers
 from mimctl.engine.hooks import Hook
 from mimctl.engine.hooks.checkpoint import CheckpointHook
 from mimctl.engine.runner import Runner
@@ -80,7 +80,7 @@ def test_whatever_call_fails_the_old_checkpoint_or_the_new_one_is_there(
 
 SAVE = """
 import sys, torch
-from mimctl.engine.checkpoint import export_weights, save_checkpoint
+from mimctl.engine.checkpoints.checkpoint import export_weights, save_checkpoint
 content = {"state_dict": {"weight": torch.ones(1_000_000)}}
 try:
     if sys.argv[2] == "safetensors":
@@ -130,7 +130,7 @@ ls -A {disk}
 KILLED = """
 import sys, torch
 from pathlib import Path
-from mimctl.engine.checkpoint import save_checkpoint
+from mimctl.engine.checkpoints.checkpoint import save_checkpoint
 number = 0
 while True:
     number += 1

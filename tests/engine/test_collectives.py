@@ -14,8 +14,8 @@ import torch
 from torch import distributed as dist
 
 from mimctl import engine
-from mimctl.engine import distributed
-from mimctl.engine.collectives import all_reduce_params
+from mimctl.engine.ranks import distributed
+from mimctl.engine.ranks.collectives import all_reduce_params
 from tests.engine.ranks import on_ranks
 
 WITNESS = Path(tempfile.gettempdir(), "what-a-hostile-object-would-leave")

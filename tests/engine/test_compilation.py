@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from mimctl.engine.checkpoint import read_checkpoint
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint
 from mimctl.engine.compilation import compile_training
 from mimctl.errors import ConfigError
 from tests.engine.ranks import on_two_ranks

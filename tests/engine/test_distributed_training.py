@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mimctl.engine.parallel import DistributedModel, detect_anomalous_params
+from mimctl.engine.ranks.parallel import DistributedModel, detect_anomalous_params
 from mimctl.errors import ConfigError, MimctlError
 from tests.engine.ranked_training import Net, Numbers, Points, assert_close, make_runner, trained, trained_on
 from tests.engine.ranks import on_ranks

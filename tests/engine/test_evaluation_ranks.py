@@ -13,9 +13,9 @@ import torch
 from ranks import on_ranks
 from torch.utils.data import Dataset
 
-from mimctl.engine import distributed
 from mimctl.engine.data import build_dataloader
 from mimctl.engine.evaluation import BaseMetric, DumpResults, Evaluator
+from mimctl.engine.ranks import distributed
 
 
 class Numbered(Dataset[Any]):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mimctl.engine.events import EventWriter, open_events, plain
-from mimctl.engine.log import configure_logging, get_logger, logging_to
-from mimctl.engine.visualization import Visualizer
+from mimctl.engine.reporting.events import EventWriter, open_events, plain
+from mimctl.engine.reporting.log import configure_logging, get_logger, logging_to
+from mimctl.engine.reporting.visualization import Visualizer
 from mimctl.spec import RunSpec
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.engine import datafiles, fileio
+from mimctl.engine.files import datafiles, fileio
 from mimctl.errors import ConfigError, MimctlError, UnsafeFileError
 
 

@@ -14,10 +14,10 @@ from foreign_checkpoints import call, openmmlab, write_old, write_openmmlab, wri
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mimctl.engine.checkpoint import read_checkpoint
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint
+from mimctl.engine.checkpoints.untrusted import Inert
 from mimctl.engine.model import BaseModel
 from mimctl.engine.runner import Runner
-from mimctl.engine.untrusted import Inert
 from mimctl.errors import MimctlError
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mimctl.engine.data import BaseDataset
+from mimctl.engine.evaluation.metric_rule import rule_of
 from mimctl.engine.hooks import EarlyStoppingHook, Hook
 from mimctl.engine.hooks.build import DEFAULT_HOOKS
 from mimctl.engine.hooks.hook import HOOK_POINTS, acts_at, get_priority
-from mimctl.engine.messages import MessageHub
-from mimctl.engine.metric_rule import rule_of
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.messages import MessageHub
 from mimctl.engine.runner import Runner
 from mimctl.errors import ConfigError
 

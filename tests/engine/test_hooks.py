@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from mimctl.engine.checkpoint import read_checkpoint
-from mimctl.engine.events import EventWriter
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint
 from mimctl.engine.hooks import EMAHook, Hook
 from mimctl.engine.hooks.build import build_hooks
 from mimctl.engine.hooks.hook import HOOK_POINTS, acts_at
+from mimctl.engine.reporting.events import EventWriter
 from mimctl.engine.runner import Runner
 from mimctl.errors import ConfigError, MimctlError
 

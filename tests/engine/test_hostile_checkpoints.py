@@ -15,7 +15,7 @@ import pytest
 import torch
 from foreign_checkpoints import body, call, named, pushed, storage, tensor, text, write_old, write_zip
 
-from mimctl.engine.checkpoint import read_checkpoint
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint
 from mimctl.errors import IntegrityError, UnsafeFileError, render
 
 HERE = Path(__file__).parent
@@ -316,7 +316,7 @@ def test_data_that_nobody_could_walk_through_is_refused(tmp_path: Path, extra: b
 READ_ALL = """
 import resource, sys
 from pathlib import Path
-from mimctl.engine.checkpoint import read_checkpoint
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint
 from mimctl.errors import IntegrityError, UnsafeFileError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).glob("*.pth")):

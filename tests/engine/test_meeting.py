@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mimctl.engine import distributed, meeting
+from mimctl.engine.ranks import distributed, meeting
 from mimctl.errors import MimctlError
 
 

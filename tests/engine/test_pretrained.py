@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimctl.engine.checkpoint import read_checkpoint, use_weights
+from mimctl.engine.checkpoints.checkpoint import read_checkpoint, use_weights
 from mimctl.engine.model import BaseModule, initialize
 from mimctl.errors import ConfigError, IntegrityError, MimctlError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mimctl.engine.process import check_environment
-from mimctl.engine.rank_errors import culprit, of_other_ranks
-from mimctl.engine.siblings import innermost_place
+from mimctl.engine.ranks.errors import culprit, of_other_ranks
+from mimctl.engine.ranks.siblings import innermost_place
 from mimctl.errors import ConfigError
 
 OWN = {"code": "bad-data", "message": "bad data", "exit_code": 3}

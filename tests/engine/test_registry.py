@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from mimctl.config import Config, LazyReference
-from mimctl.engine.builders import build_from_cfg
 from mimctl.engine.data.loader import build_dataloader
+from mimctl.engine.lookup.builders import build_from_cfg
+from mimctl.engine.lookup.scopes import DefaultScope, current_scopes, init_default_scope, use_scope
+from mimctl.engine.lookup.toolboxes import scope_of_module
 from mimctl.engine.model import Sequential
 from mimctl.engine.registry import HOOKS, MODELS, OPTIMIZERS, PARAM_SCHEDULERS, Registry
-from mimctl.engine.scopes import DefaultScope, current_scopes, init_default_scope, use_scope
-from mimctl.engine.toolboxes import scope_of_module
 from mimctl.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -274,7 +274,7 @@ def test_tables_import_only_the_module_that_is_asked_for() -> None:
 import sys
 from mimctl.engine.registry import HOOKS
 HOOKS.get("EmptyCacheHook")
-print("mimctl.engine.hooks.empty_cache" in sys.modules, "mimctl.engine.loops" in sys.modules)
+print("mimctl.engine.hooks.empty_cache" in sys.modules, "mimctl.engine.running.loops" in sys.modules)
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "True False\n"

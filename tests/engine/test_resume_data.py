@@ -24,8 +24,8 @@ from mimctl.engine.data import (
     build_dataloader,
 )
 from mimctl.engine.data.memory import contents_of, memories_of, remember
-from mimctl.engine.feed import Feed
 from mimctl.engine.random import rng_state, set_rng_state
+from mimctl.engine.running.feed import Feed
 from mimctl.vision.transforms import CachedMixUp, CachedMosaic
 
 MakeLoader = Callable[[Path], DataLoader[Any]]

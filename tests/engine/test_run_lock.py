@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mimctl.engine import run_lock
-from mimctl.engine.run_lock import LOCK_NAME, locked
+from mimctl.engine.running import run_lock
+from mimctl.engine.running.run_lock import LOCK_NAME, locked
 from mimctl.errors import MimctlError
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 {before}
-from mimctl.engine.run_lock import locked
+from mimctl.engine.running.run_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from mimctl.config import Config
-from mimctl.engine.log_processor import LogProcessor
-from mimctl.engine.loops import IterBasedTrainLoop
-from mimctl.engine.messages import MessageHub
-from mimctl.engine.parallel import revert_sync_batchnorm
+from mimctl.engine.ranks.parallel import revert_sync_batchnorm
+from mimctl.engine.reporting.log_processor import LogProcessor
+from mimctl.engine.reporting.messages import MessageHub
 from mimctl.engine.runner import Runner
+from mimctl.engine.running.loops import IterBasedTrainLoop
 from mimctl.errors import ConfigError
 
 MakeRunner = Callable[..., Runner]

@@ -16,14 +16,14 @@ from toy_experiment import ToyData, ToyMetric, ToyModel
 from mimctl.config import Config
 from mimctl.engine.evaluation import Evaluator
 from mimctl.engine.hooks import Hook
-from mimctl.engine.log_processor import LogProcessor
-from mimctl.engine.loops import BaseLoop, EpochBasedTrainLoop
-from mimctl.engine.messages import MessageHub
 from mimctl.engine.optim import OptimWrapper
 from mimctl.engine.registry import LOOPS
+from mimctl.engine.reporting.log_processor import LogProcessor
+from mimctl.engine.reporting.messages import MessageHub
+from mimctl.engine.reporting.visualization import Visualizer
 from mimctl.engine.runner import Runner
+from mimctl.engine.running.loops import BaseLoop, EpochBasedTrainLoop
 from mimctl.engine.schedule.build import RunLengths, build_param_schedulers
-from mimctl.engine.visualization import Visualizer
 from mimctl.errors import ConfigError
 
 MakeRunner = Callable[..., Runner]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mimctl.engine.sharded import ShardedModel
+from mimctl.engine.ranks.sharded import ShardedModel
 from mimctl.errors import ConfigError
 from tests.engine.ranked_training import Net, assert_close, make_runner, resumed_on, trained, trained_on
 from tests.engine.ranks import on_ranks

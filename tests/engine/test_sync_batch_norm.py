@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimctl.engine.distributed import all_gather_object
-from mimctl.engine.parallel import wrap_model
-from mimctl.engine.sync_batch_norm import SyncBatchNorm, convert_sync_batchnorm, revert_sync_batchnorm
+from mimctl.engine.ranks.distributed import all_gather_object
+from mimctl.engine.ranks.parallel import wrap_model
+from mimctl.engine.ranks.sync_batch_norm import SyncBatchNorm, convert_sync_batchnorm, revert_sync_batchnorm
 from tests.engine.ranks import on_ranks
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ import torch
 
 from mimctl.config import Config
 from mimctl.engine.registry import VISBACKENDS
-from mimctl.engine.visualization import Visualizer
+from mimctl.engine.reporting.visualization import Visualizer
 from mimctl.errors import ConfigError
 
 PICTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -128,7 +128,7 @@ def test_service_that_is_not_installed_says_how_to_get_it(
 def test_services_are_imported_when_they_are_written_to() -> None:
     code = (
         "import sys\n"
-        "from mimctl.engine.visualization import Visualizer\n"
+        "from mimctl.engine.reporting.visualization import Visualizer\n"
         f"Visualizer(vis_backends=[{{'type': name}} for name in {list(SERVICES)}], save_dir='nowhere').close()\n"
         f"print([name for name in {[*SERVICES.values(), 'matplotlib', 'cv2']} if name in sys.modules])\n"
     )

@@ -27,7 +27,7 @@ def num_classes_of(sources: Sources, found: Found) -> int | None:
 
 
 def reads_annotation_file(sources: Sources, found: Found) -> bool:
-    """Say whether the method that loads a dataset's samples reads the file `ann_file`, and does not ask for it first."""
+    """Say whether the method that loads a dataset's samples reads `ann_file`, and does not ask for it first."""
     for each in resolution_order(sources, found):
         if each is None or not isinstance(each.node, ast.ClassDef):
             return False

@@ -14,11 +14,11 @@ from typing import Any, Self
 import numpy as np
 from torch.utils.data import Dataset
 
-from mimctl.engine import fileio
 from mimctl.engine.data.failures import FetchTogether
 from mimctl.engine.data.randomness import seeded, tries
 from mimctl.engine.data.transform import Compose, Sample, TransformConfig
-from mimctl.engine.datafiles import load
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import load
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import ConfigError, MimctlError
 

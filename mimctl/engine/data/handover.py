@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from mimctl.engine.data.failures import raised
 from mimctl.engine.data.memory import Contents, contents_of, memories_of, remember
-from mimctl.engine.log import get_logger
+from mimctl.engine.reporting.log import get_logger
 
 
 class Loader(DataLoader[Any]):

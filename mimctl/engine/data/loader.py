@@ -20,10 +20,10 @@ from mimctl.engine.data.handover import FillMemories, HandOver, Loader
 from mimctl.engine.data.randomness import seeded
 from mimctl.engine.data.worker_signals import StartWorker
 from mimctl.engine.data.wrappers import DatasetWrapper
-from mimctl.engine.distributed import get_rank, get_world_size
+from mimctl.engine.lookup.scopes import StartInScope
+from mimctl.engine.lookup.toolboxes import name_of_reference
+from mimctl.engine.ranks.distributed import get_rank, get_world_size
 from mimctl.engine.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
-from mimctl.engine.scopes import StartInScope
-from mimctl.engine.toolboxes import name_of_reference
 from mimctl.errors import ConfigError, MimctlError
 
 

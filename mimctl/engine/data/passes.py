@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mimctl.engine.data.handover import Loader
 from mimctl.engine.data.memory import forgets_on_resume, memories_of
-from mimctl.engine.log import get_logger
 from mimctl.engine.random import preserved_rng, rng_state, set_rng_state
+from mimctl.engine.reporting.log import get_logger
 
 State = dict[str, Any]
 

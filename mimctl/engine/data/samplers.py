@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import BatchSampler, Sampler
 
 from mimctl.engine.data.randomness import SampleIndex
-from mimctl.engine.distributed import get_rank, get_world_size
+from mimctl.engine.ranks.distributed import get_rank, get_world_size
 from mimctl.engine.registry import DATA_SAMPLERS
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from mimctl.engine import fileio
 from mimctl.engine.evaluation.metric import BaseMetric
-from mimctl.engine.log import get_logger
+from mimctl.engine.files import fileio
 from mimctl.engine.registry import METRICS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError
 
 

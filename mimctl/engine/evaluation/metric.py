@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mimctl.engine.distributed import collect_results, from_first, is_main_process
-from mimctl.engine.log import get_logger
+from mimctl.engine.ranks.distributed import collect_results, from_first, is_main_process
+from mimctl.engine.reporting.log import get_logger
 
 
 class BaseMetric(ABC):

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimctl.engine import distributed
-from mimctl.engine.atomic import clean_leftovers
-from mimctl.engine.checkpoint import is_readable, point_to, publish
-from mimctl.engine.finite import check_losses
+from mimctl.engine.checkpoints.checkpoint import is_readable, point_to, publish
+from mimctl.engine.evaluation.metric_rule import better, rule_of
+from mimctl.engine.files.atomic import clean_leftovers
 from mimctl.engine.hooks.checkpoint_options import (
     as_list,
     check_begin,
@@ -18,9 +17,10 @@ from mimctl.engine.hooks.checkpoint_options import (
     rules_of,
 )
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
-from mimctl.engine.metric_rule import better, rule_of
+from mimctl.engine.ranks import distributed
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.log import get_logger
+from mimctl.engine.running.finite import check_losses
 from mimctl.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from mimctl.engine.evaluation.metric_rule import better, rule_of
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
-from mimctl.engine.metric_rule import better, rule_of
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError
 
 if TYPE_CHECKING:

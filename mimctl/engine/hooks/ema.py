@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from mimctl.engine import distributed
-from mimctl.engine.checkpoint import load_state_dict
+from mimctl.engine.checkpoints.checkpoint import load_state_dict
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
+from mimctl.engine.ranks import distributed
 from mimctl.engine.registry import HOOKS, MODELS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from mimctl.engine.distributed import is_main_process
-from mimctl.engine.finite import check_losses
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import TOLD_BY_EVENT, get_logger
+from mimctl.engine.ranks.distributed import is_main_process
 from mimctl.engine.registry import HOOKS
-from mimctl.engine.summary import Summary
+from mimctl.engine.reporting.log import TOLD_BY_EVENT, get_logger
+from mimctl.engine.reporting.summary import Summary
+from mimctl.engine.running.finite import check_losses
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner

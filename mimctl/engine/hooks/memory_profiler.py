@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.log import get_logger
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mimctl.engine.feed import inner_datasets, stop_workers
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.log import get_logger
+from mimctl.engine.running.feed import inner_datasets, stop_workers
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner

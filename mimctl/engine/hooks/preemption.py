@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mimctl.engine import distributed
-from mimctl.engine.checkpoint import point_to
+from mimctl.engine.checkpoints.checkpoint import point_to
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
 from mimctl.engine.random import rng_state, set_rng_state
+from mimctl.engine.ranks import distributed
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError, did_you_mean, nearest
 from mimctl.files import write_text
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mimctl.engine.hooks.hook import Hook
-from mimctl.engine.log import get_logger
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError, did_you_mean, nearest
 
 if TYPE_CHECKING:

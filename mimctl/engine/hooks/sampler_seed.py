@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mimctl.engine.feed import tell_epoch
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.registry import HOOKS
+from mimctl.engine.running.feed import tell_epoch
 
 if TYPE_CHECKING:
     from mimctl.engine.runner import Runner

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mimctl.engine.collectives import all_reduce_params
-from mimctl.engine.distributed import get_world_size
 from mimctl.engine.hooks.hook import Hook
+from mimctl.engine.ranks.collectives import all_reduce_params
+from mimctl.engine.ranks.distributed import get_world_size
 from mimctl.engine.registry import HOOKS
 
 if TYPE_CHECKING:

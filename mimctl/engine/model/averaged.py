@@ -13,8 +13,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from mimctl.engine.ranks.split_tensors import has_split_parameters
 from mimctl.engine.registry import MODELS
-from mimctl.engine.split_tensors import has_split_parameters
 from mimctl.errors import ConfigError
 
 

@@ -19,7 +19,7 @@ from mimctl.engine.registry import WEIGHT_INITIALIZERS
 from mimctl.errors import ConfigError, MimctlError
 
 if TYPE_CHECKING:
-    from mimctl.engine.checkpoint import LoadReport
+    from mimctl.engine.checkpoints.checkpoint import LoadReport
 
 _MISSING_ALLOWED: contextvars.ContextVar[bool] = contextvars.ContextVar("mimctl_missing_pretrained", default=False)
 
@@ -225,8 +225,8 @@ class PretrainedInit:
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into `module`; what only one side has, or in another shape, is logged."""
-        from mimctl.engine import checkpoint as files
-        from mimctl.engine.log import get_logger
+        from mimctl.engine.checkpoints import checkpoint as files
+        from mimctl.engine.reporting.log import get_logger
 
         try:
             files.resolve(self.checkpoint)

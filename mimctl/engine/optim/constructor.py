@@ -8,11 +8,11 @@ from typing import Any
 from torch import nn
 from torch.nn import GroupNorm, LayerNorm, Parameter
 
-from mimctl.engine.log import get_logger
 from mimctl.engine.optim.custom_keys import check_custom_keys
 from mimctl.engine.optim.group_table import group_table
 from mimctl.engine.optim.wrapper import OptimWrapper
 from mimctl.engine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError, did_you_mean, nearest
 
 Group = dict[str, Any]

@@ -12,8 +12,8 @@ from mimctl.config.language.limits import origin_of
 from mimctl.config.tables.facts import names_in
 from mimctl.config.tables.sources import Sources
 from mimctl.config.values import ConfigDict
-from mimctl.engine.log import get_logger
-from mimctl.engine.user_types import source_of
+from mimctl.engine.lookup.user_types import source_of
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError, did_you_mean, nearest
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.engine.log import get_logger
 from mimctl.engine.optim.wrapper import OptimWrapper
 from mimctl.engine.optim.wrapper_dict import OptimWrapperDict
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError, did_you_mean, nearest
 
 _KEYS = ("enable", "base_batch_size")

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mimctl.engine.ranks.split_tensors import is_split, split_like, split_optimizer_state
 from mimctl.engine.registry import OPTIM_WRAPPERS
-from mimctl.engine.split_tensors import is_split, split_like, split_optimizer_state
 from mimctl.errors import ConfigError, nearest
 
 

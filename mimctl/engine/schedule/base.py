@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from torch.optim import Optimizer
 
-from mimctl.engine.log import get_logger
 from mimctl.engine.optim.wrapper import OptimWrapper
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError
 
 INF = 10**9

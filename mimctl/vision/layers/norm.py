@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mimctl.engine.ranks.sync_batch_norm import SyncBatchNorm as SyncBatchNorm
 from mimctl.engine.registry import MODELS
-from mimctl.engine.sync_batch_norm import SyncBatchNorm as SyncBatchNorm
 from mimctl.errors import ConfigError
 
 MODELS.register_module(name=["BN", "BN2d"], module=nn.BatchNorm2d)

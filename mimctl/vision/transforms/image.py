@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mimctl.engine import fileio
+from mimctl.engine.files import fileio
 from mimctl.errors import ConfigError, MimctlError
 
 Image = NDArray[Any]

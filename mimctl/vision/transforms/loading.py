@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mimctl.engine import fileio
 from mimctl.engine.data.transform import BaseTransform, Sample
+from mimctl.engine.files import fileio
 from mimctl.engine.registry import TRANSFORMS
 from mimctl.errors import MimctlError
 from mimctl.vision.structures.masks import BitmapMasks, PolygonMasks, polygons_to_bitmap, rle_to_bitmap

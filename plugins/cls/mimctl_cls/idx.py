@@ -13,8 +13,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from mimctl.engine import fileio
-from mimctl.engine.datafiles import bad_annotations
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import bad_annotations
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 8

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.registry import HOOKS, VISUALIZERS
-from mimctl.engine.visualization import Visualizer
+from mimctl.engine.reporting.visualization import Visualizer
 
 Picture = npt.NDArray[np.uint8]
 LEGIBLE = 160

@@ -10,8 +10,8 @@ import pytest
 from model_parity import Reference, load_reference, upstream_config
 
 from mimctl.config import Config
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.registry import MODELS
-from mimctl.engine.scopes import use_scope
 from mimctl_cls.structures import DataSample
 
 CONFIGS = Path(__file__).resolve().parents[1] / "mimctl_cls" / "configs"

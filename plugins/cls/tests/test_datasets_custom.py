@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mimctl.engine.data import build_dataloader
-from mimctl.engine.scopes import use_scope
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.errors import MimctlError
 from mimctl_cls.datasets import BaseDataset, CustomDataset, ImageNet, MultiLabelDataset
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mimctl.engine.evaluation import Evaluator
-from mimctl.engine.scopes import use_scope
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.errors import ConfigError
 from mimctl_cls.evaluation import Accuracy, AveragePrecision, ConfusionMatrix, MultiLabelMetric, SingleLabelMetric
 from mimctl_cls.structures import DataSample

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from mimctl.engine import distributed
 from mimctl.engine.evaluation import Evaluator
+from mimctl.engine.ranks import distributed
 from mimctl_cls.evaluation import Accuracy, AveragePrecision, ConfusionMatrix, MultiLabelMetric, SingleLabelMetric
 from mimctl_cls.structures import DataSample
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.model import ImgDataPreprocessor
 from mimctl.engine.registry import MODELS
-from mimctl.engine.scopes import use_scope
 from mimctl_cls.models.backbones.lenet import LeNet5
 from mimctl_cls.models.backbones.resnet import ResNet, ResNet_CIFAR, ResNetV1d
 from mimctl_cls.models.batch_augments import CutMix, Mixup, RandomBatchAugment

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mimctl.engine.data import Compose
 from mimctl.engine.data.randomness import SampleIndex
-from mimctl.engine.scopes import use_scope
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.errors import ConfigError
 from mimctl_cls.datasets import CustomDataset
 from mimctl_cls.transforms import PackInputs, RandomCrop, RandomResizedCrop, ResizeEdge

@@ -11,8 +11,8 @@ import torch
 from model_parity import Reference, load_reference, upstream_config
 
 from mimctl.config import Config
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.registry import MODELS
-from mimctl.engine.scopes import use_scope
 from mimctl.engine.structures import InstanceData
 from mimctl.vision.structures import DetDataSample
 

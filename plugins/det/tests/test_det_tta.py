@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mimctl.engine.data import pseudo_collate
 from mimctl.engine.data.transform import Compose
-from mimctl.engine.scopes import use_scope
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.structures import InstanceData
 from mimctl.errors import MimctlError
 from mimctl.vision.structures import DetDataSample

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from mimctl.config import Config
-from mimctl.engine.bases import find_base
-from mimctl.engine.parallel import wrap_model
+from mimctl.engine.lookup.bases import find_base
+from mimctl.engine.lookup.scopes import use_scope
+from mimctl.engine.ranks.parallel import wrap_model
+from mimctl.engine.ranks.sync_batch_norm import CpuSyncBatchNorm
 from mimctl.engine.registry import MODELS
-from mimctl.engine.scopes import use_scope
 from mimctl.engine.structures import InstanceData
-from mimctl.engine.sync_batch_norm import CpuSyncBatchNorm
 from mimctl.vision.structures import DetDataSample
 from tests.engine.ranks import on_ranks
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mimctl.engine import distributed
+from mimctl.engine.ranks import distributed
 from mimctl_det.evaluation import CocoMetric
 
 SIZE = 5

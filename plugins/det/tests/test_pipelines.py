@@ -12,7 +12,7 @@ import torch
 
 from mimctl.config import Config
 from mimctl.engine.data import build_dataloader
-from mimctl.engine.scopes import use_scope
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.vision.transforms import Resize
 from mimctl_det.datasets import CocoDataset, MultiImageMixDataset, VOCDataset
 from mimctl_det.transforms import FixScaleResize, PackDetInputs

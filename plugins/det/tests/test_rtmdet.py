@@ -8,8 +8,8 @@ import pickle
 import pytest
 import torch
 
+from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.registry import MODELS
-from mimctl.engine.scopes import use_scope
 from mimctl.engine.structures import InstanceData
 from mimctl.vision.structures import DetDataSample, bbox_overlaps
 from mimctl_det.models.dense_heads.base import select_scores

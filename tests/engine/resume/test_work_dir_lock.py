@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.engine.work_dir import locked
+from mimctl.engine.running.work_dir import locked
 from mimctl.errors import MimctlError
 
 HOLDER = """
 import multiprocessing, os, sys, time
 from pathlib import Path
-from mimctl.engine.work_dir import locked
+from mimctl.engine.running.work_dir import locked
 
 def work():
     print(os.getpid(), flush=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mimctl.engine.data import BaseDataset as EngineDataset
 from mimctl.engine.data.transform import Sample, TransformConfig
-from mimctl.engine.datafiles import bad_annotations, list_from_file
+from mimctl.engine.files.datafiles import bad_annotations, list_from_file
 from mimctl.engine.registry import DATASETS
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import bad_annotations
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import UnsafeFileError
 from mimctl_cls import class_names

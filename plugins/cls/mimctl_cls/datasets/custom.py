@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import bad_annotations, list_from_file
-from mimctl.engine.log import get_logger
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import bad_annotations, list_from_file
 from mimctl.engine.registry import DATASETS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import MimctlError
 from mimctl_cls.datasets.base import BaseDataset
 

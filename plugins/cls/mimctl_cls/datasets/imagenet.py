@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.engine import fileio
-from mimctl.engine.log import get_logger
+from mimctl.engine.files import fileio
 from mimctl.engine.registry import DATASETS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError
 from mimctl_cls import class_names
 from mimctl_cls.datasets.custom import CustomDataset

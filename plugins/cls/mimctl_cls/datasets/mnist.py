@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import bad_annotations
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import ConfigError, MimctlError
 from mimctl_cls import class_names

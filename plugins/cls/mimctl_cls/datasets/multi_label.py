@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import bad_annotations
+from mimctl.engine.files.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl_cls.datasets.base import BaseDataset
 

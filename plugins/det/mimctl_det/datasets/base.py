@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mimctl.engine import fileio
 from mimctl.engine.data import BaseDataset
 from mimctl.engine.data.transform import Sample
+from mimctl.engine.files import fileio
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import MimctlError, nearest
 from mimctl_det.datasets.proposals import add_proposals

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import bad_annotations, load
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import bad_annotations, load
 from mimctl.engine.registry import DATASETS
 from mimctl_det.datasets.base import BaseDetDataset
 

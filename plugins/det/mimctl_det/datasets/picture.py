@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.engine import fileio
+from mimctl.engine.files import fileio
 from mimctl.errors import MimctlError
 
 ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the picture by a quarter

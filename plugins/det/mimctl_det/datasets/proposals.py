@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import load
+from mimctl.engine.files.datafiles import load
 from mimctl.errors import MimctlError
 
 

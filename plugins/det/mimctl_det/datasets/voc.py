@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from mimctl.engine import fileio
 from mimctl.engine.data.transform import Sample
-from mimctl.engine.datafiles import bad_annotations
+from mimctl.engine.files import fileio
+from mimctl.engine.files.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl_det.datasets.base import BaseDetDataset
 from mimctl_det.datasets.picture import picture_size

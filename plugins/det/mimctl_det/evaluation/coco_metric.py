@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mimctl.engine import fileio
 from mimctl.engine.evaluation import BaseMetric
-from mimctl.engine.log import TOLD_BY_EVENT, get_logger
+from mimctl.engine.files import fileio
 from mimctl.engine.registry import METRICS
+from mimctl.engine.reporting.log import TOLD_BY_EVENT, get_logger
 from mimctl.errors import ConfigError, MimctlError
 from mimctl_det.datasets.coco import load_coco
 from mimctl_det.evaluation.coco_figures import DEFAULT_ITEMS, class_figures, figures

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimctl.engine.evaluation import BaseMetric
-from mimctl.engine.log import get_logger
 from mimctl.engine.registry import METRICS
+from mimctl.engine.reporting.log import get_logger
 from mimctl.errors import ConfigError
 from mimctl_det.evaluation.records import prediction_record, truth_record
 

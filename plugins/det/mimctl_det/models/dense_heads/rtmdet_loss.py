@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mimctl.engine.distributed import all_reduce
+from mimctl.engine.ranks.distributed import all_reduce
 from mimctl.engine.structures import InstanceData
 from mimctl.vision.structures import distance2bbox
 from mimctl_det.models.dense_heads.base import full_precision

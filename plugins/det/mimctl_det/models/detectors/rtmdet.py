@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mimctl.engine.distributed import get_world_size
+from mimctl.engine.ranks.distributed import get_world_size
+from mimctl.engine.ranks.sync_batch_norm import convert_sync_batchnorm
 from mimctl.engine.registry import MODELS
-from mimctl.engine.sync_batch_norm import convert_sync_batchnorm
 from mimctl_det.models.detectors.base import Cfg
 from mimctl_det.models.detectors.single_stage import SingleStageDetector
 
