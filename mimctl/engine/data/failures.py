@@ -7,6 +7,7 @@ batch, and the loader raises it. Errors that cannot be pickled go torch's way.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch.utils.data import get_worker_info
+
+from mimctl.engine.data.randomness import SampleIndex, generators_kept
 
 
 class InWorkerError(Exception):
@@ -38,6 +41,12 @@ class FetchTogether:
     """Give a dataset `__getitems__`, which torch calls for a batch: an error in a worker becomes a Failure."""
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        # Samples that are seeded draw nothing from the training's generators; others are meant to.
+        is_seeded = all(isinstance(each, SampleIndex) for each in indices)
+        with generators_kept() if is_seeded else contextlib.nullcontext():
+            return self._fetched(indices)
+
+    def _fetched(self, indices: Sequence[int]) -> list[Any]:
         samples = []
         for index in indices:
             try:

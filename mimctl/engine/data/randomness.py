@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import hashlib
 import random
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,7 @@ from torch.utils.data import get_worker_info
 
 _DRAW: contextvars.ContextVar[Draw | None] = contextvars.ContextVar("mimctl_draw", default=None)
 _REPLAY: contextvars.ContextVar[Replay | None] = contextvars.ContextVar("mimctl_replay", default=None)
+_IS_KEPT: contextvars.ContextVar[bool] = contextvars.ContextVar("mimctl_generators_are_kept", default=False)
 
 
 class SampleIndex(int):
@@ -103,8 +106,7 @@ def tries(limit: int) -> Iterator[int]:
     return iter(range(limit)) if draw is None else draw.tries(limit)
 
 
-@contextlib.contextmanager
-def seeded(index: int) -> Iterator[None]:
+class seeded:  # noqa: N801 - a context manager, used as one
     """Seed `random`, numpy and torch for one sample where `index` is a SampleIndex; else do nothing.
 
     Inside another seeded sample nothing happens either: the outermost dataset counts.
@@ -112,18 +114,43 @@ def seeded(index: int) -> Iterator[None]:
     In the main process (no worker) the generators' states are put back afterwards, so that dropout and whatever else
     the training draws is not tied to the data.
     """
-    if not isinstance(index, SampleIndex) or _DRAW.get() is not None:
+
+    __slots__ = ("_index", "_keeping", "_token")
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self._token: contextvars.Token[Draw | None] | None = None
+        self._keeping: contextlib.AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> None:
+        # This is on the way of every sample: a generator for a context manager would cost more than the seeds.
+        if not isinstance(self._index, SampleIndex) or _DRAW.get() is not None:
+            return
+        if not _IS_KEPT.get():
+            self._keeping = generators_kept()
+            self._keeping.__enter__()
+        _seed(self._index)
+        self._token = _DRAW.set(Draw(self._index, _REPLAY.get()))
+
+    def __exit__(self, *exc: object) -> None:
+        if self._token is not None:
+            _DRAW.reset(self._token)
+        if self._keeping is not None:
+            self._keeping.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def generators_kept() -> Iterator[None]:
+    """Put the generators of the main process back after the block; around a batch once, not for each sample in it."""
+    if _IS_KEPT.get() or get_worker_info() is not None:
         yield
         return
-    kept = generator_states() if get_worker_info() is None else None
-    _seed(index)
-    token = _DRAW.set(Draw(index, _REPLAY.get()))
+    kept, token = generator_states(), _IS_KEPT.set(True)
     try:
         yield
     finally:
-        _DRAW.reset(token)
-        if kept is not None:
-            restore_generators(kept)
+        _IS_KEPT.reset(token)
+        restore_generators(kept)
 
 
 @contextlib.contextmanager
@@ -152,8 +179,9 @@ def restore_generators(states: tuple[Any, Any, torch.Tensor]) -> None:
 
 
 def _seed(index: SampleIndex, retry: int = 0) -> None:
-    numbers = [index.seed & 0xFFFFFFFF, index.epoch, index.position, *([retry] if retry else [])]
-    words = np.random.SeedSequence(numbers).generate_state(4)
-    np.random.seed(words)
-    random.seed(int(words[0]) << 32 | int(words[1]))
-    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+    # A hash of the four numbers: cheap beside a SeedSequence, and as far from the neighbours' seeds.
+    numbers = struct.pack("<4q", index.seed & 0xFFFFFFFF, index.epoch, index.position, retry)
+    for_numpy, for_python, for_torch = struct.unpack("<IQQ", hashlib.blake2b(numbers, digest_size=20).digest())
+    np.random.seed(for_numpy)
+    random.seed(for_python)
+    torch.default_generator.manual_seed(for_torch)

@@ -142,6 +142,27 @@ class Visualizer(Canvas):
         if is_main_process():
             show_picture(self.get_image() if drawn_img is None else drawn_img, win_name, wait_time, continue_key)
 
+    def keep_picture(
+        self,
+        name: str,
+        picture: np.ndarray[Any, Any],
+        *,
+        show: bool = False,
+        wait_time: float = 0.0,
+        out_file: str | Path | None = None,
+        step: int = 0,
+    ) -> None:
+        """Keep a finished picture (H, W, 3), RGB, uint8: in `out_file`, in a window (`show`), else in the back ends."""
+        if show:
+            self.show(picture, name, wait_time)
+        if out_file is not None:
+            import cv2
+
+            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(out_file), picture[..., ::-1])
+        elif not show:
+            self.add_image(name, picture, step)
+
     def close(self) -> None:
         """Write out what is left."""
         self._each("close")

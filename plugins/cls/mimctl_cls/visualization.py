@@ -56,14 +56,7 @@ class UniversalVisualizer(Visualizer):
                 f"Prediction: {'; '.join(_named(each, names, scores) for each in data_sample.pred_label.tolist())}"
             )
         drawn = self.draw_lines_of_text(_resized(image, resize, rescale_factor), lines, **text_cfg)
-        if show:
-            cv2.imshow(name, drawn[..., ::-1])
-            cv2.waitKey(int(wait_time * 1000))
-        if out_file is not None:
-            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(out_file), drawn[..., ::-1])
-        elif not show:
-            self.add_image(name, drawn, step)
+        self.keep_picture(name, drawn, show=show, wait_time=wait_time, out_file=out_file, step=step)
         return drawn
 
     def draw_lines_of_text(self, image: Picture, lines: Sequence[str], **text_cfg: Any) -> Picture:

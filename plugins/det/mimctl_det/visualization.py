@@ -59,14 +59,7 @@ class DetLocalVisualizer(Visualizer):
             found = data_sample.pred_instances
             halves.append(self._draw(image, found[found.scores > pred_score_thr]))
         drawn = np.concatenate(halves or [image], axis=1)
-        if show:
-            cv2.imshow(name, drawn[..., ::-1])
-            cv2.waitKey(int(wait_time * 1000))
-        if out_file is not None:
-            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(out_file), drawn[..., ::-1])
-        elif not show:
-            self.add_image(name, drawn, step)
+        self.keep_picture(name, drawn, show=show, wait_time=wait_time, out_file=out_file, step=step)
         return drawn
 
     def _draw(self, image: npt.NDArray[np.uint8], instances: Any) -> npt.NDArray[np.uint8]:

@@ -16,15 +16,13 @@ from mimctl.engine.files.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
 from mimctl.errors import UnsafeFileError
 from mimctl_cls import class_names
-from mimctl_cls.datasets.base import BaseDataset
-from mimctl_cls.datasets.imagenet import require_split
-from mimctl_cls.datasets.mnist import SPLITS, not_there, require_place
+from mimctl_cls.datasets.published import PublishedDataset
 
 PIXELS = 3 * 32 * 32
 
 
 @DATASETS.register_module()
-class CIFAR10(BaseDataset):
+class CIFAR10(PublishedDataset):
     """Pictures of ten kinds; a sample's `img` is (32, 32, 3) uint8 in RGB order, as the files have it.
 
     The files lie in `cifar-10-batches-py` below `data_prefix` (below `data_root`). `download` is accepted; a run
@@ -39,36 +37,13 @@ class CIFAR10(BaseDataset):
     label_key = "labels"
     METAINFO: Mapping[str, Any] = {"classes": class_names.CIFAR10}
 
-    def __init__(
-        self,
-        data_root: str = "",
-        split: str = "train",
-        metainfo: Mapping[str, Any] | None = None,
-        download: bool = True,
-        data_prefix: str = "",
-        test_mode: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        require_split(split, SPLITS)
-        require_place(data_root, data_prefix)
-        self.split = split
-        self.download = download
-        super().__init__(
-            ann_file="",
-            metainfo=metainfo,
-            data_root=data_root,
-            data_prefix={"root": data_prefix},
-            test_mode=test_mode,
-            **kwargs,
-        )
-
     def load_data_list(self) -> list[Sample]:
         """Read the batches of the split."""
         found: list[Sample] = []
         for name in self.train_list if self.split == "train" else self.test_list:
             path = fileio.join(self.data_prefix["root"], fileio.join(self.base_folder, name))
             if not fileio.exists(path):
-                raise not_there(type(self).__name__, path)
+                raise self.not_there(path)
             pictures, labels = _read_batch(path, self.label_key)
             for label in labels:
                 self.require_label(label, path)

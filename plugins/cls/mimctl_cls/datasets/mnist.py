@@ -9,48 +9,21 @@ from mimctl.engine.data.transform import Sample
 from mimctl.engine.files import fileio
 from mimctl.engine.files.datafiles import bad_annotations
 from mimctl.engine.registry import DATASETS
-from mimctl.errors import ConfigError, MimctlError
 from mimctl_cls import class_names
-from mimctl_cls.datasets.base import BaseDataset
-from mimctl_cls.datasets.imagenet import require_split
+from mimctl_cls.datasets.published import PublishedDataset
 from mimctl_cls.idx import find_idx, read_idx
-
-SPLITS = ("train", "test")
 
 
 @DATASETS.register_module()
-class MNIST(BaseDataset):
+class MNIST(PublishedDataset):
     """Handwritten digits; a sample's `img` is (28, 28) uint8, bright on black.
 
     The test files (`t10k-…`) are read in `test_mode` or for the split `test`, else the training files (`train-…`),
-    packed with gzip or not, from `data_prefix` below `data_root`. `download` is accepted; a run fetches nothing.
-    Raises ConfigError[missing-argument], MimctlError[missing-file] with what to fetch, [bad-annotations].
+    packed with gzip or not, from `data_prefix` below `data_root`. Raises MimctlError[missing-file] with what to fetch,
+    [bad-annotations].
     """
 
     METAINFO: Mapping[str, Any] = {"classes": class_names.MNIST}
-
-    def __init__(
-        self,
-        data_root: str = "",
-        split: str = "train",
-        metainfo: Mapping[str, Any] | None = None,
-        download: bool = True,
-        data_prefix: str = "",
-        test_mode: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        require_split(split, SPLITS)
-        require_place(data_root, data_prefix)
-        self.split = split
-        self.download = download
-        super().__init__(
-            ann_file="",
-            metainfo=metainfo,
-            data_root=data_root,
-            data_prefix={"root": data_prefix},
-            test_mode=test_mode,
-            **kwargs,
-        )
 
     def load_data_list(self) -> list[Sample]:
         """Read the pictures and their labels."""
@@ -68,7 +41,7 @@ class MNIST(BaseDataset):
         root = self.data_prefix["root"]
         found = find_idx(root, stem, dimensions)
         if found is None:
-            raise not_there(type(self).__name__, fileio.join(root, f"{stem}-idx{dimensions}-ubyte.gz"))
+            raise self.not_there(fileio.join(root, f"{stem}-idx{dimensions}-ubyte.gz"))
         return found
 
 
@@ -77,19 +50,3 @@ class FashionMNIST(MNIST):
     """Pictures of clothes in MNIST's form (Xiao et al., 2017)."""
 
     METAINFO: Mapping[str, Any] = {"classes": class_names.FASHION_MNIST}
-
-
-def require_place(data_root: str, data_prefix: str) -> None:
-    """Raise ConfigError[missing-argument] unless it is said where the data lies."""
-    if not data_root and not data_prefix:
-        raise ConfigError("the dataset needs `data_root`: the folder of its files", code="missing-argument")
-
-
-def not_there(name: str, path: str) -> MimctlError:
-    """Return the error for a published data set whose file is not where it was looked for."""
-    return MimctlError(
-        f"no file {path}",
-        code="missing-file",
-        causes=[f"{name} was looked for there; a run fetches no data"],
-        hints=["put the published files there, or name their folder: `data_root` (or `--data DIR`)"],
-    )
