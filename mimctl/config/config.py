@@ -17,8 +17,9 @@ from mimctl.config.overrides import CFG_OPTIONS, apply_overrides, refuse_indices
 from mimctl.config.paths import place_at, select
 from mimctl.config.values import ConfigDict, Place, copy_value, wrap
 from mimctl.config.writing.dump import to_python
-from mimctl.config.writing.dump_file import text_in, write_text
+from mimctl.config.writing.dump_file import text_in
 from mimctl.errors import ConfigError, Origin
+from mimctl.files import write_text
 
 
 class Config(MutableMapping[str, Any]):
@@ -274,7 +275,7 @@ class Config(MutableMapping[str, Any]):
         """
         if file is None:
             return text_in(self._data, Path(self.filename or "config.py").suffix)
-        write_text(Path(file), text_in(self._data, Path(file).suffix))
+        write_text(Path(file), text_in(self._data, Path(file).suffix), mode=0o666)
         return None
 
 

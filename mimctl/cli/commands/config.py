@@ -76,15 +76,11 @@ def _format_of(out: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    import os
-
-    from mimctl.files import write_bytes
+    from mimctl.files import write_text
 
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder `{path.parent}`", code="missing-file")
-    umask = os.umask(0o022)
-    os.umask(umask)
-    write_bytes(path, text.encode("utf-8"), mode=0o666 & ~umask)
+    write_text(path, text, mode=0o666)
 
 
 def _select(config: Config, key: str) -> Any:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
 from mimctl.config.values import ConfigDict
 from mimctl.config.writing.dump import to_python
 from mimctl.config.writing.dump_plain import to_json, to_yaml
@@ -19,22 +15,3 @@ def text_in(config: ConfigDict, suffix: str) -> str:
     if suffix not in _WRITERS:
         raise ConfigError(f"a config can be written as {', '.join(_WRITERS)}, not `{suffix}`", code="config-format")
     return _WRITERS[suffix](config)
-
-
-def write_text(target: Path, text: str) -> None:
-    """Write text through a temporary file beside `target` and a rename."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mimctl.files import sync_folder
+from mimctl.files import sync_folder, umask
 
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 _PROBE = bytes(1 << 20)
@@ -55,7 +55,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
     """Sync a finished temporary file and rename it to `path`, with the permissions of any new file."""
     with temporary.open("rb+") as stream:
         os.fsync(stream.fileno())
-    temporary.chmod(0o666 & ~_umask())
+    temporary.chmod(0o666 & ~umask())
     temporary.replace(path)
     sync_folder(path.parent)
 
@@ -103,10 +103,3 @@ def _refusal(temporary: Path, path: Path) -> OSError | None:
     except OSError as err:
         return OSError(err.errno, err.strerror, str(path))
     return None
-
-
-def _umask() -> int:
-    # Reading the umask means setting it; a run has no other thread that creates files at this moment.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mimctl.errors import ConfigError, MimctlError
+from mimctl.files import umask
 
 BackendArgs = Mapping[str, Any] | None
 PathLike = str | os.PathLike[str]
@@ -60,7 +61,7 @@ class LocalBackend:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).chmod(0o666 & ~umask())
             Path(temporary).replace(target)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -201,12 +202,6 @@ def missing_file(path: PathLike) -> MimctlError:
 
 def _plain(path: PathLike) -> str:
     return os.fspath(path).removeprefix("file://")
-
-
-def _umask() -> int:
-    value = os.umask(0o077)
-    os.umask(value)
-    return value
 
 
 def _http_system() -> Any:

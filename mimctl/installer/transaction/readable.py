@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mimctl.environment.model import Environment
+from mimctl.files import umask
 from mimctl.installer.transaction.snapshot import claimed_by, distributions_inside
 
 _READ = stat.S_IRGRP | stat.S_IROTH
@@ -24,7 +25,7 @@ def make_readable(env: Environment, names: Iterable[str]) -> None:
     files of other users are left as they are.
     """
     granted = _granted(env.paths.purelib)
-    if not granted & _umask():
+    if not granted & umask():
         return
     wanted = set(names)
     folders: set[Path] = set()
@@ -56,9 +57,3 @@ def _add(path: Path, granted: int) -> None:
         more = granted if facts.st_mode & stat.S_IXUSR else granted & ~_SEARCH
         if more & ~facts.st_mode:
             path.chmod(stat.S_IMODE(facts.st_mode) | more)
-
-
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
