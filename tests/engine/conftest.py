@@ -14,18 +14,7 @@ from mimctl.engine.runner import Runner
 
 # The toy experiment is user code: child processes import it by the name that their config gives.
 sys.path.insert(0, str(Path(__file__).parent))
-from toy_experiment import ToyData, ToyMetric, ToyModel
-
-
-def toy_loader(size: int = 12, *, shuffle: bool = True, **options: Any) -> dict[str, Any]:
-    """Return a dataloader config over ToyData."""
-    return {
-        "dataset": ToyData(size),
-        "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
-        "batch_size": 4,
-        "num_workers": 0,
-        **options,
-    }
+from toy_experiment import ToyMetric, ToyModel, toy_loader
 
 
 @pytest.fixture

@@ -250,8 +250,7 @@ def test_a_checkpoint_of_mmengine_gives_the_average_and_goes_on_from_both(
 
 def average_of_a_rank(rank: int, folder: str) -> dict[str, Any]:
     """Train with EMAHook on this rank; return the average, the weights of each step and the average of the file."""
-    from conftest import toy_loader
-    from toy_experiment import ToyMetric, ToyModel
+    from toy_experiment import ToyMetric, ToyModel, toy_loader
 
     seen = Weights()
     torch.manual_seed(0)

@@ -312,8 +312,7 @@ def test_each_epoch_is_told_to_the_sampler_and_an_empty_cache_needs_no_gpu(make_
 
 def statistics_of_a_rank(rank: int, folder: str, is_synced: bool, by_epoch: bool) -> list[list[float]]:
     """Train on this rank; return the running means after each epoch (or iteration) and in each validation."""
-    from conftest import toy_loader
-    from toy_experiment import ToyMetric, ToyModel
+    from toy_experiment import ToyMetric, ToyModel, toy_loader
 
     seen: list[list[float]] = []
 

@@ -127,8 +127,7 @@ def nan_on_one_rank(rank: int) -> dict[str, Any]:
     """Train on two ranks; the loss of rank 1 is bad from iteration 3 on, that of rank 0 one step later."""
     import tempfile
 
-    from conftest import toy_loader
-    from toy_experiment import ToyModel
+    from toy_experiment import ToyModel, toy_loader
 
     begins = 4 - rank
     table = {step: {"loss_a": NAN if step >= begins else 1.0} for step in range(1, 9)}

@@ -208,8 +208,7 @@ def test_a_signal_stops_at_the_next_step_and_the_resumed_run_is_the_same(
 
 def training_of_a_rank(rank: int, folder: str, point: str | None, resume: bool) -> dict[str, Any]:
     """Train on this rank, rank 1 getting a signal at a point; return where it stopped and how it ended."""
-    from conftest import toy_loader
-    from toy_experiment import ToyMetric, ToyModel
+    from toy_experiment import ToyMetric, ToyModel, toy_loader
 
     torch.manual_seed(0)
     hooks = [] if point is None else [SendSignal("SIGUSR2", point, 2, rank=1)]

@@ -121,3 +121,14 @@ class Trouble(Hook):
             with contextlib.suppress(OSError), (Path(self.folder) / "filler").open("wb", buffering=0) as stream:
                 while True:
                     stream.write(bytes(64))
+
+
+def toy_loader(size: int = 12, *, shuffle: bool = True, **options: Any) -> dict[str, Any]:
+    """Return a dataloader config over ToyData."""
+    return {
+        "dataset": ToyData(size),
+        "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
+        "batch_size": 4,
+        "num_workers": 0,
+        **options,
+    }
