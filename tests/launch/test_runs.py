@@ -18,6 +18,7 @@ from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.growing import GrowingFile
 from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import KEPT_RUNS, RunBook
+from mimctl.launch.runs.control import log_file
 from mimctl.launch.runs.record import RunRecord, read_record
 from mimctl.launch.runs.state import state_of
 
@@ -103,6 +104,18 @@ def test_a_process_with_the_number_of_a_dead_one_is_not_the_run(tmp_path: Path) 
     assert state_of(alive).phase == "running"
     assert state_of(replace(alive, pid_started="1")).phase == "stopped"
     assert state_of(replace(alive, host="elsewhere")).phase == "unknown"
+
+
+def test_each_process_of_a_run_has_a_log_of_its_own(tmp_path: Path) -> None:
+    here = record_of(tmp_path / "20260101_000000", "abcdef")
+    job = replace(here, job_id="7")
+    assert log_file(here) is None
+    for name in ("20260101_000000.log", "20260101_000000_rank1.log", "slurm-7.out"):
+        (here.folder / name).touch()
+    found = [log_file(here), log_file(here, 0), log_file(here, 1), log_file(job), log_file(job, 0), log_file(job, 2)]
+    names = [path.name if path else None for path in found]
+    stem = "20260101_000000"
+    assert names == [f"{stem}.log", f"{stem}.log", f"{stem}_rank1.log", "slurm-7.out", f"{stem}.log", None]
 
 
 def test_a_growing_file_is_read_by_whole_lines_and_anew_when_it_was_replaced(tmp_path: Path) -> None:

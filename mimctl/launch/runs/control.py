@@ -72,11 +72,10 @@ def _plan(record: RunRecord) -> LaunchPlan:
 
 def log_file(record: RunRecord, rank: int | None = None) -> Path | None:
     """Return the file that a run prints to, None where there is none yet."""
-    if rank is not None:
-        own = record.folder / f"rank{rank}.log"
-        return own if own.is_file() else None
-    if record.job_id is not None:
-        job = record.folder / f"slurm-{record.job_id}.out"
-        return job if job.is_file() else None
-    named = record.folder / f"{record.folder.name}.log"
-    return named if named.is_file() else None
+    name = record.folder.name
+    if rank:
+        name = f"{name}_rank{rank}"
+    elif rank is None and record.job_id is not None:
+        name = f"slurm-{record.job_id}"
+    path = record.folder / f"{name}.{'out' if name.startswith('slurm-') else 'log'}"
+    return path if path.is_file() else None
