@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,8 +94,3 @@ def _at(path: Path) -> RunRecord | None:
         return own
     below = [record for each in path.iterdir() if each.is_dir() and (record := read_record(each)) is not None]
     return max(below, key=lambda record: record.started, default=None)
-
-
-def age(record: RunRecord) -> float:
-    """Return how many seconds ago a run was started."""
-    return max(time.time() - record.started, 0.0)

@@ -83,12 +83,6 @@ def cancel(job_id: str) -> None:
     _call(["scancel", job_id])
 
 
-def partitions() -> list[str]:
-    """Return the names of the partitions that this user sees, the default one first."""
-    lines = _call(["sinfo", "-h", "-o", "%P"]).split()
-    return [line.rstrip("*") for line in sorted(dict.fromkeys(lines), key=lambda line: not line.endswith("*"))]
-
-
 def _queue(job_ids: Sequence[str]) -> dict[str, Job]:
     line = "%i|%T|%r|%N"
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mimctl.launch.local import LocalRun
-from mimctl.launch.model import LaunchPlan, Outcome
+from mimctl.launch.model import LaunchPlan, Outcome, Silence
 from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.files import clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord
@@ -58,14 +57,5 @@ def _begin(job: Job) -> LocalRun:
     clear_end(job.plan.run_dir)
     pid = os.getpid()
     replace(job.record, pid=pid, pid_started=start_time(pid), started=time.time()).write()
-    return LocalRun(job.plan, _Unseen())
-
-
-class _Unseen:
-    """Drops what a trial tells: its own files have it."""
-
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Drop it."""
-
-    def line(self, text: str) -> None:
-        """Drop it."""
+    # What a trial tells is in its own files.
+    return LocalRun(job.plan, Silence())
