@@ -9,7 +9,9 @@ say() { printf '\n$ %s\n' "$*"; "$@"; }
 
 cd "$clone"
 mkdir -p demo
-rm -rf demo/wheels demo/index  # of an earlier state of the clone: an index never gives one name to two contents
+# Of an earlier state of the clone: an index never gives one name to two contents, and mimctl remembers what it gave.
+rm -rf demo/wheels demo/index demo/cache
+export MIMCTL_CACHE_DIR="$clone/demo/cache"
 say mimctl wheels build --out demo/wheels
 say mimctl index build --wheels demo/wheels --out demo/index
 export MIMCTL_INDEX_URL="$clone/demo/index"
