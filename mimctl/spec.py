@@ -22,6 +22,14 @@ class LauncherFacts:
     num_procs: int = 1
     """Ranks on one node."""
     num_nodes: int = 1
+    node_rank: int = 0
+    """Which of the nodes of `pytorch` this machine is."""
+    rdzv_endpoint: str | None = None
+    """Where the nodes of `pytorch` meet, `host:port`."""
+    max_restarts: int = 0
+    """How often all ranks are started again after one has failed."""
+    is_elastic: bool = False
+    """Under Slurm: the engine's agent starts the ranks of a node, not srun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,8 +211,25 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
         "-G", "--gpus", type=click.IntRange(min=0), metavar="N", help="GPUs in all; 0 is the CPU.  [default: 1 if seen]"
     ),
     click.option("--procs", type=click.IntRange(min=1), metavar="N", help="Processes on the CPU.  [default: 1]"),
-    click.option("-g", "--gpus-per-node", type=click.IntRange(min=0), metavar="N", help="GPUs of one node (slurm)."),
-    click.option("-N", "--nodes", type=click.IntRange(min=1), metavar="N", help="Nodes to spread over (slurm)."),
+    click.option("-g", "--gpus-per-node", type=click.IntRange(min=0), metavar="N", help="GPUs of one node."),
+    click.option(
+        "-N", "--nodes", "--nnodes", "nodes", type=click.IntRange(min=1), metavar="N", help="Nodes to spread over."
+    ),
+    click.option(
+        "--node-rank", type=click.IntRange(min=0), metavar="N", help="Which of the nodes this one is, from 0 (pytorch)."
+    ),
+    click.option(
+        "--rdzv-endpoint", metavar="HOST:PORT", help="Where the nodes meet, the same on each of them (pytorch)."
+    ),
+    click.option(
+        "--max-restarts",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help="Start the ranks so often again after a failure, a training from its newest checkpoint.",
+    ),
+    click.option("--elastic", is_flag=True, help="One agent a node starts its ranks, and restarts them (slurm)."),
     click.option(
         "-c",
         "--cpus-per-task",
@@ -236,6 +253,15 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--srun-args", metavar="ARGS", help="More arguments for srun, quoted as one (slurm)."),
     click.option("--sbatch-args", metavar="ARGS", help="More arguments for sbatch, quoted as one (slurm)."),
+    click.option(
+        "--setup",
+        multiple=True,
+        metavar="LINE",
+        help="A line of shell before the ranks start: 'module load cuda' (slurm).",
+    ),
+    click.option(
+        "--container", metavar="WORDS", help="What each rank is started through: 'apptainer exec --nv x.sif' (slurm)."
+    ),
     click.option("--job-name", metavar="NAME", help="The job's name in the queue (slurm)."),
     click.option("--foreground", is_flag=True, help="Run it by srun and wait, submit nothing (slurm)."),
     click.option("--name", metavar="NAME", help="What the run is called in `mimctl status`."),

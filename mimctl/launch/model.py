@@ -28,6 +28,10 @@ class SlurmOptions:
     """How many seconds before its time is up a job is warned (SIGUSR2)."""
     srun_args: tuple[str, ...] = ()
     sbatch_args: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    """Lines of shell that the job runs before its ranks start."""
+    container: tuple[str, ...] = ()
+    """Words that each rank's own line is put behind."""
     job_name: str = "mimctl"
     foreground: bool = False
     """Run it by srun, and wait for it, in the place of submitting it."""
@@ -147,6 +151,12 @@ class LaunchOptions:
     procs: int | None = None
     gpus_per_node: int | None = None
     nodes: int | None = None
+    node_rank: int | None = None
+    rdzv_endpoint: str | None = None
+    """Where the nodes of `pytorch` meet, `host:port`."""
+    max_restarts: int = 0
+    elastic: bool = False
+    """Under Slurm: one agent on each node, which starts the ranks there."""
     cpus_per_task: int = 2
     partition: str | None = None
     time: str | None = None
@@ -155,6 +165,8 @@ class LaunchOptions:
     lead_time: int = 60
     srun_args: str | None = None
     sbatch_args: str | None = None
+    setup: tuple[str, ...] = ()
+    container: str | None = None
     job_name: str | None = None
     port: int | None = None
     name: str | None = None

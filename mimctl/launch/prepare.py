@@ -208,6 +208,8 @@ def make_request(
         lead_s=launch.lead_time,
         srun_args=_words("--srun-args", launch.srun_args),
         sbatch_args=_words("--sbatch-args", launch.sbatch_args),
+        setup=launch.setup,
+        container=_words("--container", launch.container),
         foreground=launch.foreground,
         job_name=launch.job_name or f"{experiment.path.stem}_{action}",
     )
