@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from mini_slurm import cluster
 from outside_data import test_data, test_reference
 
-__all__ = ["test_data", "test_reference"]
+__all__ = ["cluster", "test_data", "test_reference"]
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every process that they start; tests of
 # Ctrl-C need what a terminal gives.

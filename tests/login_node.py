@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +29,14 @@ default_hooks = dict(
 randomness = dict(seed=7)
 """
 
+VALIDATION = """
+val_dataloader = dict(
+    dataset=dict(type="ToyData"), sampler=dict(type="DefaultSampler", shuffle=False), batch_size=4
+)
+val_evaluator = dict(type="ToyMetric")
+val_cfg = dict()
+"""
+
 
 @dataclass(frozen=True)
 class Login:
@@ -34,6 +44,14 @@ class Login:
 
     folder: Path
     environment: dict[str, str]
+
+    @classmethod
+    def at(cls, folder: Path, **more: str) -> Login:
+        """Return a user with an own home in `folder`, where the experiment lies; `more` are variables of the shell."""
+        shutil.copy(Path(__file__).parent / "engine" / "toy_experiment.py", folder)
+        (folder / "toy.py").write_text(TOY)
+        own = {"MIMCTL_HOME": str(folder / "home"), "MIMCTL_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+        return cls(folder, {**os.environ, **own, **more})
 
     def argv(self, *words: object) -> list[str]:
         return [sys.executable, "-P", "-m", "mimctl", *map(str, words)]

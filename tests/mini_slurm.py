@@ -99,6 +99,13 @@ def mini_slurm(folder: Path) -> Iterator[dict[str, str]]:
         _stop_daemons(folder, {**os.environ, **environment})
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return the environment variables of a Slurm that runs while the tests do: one for all of them."""
+    with mini_slurm(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
 def _write_files(folder: Path) -> None:
     ports = _free_ports(3)
     host = socket.gethostname().partition(".")[0]

@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from login_node import TOY, Login
+from login_node import Login
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.growing import GrowingFile
@@ -134,10 +133,7 @@ def test_a_growing_file_is_read_by_whole_lines_and_anew_when_it_was_replaced(tmp
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Login:
-    shutil.copy(Path(__file__).parent.parent / "engine" / "toy_experiment.py", tmp_path)
-    (tmp_path / "toy.py").write_text(TOY)
-    environment = {**os.environ, "MIMCTL_HOME": str(tmp_path / "home"), "MIMCTL_PYTHON": sys.executable}
-    return Login(tmp_path, {**environment, "OMP_NUM_THREADS": "1"})
+    return Login.at(tmp_path)
 
 
 def test_a_run_of_this_machine_is_seen_cancelled_and_gone_on_with(desk: Login, tmp_path: Path) -> None:

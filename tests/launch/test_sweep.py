@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from login_node import TOY, Login
+from login_node import TOY, VALIDATION, Login
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.sweep.grid import points, read_grid, read_search_args
@@ -76,20 +75,11 @@ def test_the_points_are_the_product_the_last_axis_fastest(axes: dict[str, list[i
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Login:
-    folder = Path(__file__).parent.parent / "engine"
-    (tmp_path / "toy_experiment.py").write_text((folder / "toy_experiment.py").read_text())
+    login = Login.at(tmp_path)
     (tmp_path / "toy.py").write_text(TOY + VALIDATION)
-    environment = {**os.environ, "MIMCTL_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-    return Login(tmp_path, environment)
+    return login
 
 
-VALIDATION = """
-val_dataloader = dict(
-    dataset=dict(type="ToyData"), sampler=dict(type="DefaultSampler", shuffle=False), batch_size=4
-)
-val_evaluator = dict(type="ToyMetric")
-val_cfg = dict()
-"""
 TROUBLE = "custom_hooks=[],[dict(type='Trouble',kind='error',at=3)]"
 
 
