@@ -60,7 +60,7 @@ def submit(script: Path, arguments: Sequence[str] = (), *, environ: Mapping[str,
 
     Raises MimctlError[slurm-missing] without `sbatch`, [slurm-refused] with Slurm's own words.
     """
-    said = _call(["sbatch", "--parsable", *arguments, str(script)], environ=environ).strip()
+    said = call(["sbatch", "--parsable", *arguments, str(script)], environ=environ).strip()
     # With several clusters the answer is `id;cluster`; a site's plugin may print lines of its own before it.
     found = re.search(r"^(\d+)(;.*)?$", said, re.MULTILINE)
     if found is None:
@@ -80,13 +80,13 @@ def ask(job_ids: Iterable[str]) -> dict[str, Job]:
 
 def cancel(job_id: str) -> None:
     """Cancel a job; one that has ended already is no error."""
-    _call(["scancel", job_id])
+    call(["scancel", job_id])
 
 
 def _queue(job_ids: Sequence[str]) -> dict[str, Job]:
     line = "%i|%T|%r|%N"
     try:
-        answer = _call(["squeue", "-h", "-r", "-t", "all", "-j", ",".join(job_ids), "-o", line])
+        answer = call(["squeue", "-h", "-r", "-t", "all", "-j", ",".join(job_ids), "-o", line])
     except MimctlError as err:
         if any("Invalid job id" in cause for cause in err.causes):
             return {}
@@ -97,7 +97,7 @@ def _queue(job_ids: Sequence[str]) -> dict[str, Job]:
 def _accounts(job_ids: Sequence[str]) -> dict[str, Job]:
     fields = "JobID,State,ExitCode,NodeList"
     try:
-        answer = _call(["sacct", "-X", "-n", "-P", "-j", ",".join(job_ids), "-o", fields])
+        answer = call(["sacct", "-X", "-n", "-P", "-j", ",".join(job_ids), "-o", fields])
     except MimctlError:
         return {}  # many a cluster keeps no accounts
     jobs: dict[str, Job] = {}
@@ -117,7 +117,11 @@ def _job(text: str) -> Job | None:
     return Job(job_id=parts[0], state=parts[1], reason=reason, nodes=parts[3])
 
 
-def _call(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> str:
+def call(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> str:
+    """Return what one of Slurm's commands prints.
+
+    Raises MimctlError[slurm-missing] where it is not installed, [slurm-refused] with its own words where it fails.
+    """
     environment = clean_environment(environ)
     try:
         done = subprocess.run(
