@@ -27,6 +27,7 @@ from mimctl.launch.trust import require_trust
 from mimctl.launch.type_tables import type_tables
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
+from mimctl.spec import LauncherFacts
 
 if TYPE_CHECKING:
     from mimctl.config import Config
@@ -191,28 +192,6 @@ def make_request(
 ) -> RunRequest:
     """Put everything together; `rest` are further fields of RunRequest (seed, amp, resume, checkpoint, options)."""
     plugin = experiment.plugin
-    facts = choose_launcher(
-        kind=launch.launcher,
-        gpus=launch.gpus,
-        procs=launch.procs,
-        gpus_per_node=launch.gpus_per_node,
-        nodes=launch.nodes,
-        visible_gpus=place.visible_gpus,
-    )
-    slurm = SlurmOptions(
-        cpus_per_task=launch.cpus_per_task,
-        partition=launch.partition,
-        time=launch.time,
-        account=launch.account,
-        qos=launch.qos,
-        lead_s=launch.lead_time,
-        srun_args=_words("--srun-args", launch.srun_args),
-        sbatch_args=_words("--sbatch-args", launch.sbatch_args),
-        setup=launch.setup,
-        container=_words("--container", launch.container),
-        foreground=launch.foreground,
-        job_name=launch.job_name or f"{experiment.path.stem}_{action}",
-    )
     return RunRequest(
         action=action,
         plugin=plugin.name,
@@ -224,10 +203,40 @@ def make_request(
         overrides=experiment.overrides,
         work_dir=experiment.work_dir,
         weights=weights,
-        launcher=facts,
+        launcher=launcher_of(launch, place),
         port=launch.port,
-        slurm=slurm,
+        slurm=slurm_options(launch, launch.job_name or f"{experiment.path.stem}_{action}"),
         **rest,
+    )
+
+
+def launcher_of(launch: LaunchOptions, place: Workplace) -> LauncherFacts:
+    """Return how many processes run where, as a person has said it; raise UsageError for what contradicts itself."""
+    return choose_launcher(
+        kind=launch.launcher,
+        gpus=launch.gpus,
+        procs=launch.procs,
+        gpus_per_node=launch.gpus_per_node,
+        nodes=launch.nodes,
+        visible_gpus=place.visible_gpus,
+    )
+
+
+def slurm_options(launch: LaunchOptions, job_name: str) -> SlurmOptions:
+    """Return what only Slurm is told, as a person has said it; raise UsageError for words with a quote left open."""
+    return SlurmOptions(
+        cpus_per_task=launch.cpus_per_task,
+        partition=launch.partition,
+        time=launch.time,
+        account=launch.account,
+        qos=launch.qos,
+        lead_s=launch.lead_time,
+        srun_args=_words("--srun-args", launch.srun_args),
+        sbatch_args=_words("--sbatch-args", launch.sbatch_args),
+        setup=launch.setup,
+        container=_words("--container", launch.container),
+        foreground=launch.foreground,
+        job_name=job_name,
     )
 
 
