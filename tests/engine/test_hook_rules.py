@@ -14,8 +14,8 @@ from ranks import on_ranks
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mimctl.config.metric_rule import rule_of
 from mimctl.engine.data import BaseDataset
-from mimctl.engine.evaluation.metric_rule import rule_of
 from mimctl.engine.hooks import EarlyStoppingHook, Hook
 from mimctl.engine.hooks.build import DEFAULT_HOOKS
 from mimctl.engine.hooks.hook import HOOK_POINTS, acts_at, get_priority

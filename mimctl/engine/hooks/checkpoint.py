@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mimctl.config.metric_rule import better, rule_of
 from mimctl.engine.checkpoints.checkpoint import is_readable, point_to, publish
-from mimctl.engine.evaluation.metric_rule import better, rule_of
 from mimctl.engine.files.atomic import clean_leftovers
 from mimctl.engine.hooks.checkpoint_options import (
     as_list,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mimctl.engine.evaluation.metric_rule import better, rule_of
+from mimctl.config.metric_rule import better, rule_of
 from mimctl.engine.hooks.hook import Hook
 from mimctl.engine.registry import HOOKS
 from mimctl.engine.reporting.log import get_logger

@@ -1,4 +1,4 @@
-"""Which of two metric values is better."""
+"""Which of two metric values is better: for hooks that keep the best checkpoint, and for sweeps."""
 
 from __future__ import annotations
 
