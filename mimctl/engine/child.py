@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -143,10 +144,11 @@ def _explained(err: Exception) -> MimctlError:
 def report(error: MimctlError, events: EventWriter) -> None:
     """Send the error as an event, or to standard error where there are no events or they cannot be written.
 
-    A rank of an agent leaves it to the agent, which reports the first one.
+    One of several ranks leaves it in a file, with its rank and its host, to whoever reports the first one.
     """
     collected = siblings.folder()
     if collected is not None:
+        _sign(error)
         text = json.dumps(plain(error.to_dict()), default=str)
         write_text(collected / f"error-{os.environ['RANK']}.json", text)
         return
@@ -159,6 +161,14 @@ def report(error: MimctlError, events: EventWriter) -> None:
     print(render(error), file=sys.stderr)
     if "traceback" in error.details and os.environ.get("RANK", "0") == "0":
         print(error.details["traceback"], file=sys.stderr)
+
+
+def _sign(error: MimctlError) -> None:
+    """Write into an error which rank on which host it ends, and with which exit code."""
+    rank, host = int(os.environ["RANK"]), socket.gethostname()
+    where = f"on rank {rank} of {os.environ.get('WORLD_SIZE', '1')}, host {host}, with exit code {error.exit_code:d}"
+    error.causes = (*error.causes, where)
+    error.details = {**error.details, "rank": rank, "host": host, "where": where}
 
 
 def _of_disk(err: OSError) -> MimctlError:

@@ -52,7 +52,7 @@ def _told(event: Mapping[str, Any], outcome: Outcome, plan: LaunchPlan) -> Mimct
     causes = [str(each) for each in event.get("causes", ())]
     if code == "child-crashed":
         trace = [line for line in str(details.get("traceback", "")).splitlines() if line.strip()]
-        causes = [*([f"on rank {details['rank']}"] if "rank" in details else []), *trace[-SHOWN_LINES:]] or causes
+        causes = [*([str(details["where"])] if "where" in details else []), *trace[-SHOWN_LINES:]] or causes
     error = MimctlError(message, code=code, causes=causes, hints=hints, details=details, exit_code=outcome.exit_code)
     if event.get("origin"):
         from mimctl.errors import Origin

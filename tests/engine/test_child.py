@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -305,7 +306,7 @@ def test_two_ranks_fail_once_then_resume(make_spec: MakeSpec, run: Run, tmp_path
     error = the_error(failing)
     assert (error["code"], error["details"]["rank"]) == ("child-crashed", 1)
     assert "a bug in a hook" in error["message"]
-    assert error["causes"][-1] == "on rank 1 of 2"
+    assert error["causes"][-1] == f"on rank 1 of 2, host {socket.gethostname()}, with exit code 1"
     assert next(event["steps"] for event in events(failing) if event["event"] == "step") == 2
 
     second = make_spec(launcher=ranks, resume="auto")

@@ -108,8 +108,10 @@ def test_a_failing_rank_is_reported_once_and_none_is_left(
     ran = run("trouble", **options)
     assert ran.code == code
     assert (ran.error["code"], ran.error["message"], ran.error["details"]["rank"]) == told
-    if told[0] != "rank-died":
-        assert ran.error["causes"][-1] == f"on rank {told[2]} of {options.get('num_procs', 2)}"
+    host = socket.gethostname()
+    where = f"on rank {told[2]} of {options.get('num_procs', 2)}, host {host}, with exit code {code}"
+    assert ran.error["causes"][-1] == (f"on host {host}" if told[0] == "rank-died" else where)
+    assert ran.error["details"]["host"] == host
     assert ran.error["hints"] == (["look at them"] if told[0] == "bad-data" else [])
     time.sleep(0.2)  # the kernel takes a moment to clean up after SIGKILL
     assert len([name for name in ran.pids if name.startswith("rank")]) == options.get("num_procs", 2)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,10 @@ def culprit(folder: Path, codes: Mapping[int, int], num_ranks: int, killed: Coll
     silent = _silent(folder, codes, {each["details"]["rank"] for each in told} | set(killed))
     signalled = {rank: code for rank, code in silent.items() if code < 0}
     if own and not signalled:
-        return _said(own[0], num_ranks)
+        return _said(own[0])
     if silent:
         return _died(signalled or silent, num_ranks)
-    return _said([*own, *late, *told][0], num_ranks) if told else _died(dict(codes) or {0: 1}, num_ranks)
+    return _said([*own, *late, *told][0]) if told else _died(dict(codes) or {0: 1}, num_ranks)
 
 
 def _told(folder: Path) -> list[dict[str, Any]]:
@@ -89,24 +90,25 @@ def _silent(folder: Path, codes: Mapping[int, int], known: Collection[int]) -> d
     return silent
 
 
-def _said(told: Mapping[str, Any], num_ranks: int) -> MimctlError:
-    details = dict(told["details"])
+def _said(told: Mapping[str, Any]) -> MimctlError:
     return MimctlError(
         str(told["message"]),
         code=str(told["code"]),
-        causes=[*map(str, told.get("causes", ())), f"on rank {details['rank']} of {num_ranks}"],
+        causes=[str(each) for each in told.get("causes", ())],
         hints=[str(each) for each in told.get("hints", ())],
         exit_code=int(told["exit_code"]),
-        details=details,
+        details=dict(told["details"]),
     )
 
 
 def _died(codes: Mapping[int, int], num_ranks: int) -> MimctlError:
     rank, code = next(iter(codes.items()))
+    host = socket.gethostname()
     how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return MimctlError(
         f"rank {rank} of {num_ranks} ended {how}" + ("" if code else ", before it was done"),
         code="rank-died",
+        causes=[f"on host {host}"],
         exit_code=128 - code if code < 0 else code or 1,
-        details={"rank": rank},
+        details={"rank": rank, "host": host},
     )

@@ -20,7 +20,5 @@ def first_error(folder: Path) -> Mapping[str, Any] | None:
         except (OSError, ValueError):
             continue
         if isinstance(told, dict):
-            rank = int(path.stem.partition("-")[2] or 0)
-            causes = [*map(str, told.get("causes", ())), f"on rank {rank}"]
-            return {**told, "event": "error", "causes": causes, "details": {**told.get("details", {}), "rank": rank}}
+            return {**told, "event": "error"}
     return None
