@@ -29,7 +29,9 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
     from mimctl.api.running import describe_data, infer, is_package, list_scripts, run, test, train
-    from mimctl.api.runs import cancel, logs, read_axes, resume, status, sweep, sweep_report
+    from mimctl.api.runs import cancel, logs, resume, status
+    from mimctl.api.sweeps import read_axes, sweep, sweep_report
+    from mimctl.api.zoo import zoo_import, zoo_lint
     from mimctl.pages import explain
 
 _ROOMS = {
@@ -42,10 +44,12 @@ _ROOMS = {
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
     "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
-    "runs": "cancel logs read_axes resume status sweep sweep_report",
+    "runs": "cancel logs resume status",
+    "sweeps": "read_axes sweep sweep_report",
     "configs": "Linted lint_config show_config trace_config",
     "models": "download download_dataset get_model_info search",
     "porting": "port",
+    "zoo": "zoo_import zoo_lint",
     "publishing": "audit_wheels build_index build_wheels expand_matrix verify_wheels yank_wheels",
 }
 """Which file of this package holds what."""
@@ -120,6 +124,8 @@ __all__ = [
     "upgrade",
     "verify_wheels",
     "yank_wheels",
+    "zoo_import",
+    "zoo_lint",
 ]
 
 

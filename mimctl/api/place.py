@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mimctl.installer.asking.requirements_file import FileContents
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import Places
-    from mimctl.launch.model import LaunchOptions, Workplace
+    from mimctl.launch.model import ConfigOptions, LaunchOptions, Workplace
+    from mimctl.zoo.source import ZooModels
 
 
 class Watch(Protocol):
@@ -48,6 +49,20 @@ def workplace(settings: Settings, launch: LaunchOptions | None = None, watch: Wa
         watch.note(f"target: {place.python} ({place.source})")
         place = replace(place, note=watch.note)
     return place
+
+
+def as_config_options(config: ConfigOptions | str) -> ConfigOptions:
+    """Return which config is meant: a name or a path alone changes nothing in it."""
+    from mimctl.launch.model import ConfigOptions
+
+    return ConfigOptions(config=config) if isinstance(config, str) else config
+
+
+def zoo_models(settings: Settings, watch: Watch | None) -> ZooModels:
+    """Return where weights come from that are not on this disk; `watch` is told of their transfer."""
+    from mimctl.zoo.source import ZooModels
+
+    return ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
 
 
 def index_client(settings: Settings) -> IndexClient:

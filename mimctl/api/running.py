@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mimctl import settings as settings_module
-from mimctl.api.place import workplace
+from mimctl.api.place import as_config_options, workplace, zoo_models
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mimctl.launch.dataset import DatasetReport
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
     from mimctl.launch.package import ScriptResult
-    from mimctl.launch.verbs import InferOptions, Models, RunResult, TrainOptions
+    from mimctl.launch.verbs import InferOptions, RunResult, TrainOptions
 
 
 def train(
@@ -41,11 +41,11 @@ def train(
     launch = launch or _launch_options()
     return verbs.train(
         plugin,
-        _config_options(config),
+        as_config_options(config),
         options or verbs.TrainOptions(),
         launch,
         place=_place(plugin, settings, launch, watch),
-        models=_models(settings, watch),
+        models=zoo_models(settings, watch),
         listener=listener,
     )
 
@@ -76,7 +76,7 @@ def test(
     launch = launch or _launch_options()
     return verbs.test(
         plugin,
-        _config_options(config),
+        as_config_options(config),
         checkpoint,
         launch,
         place=_place(plugin, settings, launch, watch),
@@ -115,7 +115,7 @@ def infer(
         options or verbs.InferOptions(),
         launch,
         place=_place(plugin, settings, launch, watch),
-        models=_models(settings, watch),
+        models=zoo_models(settings, watch),
         listener=listener,
     )
 
@@ -227,15 +227,3 @@ def _launch_options() -> LaunchOptions:
     from mimctl.launch.model import LaunchOptions
 
     return LaunchOptions()
-
-
-def _config_options(config: ConfigOptions | str) -> ConfigOptions:
-    from mimctl.launch.model import ConfigOptions
-
-    return ConfigOptions(config=config) if isinstance(config, str) else config
-
-
-def _models(settings: Settings, watch: Watch | None) -> Models:
-    from mimctl.zoo.source import ZooModels
-
-    return ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
