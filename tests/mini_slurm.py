@@ -1,20 +1,21 @@
 """A real Slurm of two nodes on this machine, for tests: no systemd, no cgroup, no database. Debian's packages, root.
 
 Each node declares 8 CPUs, 8 GB and 4 GPUs that are character devices like /dev/null, whatever the machine has.
-Partitions: `low` (preempted with ten seconds' notice), `abrupt` (without), `high` (preempts both). Nothing outside the
-folder is changed: the nodes see a list of hosts of their own.
+Partitions: `low` (preempted with ten seconds' notice), `abrupt` (without), `gone` (with notice, not queued again),
+`high` (preempts these). Nothing outside the folder is changed: the nodes see a list of hosts of their own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ LaunchParameters=send_gids
 {nodes}
 PartitionName=low Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
 PartitionName=abrupt Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
+PartitionName=gone Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL GraceTime=10
 PartitionName=high Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 _NODE = (
@@ -84,12 +86,15 @@ def require_slurm() -> None:
 
 
 @contextlib.contextmanager
-def mini_slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """Bring up a Slurm in `folder` and yield the environment variables that lead to it; end it afterwards."""
+def mini_slurm(folder: Path, **settings: object) -> Iterator[dict[str, str]]:
+    """Bring up a Slurm in `folder` and yield the environment variables that lead to it; end it afterwards.
+
+    `settings` change lines of slurm.conf (`MinJobAge=2`) or add some.
+    """
     require_slurm()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    _write_files(folder)
+    _write_files(folder, settings)
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
     try:
         _start_daemons(folder, {**os.environ, **environment})
@@ -106,7 +111,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment
 
 
-def _write_files(folder: Path) -> None:
+def _write_files(folder: Path, settings: Mapping[str, object]) -> None:
     ports = _free_ports(3)
     host = socket.gethostname().partition(".")[0]
     for name in ("state", "spool-n1", "spool-n2"):
@@ -115,6 +120,9 @@ def _write_files(folder: Path) -> None:
         _NODE.format(name=f"n{number}", hostname=host, address="127.0.0.1", port=ports[number]) for number in (1, 2)
     )
     conf = _CONF.format(host=host, control="127.0.0.1", ports=ports, folder=folder, nodes=nodes)
+    for name, value in settings.items():
+        conf, changed = re.subn(rf"^{name}=.*$", f"{name}={value}", conf, flags=re.MULTILINE)
+        conf = conf if changed else f"{name}={value}\n{conf}"
     (folder / "slurm.conf").write_text(conf)
     for number in range(4):
         # A GRES that is only counted makes the node invalid; a plain file leaves CUDA_VISIBLE_DEVICES unset.

@@ -68,14 +68,17 @@ def submit(script: Path, arguments: Sequence[str] = (), *, environ: Mapping[str,
     return found.group(1)
 
 
-def ask(job_ids: Iterable[str]) -> dict[str, Job]:
-    """Return what is known of jobs, by id; those that Slurm has forgotten are left out."""
+def ask(job_ids: Iterable[str], *, patience_s: float = TIMEOUT_S) -> dict[str, Job]:
+    """Return what is known of jobs, by id; those that Slurm has forgotten are left out.
+
+    Raises MimctlError[slurm-missing], [slurm-refused] where there is no answer within `patience_s` seconds.
+    """
     wanted = list(dict.fromkeys(job_ids))
     if not wanted:
         return {}
-    found = _queue(wanted)
+    found = _queue(wanted, patience_s)
     forgotten = [each for each in wanted if each not in found]
-    return found | _accounts(forgotten) if forgotten else found
+    return found | _accounts(forgotten, patience_s) if forgotten else found
 
 
 def cancel(job_id: str) -> None:
@@ -83,10 +86,10 @@ def cancel(job_id: str) -> None:
     call(["scancel", job_id])
 
 
-def _queue(job_ids: Sequence[str]) -> dict[str, Job]:
+def _queue(job_ids: Sequence[str], patience_s: float) -> dict[str, Job]:
     line = "%i|%T|%r|%N"
     try:
-        answer = call(["squeue", "-h", "-r", "-t", "all", "-j", ",".join(job_ids), "-o", line])
+        answer = call(["squeue", "-h", "-r", "-t", "all", "-j", ",".join(job_ids), "-o", line], patience_s=patience_s)
     except MimctlError as err:
         if any("Invalid job id" in cause for cause in err.causes):
             return {}
@@ -94,10 +97,10 @@ def _queue(job_ids: Sequence[str]) -> dict[str, Job]:
     return {job.job_id: job for job in map(_job, answer.splitlines()) if job is not None}
 
 
-def _accounts(job_ids: Sequence[str]) -> dict[str, Job]:
+def _accounts(job_ids: Sequence[str], patience_s: float) -> dict[str, Job]:
     fields = "JobID,State,ExitCode,NodeList"
     try:
-        answer = call(["sacct", "-X", "-n", "-P", "-j", ",".join(job_ids), "-o", fields])
+        answer = call(["sacct", "-X", "-n", "-P", "-j", ",".join(job_ids), "-o", fields], patience_s=patience_s)
     except MimctlError:
         return {}  # many a cluster keeps no accounts
     jobs: dict[str, Job] = {}
@@ -117,15 +120,16 @@ def _job(text: str) -> Job | None:
     return Job(job_id=parts[0], state=parts[1], reason=reason, nodes=parts[3])
 
 
-def call(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> str:
+def call(argv: Sequence[str], *, environ: Mapping[str, str] | None = None, patience_s: float = TIMEOUT_S) -> str:
     """Return what one of Slurm's commands prints.
 
-    Raises MimctlError[slurm-missing] where it is not installed, [slurm-refused] with its own words where it fails.
+    Raises MimctlError[slurm-missing] where it is not installed, [slurm-refused] with its own words where it fails, or
+    says nothing for `patience_s` seconds.
     """
     environment = clean_environment(environ)
     try:
         done = subprocess.run(
-            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S
+            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience_s
         )
     except FileNotFoundError as err:
         raise MimctlError(
@@ -135,18 +139,31 @@ def call(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> st
         ) from err
     except subprocess.TimeoutExpired as err:
         raise MimctlError(
-            f"Slurm has not answered `{argv[0]}` for {TIMEOUT_S:.0f} s",
+            f"Slurm has not answered `{argv[0]}` for {patience_s:.0f} s",
             code="slurm-refused",
-            hints=["its controller may be down: `scontrol ping`"],
+            hints=_hints_of_silence(argv),
         ) from err
     if done.returncode != 0:
         raise _refusal(argv, done.stderr or done.stdout)
     return done.stdout
 
 
+def _hints_of_silence(argv: Sequence[str]) -> list[str]:
+    hints = ["its controller may be down: `scontrol ping`"]
+    if argv[0] == "sbatch":
+        hints.append("it may have taken the job all the same: look with `squeue --me` before you submit it again")
+    return hints
+
+
 def _refusal(argv: Sequence[str], said: str) -> MimctlError:
     lines = [re.sub(rf"^{argv[0]}: (error: )?", "", line) for line in said.splitlines() if line.strip()]
     causes = lines[-4:] or ["it said nothing"]
+    if "Unable to contact slurm controller" in said:
+        hints = ["its controller is down, or not reached from here: `scontrol ping`"]
+        return MimctlError(f"Slurm does not answer `{argv[0]}`", code="slurm-refused", causes=causes, hints=hints)
+    if "Socket timed out" in said:
+        hints = _hints_of_silence(argv)
+        return MimctlError(f"Slurm does not answer `{argv[0]}`", code="slurm-refused", causes=causes, hints=hints)
     if argv[0] != "sbatch":
         return MimctlError(f"Slurm refused `{argv[0]}`", code="slurm-refused", causes=causes)
     hints = []
