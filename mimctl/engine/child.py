@@ -225,8 +225,11 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process. One of several ranks ends at once: threads of its process group may abort a slow farewell."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """End the process. One of several ranks ends at once: threads of its process group may abort a slow farewell.
+
+    A script of somebody else's (`mimctl.engine.script`) may have left work for the end, and ends as Python does.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "mimctl.engine.script" in sys.modules:
         sys.exit(code)
     for worker in multiprocessing.active_children():
         worker.terminate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import signal
@@ -14,22 +13,22 @@ from pathlib import Path
 from typing import IO, Any
 
 from mimctl.launch.events import EventReader
-from mimctl.launch.growing import shown_line, size_of
+from mimctl.launch.growing import size_of
 from mimctl.launch.model import LaunchPlan, Listener, Outcome
 from mimctl.launch.process_table import descendants, start_time
 from mimctl.launch.runs.files import read_json
+from mimctl.launch.streams import Relayed, Streams
 
 POLL_S = 0.05
 INTERRUPT_GRACE_S = 2.5
 """After Ctrl-C: seconds until SIGTERM; SIGKILL follows `TERMINATE_GRACE_S` later. Both together stay below 5 s."""
 TERMINATE_GRACE_S = 1.0
-KEPT_LINES = 40
 
 
 class LocalRun:
     """A child of a plan that was started here; `poll` until it has ended."""
 
-    def __init__(self, plan: LaunchPlan, listener: Listener) -> None:
+    def __init__(self, plan: LaunchPlan, listener: Listener, streams: Streams | None = None) -> None:
         plan.spec.write(plan.spec_path)
         self.plan = plan
         self._listener = listener
@@ -37,16 +36,19 @@ class LocalRun:
         # A run that goes on appends to what it has told before.
         self._events = EventReader(events, skip=size_of(events))
         environment = {name: value for name, value in os.environ.items() if name not in plan.unset}
-        self.process = subprocess.Popen(
-            plan.argv,
-            env={**environment, **plan.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        self._relay = _Relay(self.process.stdout, listener)
+        self._streams: Streams = streams or Relayed(listener)
+        out, err = self._streams.open()
+        try:
+            self.process = subprocess.Popen(
+                plan.argv,
+                env={**environment, **plan.environment},
+                stdin=self._streams.stdin,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        finally:
+            self._streams.begin()
         self._error: Mapping[str, Any] | None = None
 
     def poll(self) -> Outcome | None:
@@ -65,7 +67,7 @@ class LocalRun:
             exit_code=128 - code if code < 0 else code,
             result=read_json(Path(path)) if path else None,
             error=self._error,
-            last_lines=tuple(self._relay.kept),
+            last_lines=self._streams.kept,
         )
 
     def stop(self) -> None:
@@ -77,16 +79,16 @@ class LocalRun:
 
     def _finish(self) -> None:
         _sweep(self.process)
-        self._relay.finish()
+        self._streams.finish()
 
 
-def run(plan: LaunchPlan, listener: Listener) -> Outcome:
-    """Run the plan's child to its end.
+def run(plan: LaunchPlan, listener: Listener, streams: Streams | None = None) -> Outcome:
+    """Run the plan's child to its end; what it prints goes to the listener, or where `streams` lead.
 
     SIGTERM and SIGHUP of this process go on to the child, whose exit code says the rest. On KeyboardInterrupt the
     child and all its descendants are stopped before it is raised again.
     """
-    running = LocalRun(plan, listener)
+    running = LocalRun(plan, listener, streams)
     try:
         with _signals_forwarded_to(running.process):
             while (outcome := running.poll()) is None:
@@ -120,27 +122,6 @@ def run_script(
     finally:
         _sweep(process)
     return 128 - code if code < 0 else code
-
-
-class _Relay:
-    """Hand what the child prints to the listener, line by line, and keep the last lines."""
-
-    def __init__(self, stream: IO[bytes], listener: Listener) -> None:
-        self.kept: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
-        self._stream = stream
-        self._listener = listener
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        for raw in self._stream:
-            text = shown_line(raw)
-            self.kept.append(text)
-            self._listener.line(text)
-
-    def finish(self) -> None:
-        # A process that escaped could hold the pipe open for ever.
-        self._thread.join(timeout=2.0)
 
 
 @contextlib.contextmanager
