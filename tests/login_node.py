@@ -80,3 +80,10 @@ class Login:
     def job_env(self, job: str) -> str:
         done = subprocess.run(["scontrol", "show", "job", job], env=self.environment, capture_output=True, text=True)
         return done.stdout
+
+    def take_nodes(self) -> None:
+        """Take all of both nodes for some seconds, from a partition that comes first: other jobs are preempted."""
+        script = self.folder / "blocker.sh"
+        script.write_text("#!/bin/bash\nsleep 4\n")
+        argv = ["sbatch", "-p", "high", "-N2", "--exclusive", "-o", "/dev/null", str(script)]
+        subprocess.run(argv, env=self.environment, check=True, capture_output=True)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from login_node import Login
 
-BLOCKER = "#!/bin/bash\nsleep 4\n"
 SLOW = "custom_hooks=[dict(type='Pause', seconds=0.05)]"
 ITERATIONS = 160
 
@@ -47,14 +46,6 @@ def until_training(login: Login, run: str, epoch: int = 2) -> dict[str, Any]:
     return login.wait(run, lambda each: each["step"].get("epoch", 0) >= epoch)
 
 
-def block(login: Login) -> None:
-    """Take all of both nodes for some seconds, from a partition that comes first."""
-    script = login.folder / "blocker.sh"
-    script.write_text(BLOCKER)
-    argv = ["sbatch", "-p", "high", "-N2", "--exclusive", "-o", "/dev/null", str(script)]
-    subprocess.run(argv, env=login.environment, check=True, capture_output=True)
-
-
 def finish(login: Login, run: str) -> dict[str, Any]:
     over = login.wait(run, lambda each: each["state"] not in ("running", "waiting"), seconds=240)
     assert over["state"] == "done", over
@@ -80,7 +71,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_a_preempted_job_comes_back_and_trains_the_same_model(patient: Login, partition: str) -> None:
     run = start(patient, "--gpus", 0, "--partition", partition, work_dir=partition)
     job = until_training(patient, run)["job_id"]
-    block(patient)
+    patient.take_nodes()
     finish(patient, run)
     assert "Restarts=1" in patient.job_env(job)
     if partition == "low":
@@ -96,7 +87,7 @@ def test_a_job_of_two_nodes_that_is_preempted_twice_trains_the_same_model(patien
     run = start(patient, *two, work_dir="twice")
     job = until_training(patient, run)["job_id"]
     for _ in range(2):
-        block(patient)
+        patient.take_nodes()
         patient.wait(run, lambda each: each["slurm_state"] == "PENDING")
         patient.wait(run, lambda each: each["slurm_state"] == "RUNNING")
         time.sleep(5)
