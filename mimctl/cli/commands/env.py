@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl import api
@@ -13,31 +11,7 @@ from mimctl.cli.result import Result, table
 
 if TYPE_CHECKING:
     from mimctl.environment.installed import Fact, Ops, Torch
-    from mimctl.environment.model import Accelerator, Environment, Gpu, Rocm, Toolkit
-
-_FACTS = (
-    "python",
-    "abi",
-    "platform",
-    "libc",
-    "tags",
-    "torch",
-    "torch_origin",
-    "accelerator",
-    "gpus",
-    "visible_gpus",
-    "cuda_toolkit",
-    "rocm",
-    "ops",
-    "ops_tier",
-    "cv2",
-    "slurm",
-    "container",
-    "wsl",
-    "pip",
-    "uv",
-    "indexes",
-)
+    from mimctl.environment.model import Accelerator, Gpu, Rocm, Toolkit
 
 
 @verb(
@@ -51,29 +25,16 @@ def env(context: Context) -> Result:
 
     Nothing is imported, and nothing is fetched.
     """
+    from mimctl.environment.plain import facts_of, to_plain
+
     found = api.env(settings=context.settings)
-    facts = _facts(found)
     rows = [("target", str(found.target.python), found.target.source)]
-    rows += [row for name, fact in facts.items() for row in _rows(name, fact)]
+    rows += [row for name, fact in facts_of(found).items() for row in _rows(name, fact)]
     return Result(
-        data={
-            "target": _plain(found.target),
-            "facts": {name: {"value": _plain(fact.value), "source": fact.source} for name, fact in facts.items()},
-        },
+        data=to_plain(found),
         lines=table(rows, head=("fact", "value", "source")),
         quiet=[f"{name} {value}" for name, value, _ in rows],
     )
-
-
-def _facts(found: Environment) -> Mapping[str, Fact[Any]]:
-    from mimctl.environment.installed import Fact
-    from mimctl.environment.platforms import platform_tags
-
-    platforms = tuple(platform_tags(found.platform.value, found.libc.value))
-    major, minor = found.python_release
-    tags = {"python": f"cp{major}{minor}", "abi": found.abi.value, "platforms": (*platforms, "any")}
-    facts: dict[str, Fact[Any]] = {"tags": Fact(value=tags, source="python, abi, platform and libc above")}
-    return {name: facts.get(name) or getattr(found, name) for name in _FACTS}
 
 
 def _rows(name: str, fact: Fact[Any]) -> list[tuple[str, str, str]]:
@@ -140,16 +101,6 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "Rocm": _rocm_text,
     "Ops": _ops_text,
 }
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 COMMANDS = {"env": env}

@@ -1,0 +1,1 @@
+"""What the nodes of a cluster are made of: looked at through Slurm, kept in the user's home, held against a run."""
