@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from mimctl.launch.runs.files import names_in
 
 
 class GrowingFile:
     """Whole lines of a file, each handed out once, from byte `skip` on.
 
     The file is opened anew at each look: network file systems promise what others wrote to whoever opens it, not to
-    whoever has it open.
+    whoever has it open. Where it is not there its folder is opened first, or such a file system says so for a minute.
     """
 
     def __init__(self, path: Path, *, skip: int = 0) -> None:
@@ -22,7 +25,7 @@ class GrowingFile:
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that came whole since the last look, without their line ends; none where there is no file."""
         try:
-            with self.path.open("rb") as stream:
+            with self._opened() as stream:
                 if os.fstat(stream.fileno()).st_size < self._at:
                     self._at, self._rest = 0, b""  # it was written anew
                 stream.seek(self._at)
@@ -32,6 +35,13 @@ class GrowingFile:
         self._at += len(added)
         *whole, self._rest = (self._rest + added).split(b"\n")
         yield from whole
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError:
+            names_in(self.path.parent)
+            return self.path.open("rb")
 
     def rest(self) -> bytes:
         """Return what stands behind the last line end."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from mimctl.errors import MimctlError
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
 from mimctl.launch.runs.book import RunBook
-from mimctl.launch.runs.files import CANCELLED
+from mimctl.launch.runs.files import CANCELLED, names_in
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.runs.state import RunState, state_of
 from mimctl.launch.slurm import client
@@ -18,14 +18,19 @@ from mimctl.spec import RunSpec
 
 
 def cancel(record: RunRecord) -> RunState:
-    """Stop a run and return its state as it was; raise MimctlError[not-running] where it has ended."""
+    """Stop a run and return its state as it was.
+
+    Raises MimctlError[not-running] where it has ended, [slurm-refused] where Slurm does not answer.
+    """
     state = state_of(record)
-    if state.phase not in ("running", "waiting"):
-        raise MimctlError(f"run `{record.run_id}` is not running", code="not-running", causes=[f"it is {state.phase}"])
-    (record.folder / CANCELLED).touch()
+    if not state.may_go_on:
+        causes = [f"it is {state.phase}" + (f": {state.note}" if state.note else "")]
+        raise MimctlError(f"run `{record.run_id}` is not running", code="not-running", causes=causes)
     if record.job_id is not None:
         client.cancel(record.job_id)
+        (record.folder / CANCELLED).touch()
     elif record.pid is not None:
+        (record.folder / CANCELLED).touch()
         os.kill(record.pid, signal.SIGTERM)
     return state
 
@@ -37,11 +42,11 @@ def resume(
     from mimctl.launch.start import begin
 
     state = state_of(record)
-    if state.phase in ("running", "waiting"):
+    if state.may_go_on:
         raise MimctlError(
-            f"run `{record.run_id}` has not ended",
+            f"run `{record.run_id}` has not ended" + ("" if state.has_answer else ", as far as can be said"),
             code="still-running",
-            causes=[f"it is {state.phase}"],
+            causes=[state.note or f"it is {state.phase}"],
             hints=[f"stop it first: `mimctl cancel {record.run_id}`"],
         )
     if record.action != "train":
@@ -77,5 +82,5 @@ def log_file(record: RunRecord, rank: int | None = None) -> Path | None:
         name = f"{name}_rank{rank}"
     elif rank is None and record.job_id is not None:
         name = f"slurm-{record.job_id}"
-    path = record.folder / f"{name}.{'out' if name.startswith('slurm-') else 'log'}"
-    return path if path.is_file() else None
+    file = f"{name}.{'out' if name.startswith('slurm-') else 'log'}"
+    return record.folder / file if file in names_in(record.folder) else None

@@ -16,6 +16,18 @@ CANCELLED = "cancelled"
 EXIT_CODE = "exit_code"
 
 
+def names_in(run_dir: Path) -> frozenset[str]:
+    """Return the names in a run's folder, none where there is no such folder.
+
+    Asked for one name after the other, a network file system may say for a minute that a file is not there which was
+    not there when it was last asked; opening the folder has it ask its server.
+    """
+    try:
+        return frozenset(each.name for each in run_dir.iterdir())
+    except OSError:
+        return frozenset()
+
+
 def read_json(path: Path) -> Mapping[str, Any] | None:
     """Return the object in a JSON file, None where there is no whole one."""
     try:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.launch.growing import GrowingFile, shown_line
+from mimctl.launch.inquiry import Inquiry
 from mimctl.launch.runs.control import log_file
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.runs.state import state_of
 
 POLL_S = 0.2
-ASK_EVERY = 15
-"""Looks at the file between two questions whether the run has ended."""
 
 
 def show(
@@ -38,20 +37,23 @@ def show(
 
 
 def _follow(record: RunRecord, file: GrowingFile, write: Callable[[str], None]) -> None:
-    looks = 0
+    inquiry = Inquiry(lambda: state_of(record))
     while True:
+        answer = inquiry.poll()
+        # Read after the answer: what a run wrote before it ended is there then.
         came = list(file.lines())
         for raw in came:
             write(shown_line(raw))
-        looks += 1
-        if not came and looks % ASK_EVERY == 0 and state_of(record).phase not in ("running", "waiting"):
+        if answer is not None and answer.value is not None and not answer.value.may_go_on:
             return
         time.sleep(POLL_S)
 
 
 def _wait_for(record: RunRecord, rank: int | None) -> Path | None:
-    while True:
-        path = log_file(record, rank)
-        if path is not None or state_of(record).phase not in ("running", "waiting"):
-            return path
-        time.sleep(1.0)
+    inquiry = Inquiry(lambda: state_of(record))
+    while (path := log_file(record, rank)) is None:
+        answer = inquiry.poll()
+        if answer is not None and answer.value is not None and not answer.value.may_go_on:
+            return log_file(record, rank)
+        time.sleep(POLL_S)
+    return path

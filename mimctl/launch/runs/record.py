@@ -76,6 +76,12 @@ def record_of(plan: LaunchPlan, run_id: str, name: str) -> RunRecord:
     )
 
 
+def argv_with(record: RunRecord, spec_path: Path) -> tuple[str, ...]:
+    """Return the line of a run with another specification of its folder (`resume.json`) in the place of its first."""
+    first = str(record.folder / "spec.json")
+    return tuple(str(spec_path) if word == first else word for word in record.argv)
+
+
 def read_record(run_dir: Path) -> RunRecord | None:
     """Return the record of a run's folder, None where there is none.
 

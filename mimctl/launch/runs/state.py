@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mimctl.errors import MimctlError
 from mimctl.launch.process_table import start_time
-from mimctl.launch.runs.files import CANCELLED, MARKER, read_exit_code, read_json
+from mimctl.launch.runs.files import CANCELLED, MARKER, names_in, read_exit_code, read_json
 from mimctl.launch.runs.record import RunRecord
+from mimctl.launch.runs.told import told_by
 from mimctl.launch.slurm.client import WAITING, Job, ask
 from mimctl.launch.slurm.ranks import first_error
+
+PATIENCE_S = 10.0
+"""Seconds that Slurm has to answer a person who wants to know what runs do; by itself it takes a minute to give up."""
 
 Phase = Literal["waiting", "running", "done", "failed", "cancelled", "stopped", "unknown"]
 
 _ENDS: Mapping[str, Phase] = {"COMPLETED": "done", "CANCELLED": "cancelled", "PREEMPTED": "stopped",
-                              "TIMEOUT": "stopped", "DEADLINE": "stopped", "REVOKED": "cancelled"}  # fmt: skip
+                              "TIMEOUT": "stopped", "DEADLINE": "stopped", "NODE_FAIL": "stopped",
+                              "BOOT_FAIL": "stopped", "REVOKED": "cancelled"}  # fmt: skip
 _CODES: Mapping[int, Phase] = {0: "done", 130: "cancelled", 143: "stopped"}
 
 
@@ -36,12 +43,31 @@ class RunState:
     result: Mapping[str, Any] | None = None
     is_resumable: bool = False
     """Whether it ended before its end and left a checkpoint to go on from."""
+    note: str = ""
+    """Why the phase is unknown."""
+    has_answer: bool = True
+    """False where Slurm would have to tell, and does not answer."""
+
+    @property
+    def may_go_on(self) -> bool:
+        """Return whether the run has not ended, as far as can be said."""
+        return self.phase in ("waiting", "running") or not self.has_answer
 
 
 def states_of(records: Sequence[RunRecord]) -> list[RunState]:
-    """Return the states of several runs; Slurm is asked once for all of them."""
-    jobs = ask(each.job_id for each in records if each.job_id is not None) if _any_job(records) else {}
-    return [_state(each, jobs.get(each.job_id or "")) for each in records]
+    """Return the states of several runs; Slurm is asked once, for those alone that have not said how they ended."""
+    names = [names_in(each.folder) for each in records]
+    open_jobs = [each.job_id for each in records if each.job_id is not None and not _has_ended(each.folder)]
+    jobs: Mapping[str, Job] = {}
+    silence = None
+    try:
+        jobs = ask(open_jobs, patience_s=PATIENCE_S)
+    except MimctlError as err:
+        silence = err.message
+    return [
+        _state(each, jobs.get(each.job_id or ""), found, silence if each.job_id in open_jobs else None)
+        for each, found in zip(records, names, strict=True)
+    ]
 
 
 def state_of(record: RunRecord) -> RunState:
@@ -49,15 +75,12 @@ def state_of(record: RunRecord) -> RunState:
     return states_of([record])[0]
 
 
-def _any_job(records: Sequence[RunRecord]) -> bool:
-    return any(each.job_id is not None and not _has_ended(each.folder) for each in records)
-
-
-def _state(record: RunRecord, job: Job | None) -> RunState:
-    told = _Told.of(record.folder / "events.jsonl")
-    result = read_json(record.folder / "result.json")
-    phase = _phase(record, job)
+def _state(record: RunRecord, job: Job | None, names: frozenset[str], silence: str | None) -> RunState:
+    told = told_by(record.folder / "events.jsonl")
     error = told.error or first_error(record.folder / "ranks")
+    phase = _phase(record, job, names, has_answer=silence is None)
+    if phase == "unknown" and error is not None and silence is None:
+        phase = "failed"
     leaves_off = phase in ("failed", "cancelled", "stopped", "unknown") and record.action == "train"
     return RunState(
         record=record,
@@ -67,34 +90,49 @@ def _state(record: RunRecord, job: Job | None) -> RunState:
         metrics=told.metrics,
         checkpoint=told.checkpoint,
         error=error if phase == "failed" else None,
-        result=result,
-        is_resumable=leaves_off and _has_checkpoint(record),
+        result=read_json(record.folder / "result.json"),
+        is_resumable=leaves_off and silence is None and _has_checkpoint(record),
+        note=_note(record, silence) if phase == "unknown" else "",
+        has_answer=silence is None,
     )
 
 
-def _phase(record: RunRecord, job: Job | None) -> Phase:
+def _phase(record: RunRecord, job: Job | None, names: frozenset[str], *, has_answer: bool) -> Phase:
     if job is not None and not job.is_over:
         return "waiting" if job.state in WAITING else "running"
-    has_left = record.job_id is not None or not _is_alive(record)
-    if has_left and ((record.folder / CANCELLED).exists() or (job is not None and job.state == "CANCELLED")):
+    if not has_answer:
+        return "unknown"
+    is_alive = record.job_id is None and _is_alive(record)
+    code = read_exit_code(record.folder)
+    if not is_alive and MARKER not in names and code == 0:
+        return "done"  # though it was cancelled a moment later
+    if not is_alive and (CANCELLED in names or (job is not None and job.state == "CANCELLED")):
         return "cancelled"
-    if has_left and (record.folder / MARKER).exists():
+    if not is_alive and MARKER in names:
         return "stopped"
     if job is not None and job.state in _ENDS:
         return _ENDS[job.state]
-    code = read_exit_code(record.folder)
     if code is not None:
         return _CODES.get(code, "failed")
     if job is not None:
         return "failed"
-    if record.job_id is None and _is_alive(record):
+    if is_alive:
         return "running"
     is_here = record.job_id is None and record.host == socket.gethostname()
     return "stopped" if is_here else "unknown"
 
 
+def _note(record: RunRecord, silence: str | None) -> str:
+    if silence is not None:
+        return silence
+    if record.job_id is None:
+        return f"it was started on `{record.host}`, which alone can tell"
+    return f"Slurm knows job {record.job_id} no more, and it did not come to write down how it ended"
+
+
 def _has_ended(folder: Path) -> bool:
-    return read_exit_code(folder) is not None
+    # One that was terminated may be queued again, or was cancelled.
+    return read_exit_code(folder) not in (None, 128 + signal.SIGTERM)
 
 
 def _is_alive(record: RunRecord) -> bool:
@@ -105,34 +143,3 @@ def _is_alive(record: RunRecord) -> bool:
 
 def _has_checkpoint(record: RunRecord) -> bool:
     return record.work_dir is not None and Path(record.work_dir, "last_checkpoint").is_file()
-
-
-@dataclass(slots=True)
-class _Told:
-    """What the events of a run tell about its end; read from the file's tail backwards would save little."""
-
-    step: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: str | None = None
-    error: Mapping[str, Any] | None = None
-
-    @classmethod
-    def of(cls, path: Path) -> _Told:
-        told = cls()
-        for event in _events(path):
-            kind = event.get("event")
-            if kind == "step":
-                told.step, told.error = event, None
-            elif kind == "metrics":
-                told.metrics = event.get("metrics", {})
-            elif kind == "checkpoint":
-                told.checkpoint = event.get("path")
-            elif kind == "error":
-                told.error = event
-        return told
-
-
-def _events(path: Path) -> list[dict[str, Any]]:
-    from mimctl.launch.events import EventReader
-
-    return list(EventReader(path).read())

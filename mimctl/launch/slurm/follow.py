@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.errors import MimctlError
 from mimctl.launch.events import EventReader
 from mimctl.launch.growing import GrowingFile, shown_line
+from mimctl.launch.inquiry import Inquiry
 from mimctl.launch.model import Listener, Outcome
+from mimctl.launch.runs.files import names_in, read_exit_code, read_json
 from mimctl.launch.slurm.client import WAITING, Job, ask
 from mimctl.launch.slurm.ranks import first_error
 
 POLL_S = 0.1
-ASK_S = 1.0
-"""Seconds between two questions to the controller at first, …"""
-ASK_MOST_S = 10.0
-"""… and after a while: a cluster's controller has many to answer."""
 SURE_S = 3.0
 """A job that was preempted seems over for a moment before Slurm queues it again."""
 KEPT_LINES = 40
 
-Asker = Callable[[str], Job | None]
 
-
-def follow(job_id: str, run_dir: Path, listener: Listener, *, skip: int = 0, look: Asker | None = None) -> Outcome:
+def follow(job_id: str, run_dir: Path, listener: Listener, *, skip: int = 0) -> Outcome:
     """Tell `listener` what a job does, and return how it ended; events before byte `skip` are left out.
 
     KeyboardInterrupt passes through: the job goes on.
@@ -35,7 +30,7 @@ def follow(job_id: str, run_dir: Path, listener: Listener, *, skip: int = 0, loo
     events = EventReader(run_dir / "events.jsonl", skip=skip)
     output = GrowingFile(run_dir / f"slurm-{job_id}.out")
     kept: deque[str] = deque(maxlen=KEPT_LINES)
-    watch = _Watch(job_id, look or _look, listener)
+    watch = _Watch(job_id, listener)
     error: Mapping[str, Any] | None = None
     while True:
         is_over = watch.is_over()
@@ -55,56 +50,50 @@ def follow(job_id: str, run_dir: Path, listener: Listener, *, skip: int = 0, loo
 class _Watch:
     """Asks for a job's state now and then, and says when it changes."""
 
-    def __init__(self, job_id: str, look: Asker, listener: Listener) -> None:
-        self.job_id, self.look, self.listener = job_id, look, listener
+    def __init__(self, job_id: str, listener: Listener) -> None:
+        self.listener = listener
         self.job: Job | None = None
+        self._inquiry = Inquiry(lambda: ask([job_id]).get(job_id))
         self._told = ""
-        self._pause = ASK_S
-        self._next = 0.0
         self._over_since: float | None = None
 
     def is_over(self) -> bool:
-        now = time.monotonic()
-        if now < self._next:
+        answer = self._inquiry.poll()
+        if answer is None:
             return False
-        self._next, self._pause = now + self._pause, min(self._pause * 1.2, ASK_MOST_S)
-        try:
-            found = self.look(self.job_id)
-        except MimctlError as err:
-            self._tell(f"Slurm does not answer ({err.message}); the job goes on, asked again in {self._pause:.0f} s")
+        if answer.error is not None:
+            self._tell(f"Slurm does not answer ({answer.error.message}); the job goes on, and is asked for again")
             return False
+        found = answer.value
         if found is not None:
             self.job = found
-            self._tell(_described(found))
+            self._tell(described(found))
         if found is not None and not found.is_over:
             self._over_since = None
             return False
         if found is not None and found.state in ("COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY"):
             return True
+        now = time.monotonic()
         self._over_since = self._over_since or now
-        self._pause = ASK_S
+        self._inquiry.hasten()
         return now - self._over_since >= SURE_S
 
     def _tell(self, text: str) -> None:
         if text != self._told:
             self._told = text
-            self._pause = ASK_S
+            self._inquiry.hasten()
             self.listener.line(text)
 
 
-def _look(job_id: str) -> Job | None:
-    return ask([job_id]).get(job_id)
-
-
-def _described(job: Job) -> str:
+def described(job: Job) -> str:
+    """Return a job's state as a person reads it."""
     if job.state in WAITING:
         return f"job {job.job_id} waits" + (f": {job.reason}" if job.reason else "")
     return f"job {job.job_id}: {job.state.lower().replace('_', ' ')}" + (f" on {job.nodes}" if job.nodes else "")
 
 
 def _outcome(job: Job | None, run_dir: Path, error: Mapping[str, Any] | None, last: tuple[str, ...]) -> Outcome:
-    from mimctl.launch.runs.files import read_exit_code, read_json
-
+    names_in(run_dir)  # so that a network file system shows what was written last
     code = read_exit_code(run_dir)
     state = job.state if job is not None else ""
     if code is None:
