@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mimctl.checkup.glance import OPS, other_platform, torch_since, wheel_tags
+from mimctl.checkup.glance import OPS, other_platform, torch_since
 from mimctl.checkup.model import Facts
-from mimctl.environment.distributions import normalise, read_metadata
+from mimctl.environment.distributions import normalise, read_metadata, wheel_tags
 from mimctl.environment.model import Environment
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.client import IndexClient

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimctl.environment.distributions import scan
+from mimctl.environment.distributions import scan, wheel_tags
 from mimctl.environment.installed import Distribution, Ops, Torch
 from mimctl.environment.ops import find_ops, judge_tier
 from mimctl.environment.torch import find_torch
@@ -118,17 +118,6 @@ def _is_for(platform: str, machine: str) -> bool:
     names = {"arm64": ("arm64", "aarch64", "universal2"), "amd64": ("amd64", "x86_64")}
     known = names.get(machine.lower(), (machine.lower(),))
     return platform.lower().endswith((*known, "universal2"))
-
-
-def wheel_tags(distribution: Distribution | None) -> tuple[str, ...]:
-    """Return the tags of the wheel that a distribution was installed from, as its WHEEL file has them."""
-    if distribution is None:
-        return ()
-    try:
-        lines = (distribution.path / "WHEEL").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ()
-    return tuple(line.partition(":")[2].strip() for line in lines if line.lower().startswith("tag:"))
 
 
 def other_cuda(ops: Ops, torch: Torch | None) -> str | None:

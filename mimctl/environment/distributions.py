@@ -75,6 +75,17 @@ def read_direct_url(distribution: Distribution) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def wheel_tags(distribution: Distribution | None) -> tuple[str, ...]:
+    """Return the tags of the wheel that a distribution was installed from, as its WHEEL file has them."""
+    if distribution is None:
+        return ()
+    try:
+        lines = (distribution.path / "WHEEL").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
+    return tuple(line.partition(":")[2].strip() for line in lines if line.lower().startswith("tag:"))
+
+
 def archive_sha256(distribution: Distribution) -> str | None:
     """Return the recorded hash of the archive that a distribution was installed from.
 

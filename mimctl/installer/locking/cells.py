@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from mimctl.environment.installed import Fact, Target, release_of
-from mimctl.environment.model import Accelerator, Environment, Gpu, Libc, Paths, Platform
+from mimctl.environment.imagined import imagine
+from mimctl.environment.installed import release_of
+from mimctl.environment.model import Accelerator, Environment, Gpu, Libc, Platform
 from mimctl.errors import UsageError
 from mimctl.selection.cuda import MIN_DRIVERS
 
-T = TypeVar("T")
 System = Literal["linux", "darwin"]
 
 USUAL_GLIBC = (2, 28)
@@ -87,7 +86,7 @@ def cell_for(words: str, python: str) -> Cell:
     return Cell(
         words=words,
         python=python,
-        environment=_environment(
+        environment=imagine(
             python,
             Platform(system=system, machine=machine, release=release if system == "darwin" else None),
             facts.libc,
@@ -147,40 +146,6 @@ def _accelerator(word: str, facts: _Facts, words: str) -> Accelerator:
     if word.startswith("rocm"):
         return Accelerator(kind="rocm", driver=word.removeprefix("rocm") or None)
     return Accelerator(kind="mps" if word == "mps" else "none")
-
-
-def _environment(python: str, platform: Platform, libc: Libc | None, accelerator: Accelerator) -> Environment:
-    nowhere = Path("/nowhere")
-    full = python if python.count(".") == 2 else f"{python}.0"
-    return Environment(
-        target=Target(python=nowhere, source="--for", is_own=False),
-        python=_said(full),
-        abi=_said("cp" + "".join(python.split(".")[:2])),
-        platform=_said(platform),
-        libc=_said(libc),
-        torch=_said(None),
-        accelerator=_said(accelerator),
-        gpus=_said(accelerator.gpus),
-        ops=_said(None),
-        ops_tier=_said(None),
-        cv2=_said(None),
-        slurm=_said(None),
-        pip=_said(None),
-        uv=_said(None),
-        paths=Paths(
-            prefix=nowhere,
-            purelib=nowhere,
-            platlib=nowhere,
-            scripts=nowhere,
-            data=nowhere,
-            search=(),
-            is_virtual=True,
-        ),
-    )
-
-
-def _said(value: T) -> Fact[T]:
-    return Fact(value=value, source="--for")
 
 
 def _not_understood(words: str, cause: str | None = None) -> UsageError:
