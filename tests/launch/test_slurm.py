@@ -14,6 +14,7 @@ import pytest
 from mimctl.errors import UsageError
 from mimctl.launch.model import RunRequest, SlurmOptions
 from mimctl.launch.plan import make_plan
+from mimctl.launch.runs.files import read_exit_code
 from mimctl.spec import LauncherFacts, RunSpec
 
 SRUN = """\
@@ -33,7 +34,7 @@ SCONTROL = """\
 #!/bin/bash
 case "$1" in
   show) printf 'node7\\nnode8\\n' ;;
-  requeue) echo "requeue $2" >> "$LOG" ;;
+  requeue) echo "requeue $2" >> "$LOG"; exit "${REFUSES:-0}" ;;
 esac
 """
 
@@ -163,9 +164,21 @@ def test_an_array_task_requeues_itself_alone(tmp_path, job):
 
 
 def test_requeueing_ends_after_many_restarts(tmp_path, job):
-    process, log = job(plan_of(tmp_path), SRUN_DOES="unfinished", SLURM_RESTART_COUNT="20")
+    plan = plan_of(tmp_path)
+    process, log = job(plan, SRUN_DOES="unfinished", SLURM_RESTART_COUNT="20")
     process.communicate(timeout=30)
     assert "\nrequeue" not in log.read_text()
+    assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143), "half a training is no success"
+
+
+def test_a_job_that_may_not_be_requeued_says_how_to_go_on(tmp_path, job):
+    plan = plan_of(tmp_path)
+    process, log = job(plan, SRUN_DOES="unfinished", REFUSES="1")
+    out, _ = process.communicate(timeout=30)
+    assert log.read_text().splitlines()[-1] == "requeue 20105"
+    assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143)
+    folder = str(plan.run_dir).replace(" ", "\\ ")
+    assert f"job 20105 is not queued again; go on with it: mimctl resume {folder}\n" in out
 
 
 def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_path, job):
@@ -179,7 +192,7 @@ def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_pa
     process.send_signal(signal.SIGTERM)
     os.kill(step, signal.SIGTERM)
     process.communicate(timeout=30)
-    assert process.returncode == 143
+    assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143)
     assert "requeue" not in log.read_text()
 
 

@@ -65,11 +65,14 @@ wait "$STEP"; CODE=$?
 # A trapped signal ends `wait` early; the step is still there then.
 while kill -0 "$STEP" 2>/dev/null; do wait "$STEP"; CODE=$?; done
 
-# TERM came: Slurm itself requeues a job that it preempted and leaves a cancelled one dead.
-if [ -n "$TERMED" ] && {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -ne 0 ]; }}; then exit 143; fi
-# Without TERM of its own this script saw its ranks stop: warned of the end, or terminated before they could save (143).
-if {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -eq 143 ]; }} && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ]; then
-  exec scontrol requeue "$JOB"
+if [ -n "$TERMED" ] && {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -ne 0 ]; }}; then
+  # TERM came: Slurm itself requeues a job that it preempted and leaves a cancelled one dead.
+  CODE=143
+elif [ -e "$RUN/unfinished" ] || [ "$CODE" -eq 143 ]; then
+  # This script saw its ranks stop: warned of the end, or terminated before they could save (143).
+  if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ] && scontrol requeue "$JOB"; then exit 0; fi
+  echo "job $JOB is not queued again; go on with it: mimctl resume $(printf %q "$RUN")"
+  CODE=143
 fi
 echo "$CODE" > "$RUN/exit_code"
 exit "$CODE"
