@@ -90,7 +90,7 @@ def download(
     """
     from mimctl.launch.toolbox import find_installed, find_working_plugin, say_which
     from mimctl.plugin.mim import MimPackage, find_packages
-    from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
+    from mimctl.plugin.openmmlab import CATALOGUES
     from mimctl.zoo.download import download_models
     from mimctl.zoo.package import PackageZoo
 
@@ -108,7 +108,7 @@ def download(
             found.name, wanted, dest=dest, index=zoo, settings=settings, configs=zoo, progress=progress, note=note
         )
     return download_models(
-        found.name if found else OPENMMLAB_NAMES.get(plugin, plugin),
+        found.name if found else CATALOGUES.get(plugin, plugin),
         wanted,
         dest=dest,
         index=index_client(settings),
@@ -145,7 +145,7 @@ def download_dataset(
 def _rows(name: str, place: Workplace, settings: Settings, where: str, note: Callable[[str], None]) -> list[Row]:
     """Return the models of one name as rows."""
     from mimctl.launch.toolbox import find_installed, find_working_plugin, not_installed, say_which
-    from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
+    from mimctl.plugin.openmmlab import CATALOGUES
 
     word, _, version = name.partition("==")
     plugin = find_working_plugin(word, place) if not version and where != "local" else None
@@ -157,16 +157,17 @@ def _rows(name: str, place: Workplace, settings: Settings, where: str, note: Cal
         return _rows_of_package(package.root, package.name, settings, note)
     if where == "local":
         raise not_installed(name, place)
-    toolbox = plugin.name if plugin else word if word in OPENMMLAB_NAMES.values() else None
+    toolbox = plugin.name if plugin else word if word in CATALOGUES.values() else None
     if toolbox is None and where == "auto" and not version:
-        toolbox = OPENMMLAB_NAMES.get(word, word)
+        toolbox = CATALOGUES.get(word, word)
     if toolbox is not None:
         from mimctl.zoo.download import load_zoo
         from mimctl.zoo.rows import row_of_entry
 
         if toolbox != word and plugin is None:
             note(f"`{word}` is not installed; these are the models of the toolbox `{toolbox}`")
-        return [row_of_entry(entry, toolbox) for entry in load_zoo(index_client(settings), toolbox).models]
+        zoo = load_zoo(index_client(settings), toolbox)
+        return [row_of_entry(entry, toolbox, zoo.collections.get(entry.collection)) for entry in zoo.models]
     from mimctl.zoo.upstream import upstream_configs
 
     root = upstream_configs(

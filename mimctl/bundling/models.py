@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from mimctl.errors import MimctlError
 from mimctl.plugin.discover import Plugin
 from mimctl.transfer import write_file
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, dump_zoo, resolve_name
+from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, document_of, resolve_name
 from mimctl.zoo.source import ZooModels
 
 _FILES = "zoo/files"
@@ -67,7 +68,8 @@ def write_zoo_sources(folder: Path, models: Sequence[Model]) -> None:
     """Write what an index with these models is built from: a file for each toolbox, and what its models name."""
     for plugin in sorted({each.plugin for each in models}):
         entries = [_entry(each) for each in models if each.plugin == plugin]
-        write_file(folder / f"{plugin}.json", dump_zoo(Zoo(plugin=plugin, models=tuple(entries))).encode())
+        document = document_of(Zoo(plugin=plugin, models=tuple(entries)))
+        write_file(folder / f"{plugin}.json", json.dumps(document, indent=1).encode())
     for each in models:
         place = folder / "files" / Path(each.folder).relative_to(_FILES)
         place.mkdir(parents=True, exist_ok=True)

@@ -105,8 +105,8 @@ def _config_names(word: str | None) -> set[str]:
 def _zoo_names(word: str | None) -> set[str]:
     """Return the models that the indexes of the settings had when they were last read."""
     from mimctl import settings as settings_module
-    from mimctl.plugin.openmmlab import OPENMMLAB_NAMES
+    from mimctl.plugin.openmmlab import CATALOGUES
     from mimctl.zoo.seen import names_seen
 
     settings = settings_module.load()
-    return set(names_seen(settings.index, settings.cache_dir, OPENMMLAB_NAMES.get(word or "", word or "")))
+    return set(names_seen(settings.index, settings.cache_dir, CATALOGUES.get(word or "", word or "")))

@@ -104,6 +104,14 @@ COMMANDS: tuple[Entry, ...] = (
         ("yank", "Withdraw wheels, or bring them back"),
     ),
     _group(
+        "zoo",
+        MAKING,
+        "The catalogue of models that an index holds",
+        "mimctl.cli.commands.zoo",
+        ("import", "Bring the models of a package into the catalogue"),
+        ("lint", "List what is irregular in a catalogue or a package's metafiles"),
+    ),
+    _group(
         "wheels",
         MAKING,
         "Op wheels: what is built and where it is verified",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_
 _MAX_SIZE = 256 << 20
 """Bytes of a document: 100,000 wheels take 70 MB."""
 _HEAD = 4096
+_FIT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 class IndexClient:
@@ -93,6 +95,15 @@ class IndexClient:
                 found = {**parse_toolboxes(data, address=redact(address)), **found}
         return found
 
+    def catalogues(self) -> set[str]:
+        """Return the names of the zoos of all indexes, also of toolboxes that none of them has."""
+        found: set[str] = set()
+        for address in self.addresses:
+            data = self._document(address, "toolboxes.json")
+            models = data.get("models") if isinstance(data, dict) else None
+            found |= set(filter(_FIT_NAME.fullmatch, map(str, models))) if isinstance(models, dict) else set()
+        return found
+
     def zoo(self, plugin: str) -> dict[str, Any]:
         """Return the plugin's `zoo/<plugin>.json` with the models of all indexes, an earlier index first.
 
@@ -102,6 +113,7 @@ class IndexClient:
         if not self.addresses:
             raise no_index()
         models: list[dict[str, Any]] = []
+        collections: dict[str, Any] = {}
         for address in self.addresses:
             data = self._document(address, f"zoo/{plugin}.json")
             if data is None:
@@ -109,9 +121,12 @@ class IndexClient:
             if not isinstance(data, dict) or not isinstance(data.get("models"), list):
                 raise bad_index(redact(address), f"`zoo/{plugin}.json` holds no models")
             models.extend({**model, "address": address} for model in data["models"] if isinstance(model, dict))
+            stated = data.get("collections")
+            collections = {**(stated if isinstance(stated, dict) else {}), **collections}
         if not models:
             self.load()  # says so where an address holds no index at all
-        return {"schema_version": 1, "plugin": plugin, "models": models}
+        head = {"schema_version": 1, "plugin": plugin, **({"collections": collections} if collections else {})}
+        return {**head, "models": models}
 
     def fetch(self, file: IndexFile, *, progress: Progress | None = None) -> Path:
         """Return a verified copy of `file` in the cache.

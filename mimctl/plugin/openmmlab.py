@@ -16,6 +16,21 @@ OPENMMLAB_NAMES = {
 }
 """OpenMMLab's toolboxes → ours, for messages about toolboxes that are not installed."""
 
+CATALOGUES = {
+    **OPENMMLAB_NAMES,
+    "mmaction": "action",
+    "mmaction2": "action",
+    "mmagic": "magic",
+    "mmedit": "magic",
+    "mmdet3d": "det3d",
+    "mmdetection3d": "det3d",
+    "mmrotate": "rotate",
+    "mmtrack": "track",
+    "mmtracking": "track",
+    "mmyolo": "yolo",
+}
+"""OpenMMLab's packages → the catalogue of their models, also where there is no toolbox of ours."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastBuild:

@@ -70,7 +70,7 @@ def write_index(
     files = [entry.to_dict() for entry in entries]
     document = {**head, "files": files, "torch": asdict(torch)}
     write(root / "index.json", pages.to_json(document, many="files"))
-    write(root / "toolboxes.json", pages.to_json({**head, "toolboxes": toolboxes}))
+    write(root / "toolboxes.json", pages.to_json({**head, "toolboxes": toolboxes, "models": dict(num_models)}))
     write(root / "index.html", pages.start_page(toolboxes=toolboxes, files=entries, zoos=num_models))
     _write_projects(root / "simple", [each for each in entries if each.label is None], to_root="../../")
     for backend in sorted({each.label for each in entries if each.label and each.label == each.backend}):

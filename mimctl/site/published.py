@@ -98,7 +98,7 @@ def _read(address: str, transfer: TransferSettings, cache_dir: Path, progress: F
         }
         for name, box in index.toolboxes.items()
     }
-    zoos = [_zoo(client, name, transfer, cache_dir, shown) for name in sorted(toolboxes)]
+    zoos = [_zoo(client, name, transfer, cache_dir, shown) for name in sorted({*toolboxes, *client.catalogues()})]
     return Published(
         shown=shown,
         files=tuple(index.files),
@@ -120,7 +120,7 @@ def _zoo(client: IndexClient, plugin: str, transfer: TransferSettings, cache_dir
     files: dict[PurePosixPath, Path] = {}
     for model in models:
         carrier.take(model, files)
-    document = {"schema_version": 1, "plugin": plugin, "models": models}
+    document = {**data, "models": models}
     return Zoo(plugin=plugin, document=document, files=tuple(sorted(files.items())))
 
 
@@ -189,7 +189,10 @@ def _merge(first: Zoo, second: Zoo) -> Zoo:
                 causes=[str(known), str(path)],
                 hints=["rename the new one"],
             )
+    collections = {**second.document.get("collections", {}), **first.document.get("collections", {})}
     document = {**first.document, "models": [*first.document["models"], *more]}
+    if collections:
+        document["collections"] = collections
     return Zoo(plugin=first.plugin, document=document, files=tuple(sorted(files.items())))
 
 

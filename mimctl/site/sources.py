@@ -13,6 +13,7 @@ from mimctl.errors import ConfigError, IntegrityError, Origin, UsageError
 from mimctl.site.entry import check_filename
 from mimctl.site.sdist import is_sdist
 from mimctl.wheels.wheelfile import hash_file
+from mimctl.zoo.catalogue.source import load_yaml
 
 ZOO_FILES = PurePosixPath("zoo/files")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -161,8 +162,8 @@ def _yaml(path: Path, code: str) -> object:
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        return load_yaml(path.read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
         raise _wrong(path, code, str(err).split("\n")[0]) from err
     except FileNotFoundError as err:
         raise UsageError(f"`{path}` does not exist", code=code) from err

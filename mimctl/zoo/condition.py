@@ -1,6 +1,6 @@
 """Conditions on fields of models, as mim has them: `batch_size>45,epochs>100`, `128<batch_size<=256` (pure).
 
-    conditions = condition {("," | blank) condition}
+    conditions = condition {("," | "and" | blank) condition}
     condition  = operand operator operand {operator operand}
     operand    = number | word | '"' text '"'
     operator   = "<" | "<=" | ">" | ">=" | "==" | "=" | "!="
@@ -86,7 +86,7 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
         if token is None:
             raise _bad(text, f"`{text[position:].strip()[:20]}` is not understood")
         position = token.end()
-        if token["comma"]:
+        if token["comma"] or (token["word"] or "").casefold() == "and":
             close()
         elif token["operator"]:
             operators.append("==" if token["operator"] == "=" else token["operator"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -46,7 +45,9 @@ class ModelEntry:
 
     `config` is a path inside `configs/` of the toolbox or of `config_source` ("mimctl", or the distribution that
     published it, "mmdet==3.3.0"); `config_file` a flattened config inside the index, where it carries one. `results`
-    are the published figures: {"task", "dataset", "metrics": {name: number}}. `is_buildable`: this toolbox builds it.
+    are the published figures: {"task", "dataset", "metrics": {name: number}}; `metadata` is what else its metafile
+    states, in its words (`Parameters`, `Epochs`, `Training Data`). `parts` are the addresses of weights that only
+    together are the model (a tracker's detector and its re-identification). `is_buildable`: this toolbox builds it.
     `address` is the root of the index that the entry came from; no part of its file.
     """
 
@@ -57,7 +58,9 @@ class ModelEntry:
     config_source: str = "mimctl"
     config_file: str | None = None
     weights: WeightsSource | None = None
+    parts: tuple[str, ...] = ()
     results: tuple[Mapping[str, Any], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     is_buildable: bool = False
     address: str | None = None
 
@@ -72,10 +75,14 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zoo:
-    """All entries of one toolbox, in the order of their file."""
+    """All entries of one toolbox, in the order of their file.
+
+    `collections` holds what is said of a family of models: name → `paper` and `readme` (addresses), `title`.
+    """
 
     plugin: str
-    models: tuple[ModelEntry, ...] = field(default=())
+    models: tuple[ModelEntry, ...] = ()
+    collections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def parse_zoo(data: Mapping[str, Any], *, shown: str = "the index") -> Zoo:
@@ -89,23 +96,18 @@ def parse_zoo(data: Mapping[str, Any], *, shown: str = "the index") -> Zoo:
         raise _bad(shown, f"schema version {found!r}, this mimctl reads {SCHEMA_VERSION}")
     try:
         models = tuple(_entry(item) for item in data["models"])
-        return Zoo(plugin=str(data["plugin"]), models=models)
+        collections = {_one_line(name): _lines(each) for name, each in (data.get("collections") or {}).items()}
+        return Zoo(plugin=str(data["plugin"]), models=models, collections=collections)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise _bad(shown, f"an entry is malformed: {problem!r}"[:200]) from problem
 
 
-def dump_zoo(zoo: Zoo) -> str:
-    """Return the text of `zoo/<plugin>.json`: one line an entry, so that differences are readable."""
-    lines = []
-    for entry in zoo.models:
-        values = asdict(entry)
-        values["buildable"] = values.pop("is_buildable")
-        del values["address"]
-        if values["config_file"] is None:
-            del values["config_file"]
-        lines.append(json.dumps(values, ensure_ascii=False))
-    head = f'{{"schema_version": {SCHEMA_VERSION}, "plugin": {json.dumps(zoo.plugin)}, "models": ['
-    return head + "\n" + ",\n".join(lines) + "\n]}\n"
+def document_of(zoo: Zoo) -> dict[str, Any]:
+    """Return the content of `zoo/<plugin>.json`: what an entry does not state is left out."""
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "plugin": zoo.plugin}
+    if zoo.collections:
+        document["collections"] = {name: dict(each) for name, each in zoo.collections.items()}
+    return {**document, "models": [_item(entry) for entry in zoo.models]}
 
 
 def resolve_name(entries: Sequence[ModelEntry], text: str) -> ModelEntry:
@@ -124,8 +126,8 @@ def resolve_name(entries: Sequence[ModelEntry], text: str) -> ModelEntry:
         lambda entry: any(_fold(name).startswith(f"{folded}-") for name in (entry.name, *entry.aliases)),
     ):
         hits = [entry for entry in entries if fits(entry)] if folded else []
-        if len(hits) == 1:
-            return hits[0]
+        if len({(hit.name, hit.weights) for hit in hits}) == 1:
+            return next((hit for hit in hits if hit.config), hits[0])  # one model, listed again
         if hits:
             raise _ambiguous(text, hits)
     raise _unknown(text, folded, entries)
@@ -145,6 +147,15 @@ def is_safe_name(text: object) -> bool:
     return isinstance(text, str) and _SAFE_NAME.fullmatch(text) is not None
 
 
+def _item(entry: ModelEntry) -> dict[str, Any]:
+    values = asdict(entry)
+    values["buildable"] = values.pop("is_buildable")
+    del values["address"]
+    if entry.weights is not None:
+        values["weights"] = {name: value for name, value in values["weights"].items() if value is not None}
+    return {name: value for name, value in values.items() if value not in (None, "", (), {})}
+
+
 def _entry(item: Mapping[str, Any]) -> ModelEntry:
     weights = item.get("weights")
     entry = ModelEntry(
@@ -155,7 +166,9 @@ def _entry(item: Mapping[str, Any]) -> ModelEntry:
         config_source=_one_line(item.get("config_source") or "mimctl"),
         config_file=_inside(item.get("config_file")),
         weights=None if weights is None else _weights(weights),
-        results=tuple(item.get("results", ())),
+        parts=tuple(_one_line(each) for each in item.get("parts", ())),
+        results=tuple(_plain(each) for each in item.get("results", ())),
+        metadata=_plain(item.get("metadata") or {}),
         is_buildable=item.get("buildable") is True,
         address=item.get("address"),
     )
@@ -188,6 +201,19 @@ def _one_line(text: object) -> str:
     if not isinstance(text, str) or not text.isprintable():
         raise ValueError(f"not a line of text: {text!r}")
     return text
+
+
+def _lines(values: Mapping[str, Any]) -> dict[str, str]:
+    return {_one_line(name): _one_line(value) for name, value in values.items()}
+
+
+def _plain(values: object) -> Any:
+    """Check a mapping of facts: plain values, and texts that can be shown as they are."""
+    if isinstance(values, Mapping):
+        return {_one_line(name): _plain(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_plain(each) for each in values]
+    return _one_line(values) if isinstance(values, str) else values
 
 
 def _inside(text: object) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +10,7 @@ from mimctl.config import Config
 from mimctl.errors import ConfigError, MimctlError
 from mimctl.plugin.mim import BrokenMimPackage, MimPackage, find_package
 from mimctl.zoo.metafile import read_models
-from mimctl.zoo.model import ModelEntry, Zoo, dump_zoo, is_safe_name
+from mimctl.zoo.model import ModelEntry, Zoo, document_of
 
 
 class PackageZoo:
@@ -29,16 +28,14 @@ class PackageZoo:
 
     def zoo(self, plugin: str) -> Mapping[str, Any]:
         """Return the models as `zoo/<plugin>.json` holds them; those whose names are unfit for a file are left out."""
-        from mimctl.zoo.convert import entries_from_facts
+        from mimctl.zoo.catalogue.entries import entries_of
 
-        facts = [_one_weights(each) for each in read_models(self.package.root, cache_dir=self.cache_dir).models]
-        entries = entries_from_facts(
-            [each for each in facts if _is_safe(each)],
+        entries = entries_of(
+            read_models(self.package.root, cache_dir=self.cache_dir).models,
             source=f"{self.package.name}=={self.package.version}",
             has_config=lambda path: self._path(path) is not None,
         )
-        data: Mapping[str, Any] = json.loads(dump_zoo(Zoo(plugin=plugin, models=tuple(entries))))
-        return data
+        return document_of(Zoo(plugin=plugin, models=tuple(entries)))
 
     def config(self, entry: ModelEntry) -> tuple[Config, str]:
         """Return the flattened config of a model; raise MimctlError[model-config-missing], ConfigError."""
@@ -68,28 +65,3 @@ class PackageZoo:
             code="config-base",
             hints=[] if package is not None else [f"install the package that holds it: `mimctl install {owner}`"],
         )
-
-
-def _one_weights(model: Mapping[str, Any]) -> dict[str, Any]:
-    # Several weights of one entry are parts of a pipeline (a tracker's detector and embedding), no checkpoint of it.
-    weights = model["weights"]
-    return {**model, "weights": weights[0] if len(weights) == 1 else None}
-
-
-def _is_safe(model: Mapping[str, Any]) -> bool:
-    names = [model["name"], *model["alias"]]
-    weights = model["weights"]
-    return all(map(is_safe_name, names)) and (weights is None or _is_address(weights)) and _is_line(model)
-
-
-def _is_address(text: str) -> bool:
-    from urllib.parse import unquote, urlsplit
-
-    return text.isprintable() and is_safe_name(PurePosixPath(unquote(urlsplit(text).path)).name)
-
-
-def _is_line(model: Mapping[str, Any]) -> bool:
-    texts = [model["collection"], model["config"] or ""]
-    return all(text.isprintable() and "\\" not in text for text in texts) and not (
-        PurePosixPath(model["config"] or "").is_absolute() or ".." in PurePosixPath(model["config"] or "").parts
-    )

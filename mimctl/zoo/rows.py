@@ -73,10 +73,12 @@ def row_of_facts(model: Mapping[str, Any], package: str) -> Row:
     return Row(id=model["name"], package=package, fields=known, labels=tuple(model["alias"]))
 
 
-def row_of_entry(entry: ModelEntry, package: str) -> Row:
-    """Return the row of a model of a toolbox's zoo."""
-    fields: dict[str, Any] = dict(_results(entry.results))
-    fields["weight"] = (entry.weights.url or entry.weights.file) if entry.weights else None
+def row_of_entry(entry: ModelEntry, package: str, collection: Mapping[str, str] | None = None) -> Row:
+    """Return the row of a model of a toolbox's zoo; `collection` is what is said of its family."""
+    fields: dict[str, Any] = {**dict(_metadata(entry.metadata)), **dict(_results(entry.results))}
+    fields.update({name: (collection or {}).get(name) for name in ("paper", "title", "readme")})
+    fields["task"] = ", ".join(dict.fromkeys(task for each in entry.results if (task := each.get("task")))) or None
+    fields["weight"] = (entry.weights.url or entry.weights.file) if entry.weights else list(entry.parts) or None
     fields["model"] = entry.collection or None
     fields["config"] = entry.config or entry.config_file
     fields["source"] = entry.config_source

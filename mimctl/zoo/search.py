@@ -20,6 +20,7 @@ class Query:
     datasets: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
+    """Fields to order by, the first before the others; `-` before one turns its order round."""
     is_descending: bool = False
     fields: tuple[str, ...] = ()
     """Fields to show; empty is all of them."""
@@ -47,13 +48,15 @@ def search(rows: Sequence[Row], query: Query) -> Found:
     known = fields_of(rows)
     notes: list[str] = []
     conditions = [each for text in query.conditions for each in parse_conditions(text)]
-    meant = {word: match_fields(word, known) for word in (*(each.field for each in conditions), *query.sort)}
+    order = [(word.removeprefix("-"), query.is_descending != word.startswith("-")) for word in query.sort]
+    words = (*(each.field for each in conditions), *(word for word, _ in order))
+    meant = {word: match_fields(word, known) for word in words}
     notes += [f"no model states `{word}`" for word, names in meant.items() if not names]
     shown = _shown(known, query, notes)
     kept = _filtered(rows, query)
     kept = [row for row in kept if all(_holds(row, each, meant[each.field]) for each in conditions)]
-    for word in reversed(query.sort):
-        kept = _sorted(kept, meant[word], is_descending=query.is_descending)
+    for word, is_descending in reversed(order):
+        kept = _sorted(kept, meant[word], is_descending=is_descending)
     used = tuple(dict.fromkeys(name for names in meant.values() for name in names))
     return Found(rows=tuple(kept), fields=shown, used=used, notes=tuple(notes))
 
@@ -94,6 +97,7 @@ def _sorted(rows: Sequence[Row], names: Sequence[str], *, is_descending: bool) -
     keyed = [(_key(row, names), row) for row in rows]
     stated = [(key, row) for key, row in keyed if key is not None]
     stated.sort(key=lambda pair: pair[0], reverse=is_descending)
+    stated.sort(key=lambda pair: pair[0][0])  # texts stay behind the numbers, whichever way
     return [*(row for _, row in stated), *(row for key, row in keyed if key is None)]
 
 

@@ -19,7 +19,9 @@ SIGNS = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-WORDS = st.from_regex(r"[a-z][a-z0-9_@/.\-]{0,12}", fullmatch=True).filter(lambda word: number_of(word) is None)
+WORDS = st.from_regex(r"[a-z][a-z0-9_@/.\-]{0,12}", fullmatch=True).filter(
+    lambda word: number_of(word) is None and word != "and"
+)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -29,6 +31,7 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
         ("batch_size>45,epochs>100", ["batch_size>45", "epochs>100"]),
         ("batch_size>45 epochs>100", ["batch_size>45", "epochs>100"]),
         ("batch_size > 45 , epochs > 100", ["batch_size>45", "epochs>100"]),
+        ("box_ap>=40 and params<30M", ["box_ap>=40", "params<30000000"]),
         ("128<batch_size<=256", ["128<batch_size<=256"]),
         ("45 < top-1_accuracy", ["45<top-1_accuracy"]),
         ("coco/box_ap>=40.5", ["coco/box_ap>=40.5"]),

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.zoo.convert import entries_from_facts, main, merge
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, digits_in_name, dump_zoo, parse_zoo, resolve_name
+from mimctl.zoo.catalogue.source import read
+from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, digits_in_name, document_of, parse_zoo, resolve_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def det() -> Zoo:
-    return parse_zoo(json.loads((ROOT / "index" / "zoo" / "det.json").read_text(encoding="utf-8")))
+    return read(ROOT / "index" / "zoo" / "det.yaml")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,15 @@ def test_unknown_name_is_an_error_without_control_characters(det: Zoo, text: str
     assert str(caught.value).isprintable()
 
 
+def test_a_model_that_is_listed_twice_is_one_model() -> None:
+    weights = WeightsSource(url="https://h/a-0123abcd.pth")
+    twins = [ModelEntry(name="a", weights=weights), ModelEntry(name="a", config="x/a.py", weights=weights)]
+    assert resolve_name(twins, "a") is twins[1]
+    with pytest.raises(MimctlError) as caught:
+        resolve_name([*twins, ModelEntry(name="a", weights=WeightsSource(url="https://h/b.pth"))], "a")
+    assert caught.value.code == "model-ambiguous"
+
+
 def test_unknown_name_suggests_the_nearest(det: Zoo) -> None:
     with pytest.raises(MimctlError) as caught:
         resolve_name(det.models, "rtmdett-s")
@@ -81,8 +90,7 @@ def test_digits_of_the_hash_are_read_off_the_name(name: str, digits: str | None)
 
 
 def test_zoo_file_reads_back_what_was_written(det: Zoo) -> None:
-    assert parse_zoo(json.loads(dump_zoo(det))) == det
-    assert (ROOT / "index" / "zoo" / "det.json").read_text(encoding="utf-8") == dump_zoo(det)
+    assert parse_zoo(json.loads(json.dumps(document_of(det)))) == det
 
 
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True)
@@ -91,7 +99,7 @@ names = st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True)
 @given(st.lists(st.builds(ModelEntry, name=names, aliases=st.tuples(names), is_buildable=st.booleans()), max_size=4))
 def test_any_entries_survive_the_file(entries: list[ModelEntry]) -> None:
     zoo = Zoo(plugin="det", models=tuple(entries))
-    assert parse_zoo(json.loads(dump_zoo(zoo))) == zoo
+    assert parse_zoo(json.loads(json.dumps(document_of(zoo)))) == zoo
 
 
 @pytest.mark.parametrize(
@@ -108,6 +116,9 @@ def test_any_entries_survive_the_file(entries: list[ModelEntry]) -> None:
         {"weights": {"url": None, "file": "../../secret"}},
         {"weights": {"url": "https://h/a.pth", "sha8": "zzzzzzzz"}},
         {"aliases": ["fine", "not\nfine"]},
+        {"metadata": {"Training Data": "a\x1b[2J"}},
+        {"results": [{"task": "x", "metrics": {"a\nb": 1}}]},
+        {"parts": ["https://h/a.pth\n"]},
     ],
 )
 def test_hostile_entries_are_refused(change: dict[str, object]) -> None:
@@ -121,53 +132,3 @@ def test_hostile_entries_are_refused(change: dict[str, object]) -> None:
 def test_other_documents_are_no_zoo(data: object) -> None:
     with pytest.raises(IntegrityError):
         parse_zoo(data)  # type: ignore[arg-type]
-
-
-def test_import_keeps_our_own_models_and_survives_irregular_facts(tmp_path: Path) -> None:
-    facts = [
-        {"name": "a", "config": "configs/x/a.py", "weights": "https://h/a-0123abcd.pth", "results": []},
-        {"name": "a", "config": "a.py", "weights": "https://h/a-0123abcd.pth"},
-        {"name": "parts", "config": "configs/x/b.py", "weights": ["https://h/1.pth", "https://h/2.pth"]},
-        {"name": "dead", "config": "configs/x/gone.py", "weights": None},
-    ]
-    own = ModelEntry(name="nano", weights=WeightsSource(file="zoo/files/nano.safetensors"))
-    found = entries_from_facts(facts, source="pkg==1.0", buildable=["a"], has_config=lambda path: "gone" not in path)
-    merged = merge(Zoo(plugin="det", models=(own, ModelEntry(name="old", config_source="pkg==0.9"))), found)
-    assert [entry.name for entry in merged.models] == ["nano", "a", "parts", "dead"]
-    assert merged.models[1].config == "x/a.py"
-    assert merged.models[1].is_buildable
-    assert (merged.models[2].weights, merged.models[3].config) == (None, None)
-
-
-def test_committed_zoo_is_what_the_import_makes(test_reference: Path, tmp_path: Path) -> None:
-    committed = ROOT / "index" / "zoo" / "det.json"
-    copy = tmp_path / "det.json"
-    copy.write_bytes(committed.read_bytes())
-    facts = test_reference / "zoo.json"
-    assert main(["import", str(copy), str(facts), "mmdet", "--source", "mmdet==3.3.0"]) == 0
-    made, old = (parse_zoo(json.loads(path.read_text(encoding="utf-8"))) for path in (copy, committed))
-    assert {entry.name: entry.weights for entry in made.models} == {entry.name: entry.weights for entry in old.models}
-
-
-def test_model_of_our_own_is_added_with_hash_and_length(tmp_path: Path) -> None:
-    zoo, weights = tmp_path / "det.json", tmp_path / "files" / "nano.safetensors"
-    weights.parent.mkdir()
-    weights.write_bytes(b"weights")
-    options = [
-        "--config",
-        "x/nano.py",
-        "--weights",
-        str(weights),
-        "--result",
-        "Object Detection",
-        "digits",
-        "AP50",
-        "0.9",
-    ]
-    for _ in range(2):
-        assert main(["add", str(zoo), "nano", *options]) == 0
-    (entry,) = parse_zoo(json.loads(zoo.read_text(encoding="utf-8"))).models
-    assert entry.weights is not None
-    assert (entry.weights.file, entry.weights.size) == ("zoo/files/nano.safetensors", 7)
-    assert entry.weights.sha256 is not None
-    assert entry.results == ({"task": "Object Detection", "dataset": "digits", "metrics": {"AP50": 0.9}},)

@@ -71,6 +71,12 @@ def test_what_does_not_state_the_field_of_the_order_comes_last_either_way():
     assert ids(sort=("box_ap",), is_descending=True) == ["net_l_3x_coco", "net_s_1x_coco", "old_1x_lvis", "odd"]
 
 
+def test_a_dash_before_a_field_turns_its_order_round():
+    assert ids(sort=("-box_ap",)) == ids(sort=("box_ap",), is_descending=True)
+    assert ids(sort=("model", "-epochs")) == ["net_l_3x_coco", "net_s_1x_coco", "old_1x_lvis", "odd"]
+    assert ids(conditions=("box_ap>1 and epochs<20",), sort=("-box_ap",)) == ["net_s_1x_coco", "old_1x_lvis"]
+
+
 def test_several_fields_order_one_after_the_other():
     assert ids(sort=("model", "epochs")) == ["net_s_1x_coco", "net_l_3x_coco", "old_1x_lvis", "odd"]
     assert ids(sort=("epochs", "name")) == ["net_s_1x_coco", "old_1x_lvis", "net_l_3x_coco", "odd"]

@@ -23,6 +23,8 @@ EATERS = ("--config", "--model", "--dataset", "--sort", "--field", "--exclude-fi
 """Options that take all words up to the next option, as with mim."""
 
 _FILE = re.compile(r".*(\.json|/).*")
+_FALLING = r"-[^\W\d]\w"
+"""A field in falling order; options of one letter have one."""
 _VERSION = re.compile(r"[A-Za-z0-9][\w.-]*(==\d[\w.+!]*)?")
 
 
@@ -47,7 +49,7 @@ def spread(args: Sequence[str]) -> list[str]:
         following = args[position + 1] if position + 1 < len(args) else ""
         if word in EATERS:
             eater, is_first = word, True
-        elif word.startswith("-") and not re.match(r"-[\d.]", word):
+        elif word.startswith("-") and not re.match(_FALLING if eater == "--sort" else r"-[\d.]", word):
             eater = ""
             if word == "--json" and _FILE.fullmatch(following) and not following.startswith("-"):
                 word = "--json-file"
@@ -66,6 +68,7 @@ def spread(args: Sequence[str]) -> list[str]:
     "search",
     examples=[
         "mimctl search det --model rtmdet",
+        "mimctl search cls 'top_1>=80 and params<30M' --sort -top_1",
         "mimctl search det 'box_ap>=40' --sort params --json",
         "mimctl search mmdet --condition '128<batch_size<=256,epochs>100' --sort epochs batch_size",
         "mimctl search mmdet==3.3.0 --dataset lvis --field epochs box_ap weight",
@@ -77,7 +80,7 @@ def spread(args: Sequence[str]) -> list[str]:
 @click.option("--model", "models", multiple=True, metavar="TEXT...", help="Parts of names of model families.")
 @click.option("--dataset", "datasets", multiple=True, metavar="TEXT...", help="Parts of names of training data.")
 @click.option("--condition", "conditions", multiple=True, metavar="TEXT", help="For example 'epochs>100, box_ap>=40'.")
-@click.option("--sort", multiple=True, metavar="FIELD...", help="Order by these fields.")
+@click.option("--sort", multiple=True, metavar="FIELD...", help="Order by these fields, `-FIELD` falling.")
 @click.option("--ascending/--descending", default=True, help="The lowest first, or the highest.")
 @click.option("--field", "fields", multiple=True, metavar="FIELD...", help="Show these fields.")
 @click.option("--exclude-field", "excluded", multiple=True, metavar="FIELD...", help="Show all but these fields.")

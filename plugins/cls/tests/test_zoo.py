@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from mimctl.errors import MimctlError
 
 ROOT = Path(__file__).resolve().parents[3]
-MODELS = json.loads((ROOT / "index/zoo/cls.json").read_text(encoding="utf-8"))["models"]
+MODELS = yaml.load((ROOT / "index/zoo/cls.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["models"]
 
 
 @pytest.mark.parametrize("config", sorted({each["config"] for each in MODELS if each["buildable"]}))
@@ -21,7 +21,7 @@ def test_a_model_that_is_called_buildable_is_built(config, upstream, build):
 
 
 def test_a_model_that_is_not_called_so_is_not_built(upstream, build):
-    others = sorted({each["config"] for each in MODELS if not each["buildable"] and each["config"]})[::25]
+    others = sorted({each["config"] for each in MODELS if not each["buildable"] and each.get("config")})[::25]
     assert len(others) > 10
     for config in others:
         with torch.device("meta"), pytest.raises((MimctlError, KeyError)):
