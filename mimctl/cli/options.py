@@ -265,7 +265,7 @@ _LAUNCH: tuple[Callable[[Any], Any], ...] = (
     click.option("--job-name", metavar="NAME", help="The job's name in the queue (slurm)."),
     click.option("--foreground", is_flag=True, help="Run it by srun and wait, submit nothing (slurm)."),
     click.option("--name", metavar="NAME", help="What the run is called in `mimctl status`."),
-    click.option("-d", "--detach", is_flag=True, help="Submit the job and return; `mimctl logs -f` follows (slurm)."),
+    click.option("-d", "--detach", is_flag=True, help="Return at once; `mimctl logs -f` follows the run."),
     click.option(
         "--port", type=click.IntRange(0, 65535), metavar="N", help="Rendezvous port; a free one is found by itself."
     ),

@@ -12,6 +12,7 @@ from mimctl.cli.result import Line, Result, Styled
 
 if TYPE_CHECKING:
     from mimctl.launch.model import ConfigOptions, LaunchOptions
+    from mimctl.launch.runs.record import RunRecord
     from mimctl.launch.verbs import RunResult
 
 
@@ -90,10 +91,19 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
     return Result(data=data, lines=text, quiet=text, notes=["dry run: nothing was started or written"])
 
 
-def detached(outcome: RunResult) -> Result:
+def detached(record: RunRecord) -> Result:
     """Return what a person needs of a run that goes on by itself."""
-    record = outcome.record
-    assert record is not None
-    data = {"run": record.run_id, "job": record.job_id, "work_dir": record.work_dir, "run_dir": record.run_dir}
-    notes = [f"run {record.run_id} is job {record.job_id}", f"follow it: `mimctl logs -f {record.run_id}`"]
-    return Result(data=data, lines=[record.run_id], quiet=[record.run_id], notes=notes)
+    data = {
+        "run": record.run_id,
+        "job": record.job_id,
+        "pid": record.pid,
+        "work_dir": record.work_dir,
+        "run_dir": record.run_dir,
+    }
+    return Result(data=data, lines=[record.run_id], quiet=[record.run_id], notes=whereabouts(record))
+
+
+def whereabouts(record: RunRecord) -> list[Line]:
+    """Return what a run is to the system, and how to look at it."""
+    what = f"job {record.job_id}" if record.job_id is not None else f"process {record.pid}"
+    return [f"run {record.run_id} is {what}", f"follow it: `mimctl logs -f {record.run_id}`"]

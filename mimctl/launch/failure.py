@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,8 @@ def error_of(outcome: Outcome, plan: LaunchPlan) -> MimctlError:
     """Return the error for a child that did not end with 0; its exit code is the child's own."""
     if outcome.error is not None:
         return _told(outcome.error, outcome, plan)
+    if plan.is_script:
+        return _of_script(outcome, plan)
     last = [line for line in outcome.last_lines if line.strip()][-SHOWN_LINES:]
     if any(f"No module named {name!r}" in line for line in last for name in ("mimctl", "mimctl.engine")):
         return MimctlError(
@@ -39,6 +42,17 @@ def error_of(outcome: Outcome, plan: LaunchPlan) -> MimctlError:
         code="child-died",
         causes=last or ["it said nothing"],
         hints=hints,
+        exit_code=outcome.exit_code,
+    )
+
+
+def _of_script(outcome: Outcome, plan: LaunchPlan) -> MimctlError:
+    """Return the error of a script, which has said itself what there was to say."""
+    name = plan.spec.options.get("name", plan.spec.action)
+    return MimctlError(
+        f"`{name}` of `{plan.spec.plugin}` ended with exit code {outcome.exit_code}",
+        code="script-failed",
+        causes=[f"the line was: {shlex.join(plan.argv)}"],
         exit_code=outcome.exit_code,
     )
 

@@ -85,6 +85,11 @@ class LaunchPlan:
         """Return the run's own folder."""
         return self.spec_path.parent
 
+    @property
+    def is_script(self) -> bool:
+        """Return whether a script runs, which speaks for itself, and no verb, which tells events."""
+        return self.spec.action == "run" or not self.spec.entry
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

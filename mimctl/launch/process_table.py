@@ -22,8 +22,9 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def start_time(pid: int) -> str:
-    """Return when the system started a process, "" where there is none."""
+    """Return when the system started a process, "" where there is none, or one that has ended and is not waited for."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return "" if facts[0] in "ZX" else facts[19]
     except (OSError, IndexError):
         return ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
 from mimctl.launch import local
+from mimctl.launch.detached import leave
 from mimctl.launch.failure import error_of
 from mimctl.launch.growing import size_of
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
@@ -19,9 +23,11 @@ from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord, record_of
-from mimctl.launch.slurm.client import leaked, submit
+from mimctl.launch.slurm.client import cancel, leaked, submit
+from mimctl.launch.slurm.ended import error_of_job
 from mimctl.launch.slurm.follow import follow
 from mimctl.launch.slurm.ranks import first_error
+from mimctl.launch.streams import Streams
 
 
 def start(
@@ -32,40 +38,66 @@ def start(
     detach: bool = False,
     texts: Mapping[Path, str] | None = None,
     listener: Listener | None = None,
+    streams: Streams | None = None,
 ) -> tuple[Outcome | None, RunRecord]:
     """Start a plan and return how it ended (None where it was detached) and its record.
 
-    `texts` are more files to write first. Raises MimctlError where the run failed, with the child's own exit code.
+    `texts` are more files to write first; `streams` say where a child of this machine prints to, where that is not the
+    listener. Raises MimctlError where the run failed, with the child's own exit code.
     """
     plan.run_dir.mkdir(parents=True, exist_ok=True)
     for path, text in {**(texts or {}), **plan.files}.items():
         write_text(path, text, mode=0o666)
     plan.spec.write(plan.spec_path)
-    write_text(plan.run_dir / "resume.json", replace(plan.spec, resume="auto").to_json())
+    if not plan.is_script:
+        write_text(plan.run_dir / "resume.json", replace(plan.spec, resume="auto").to_json())
     record = _record(plan, book, name)
-    return begin(plan, record, book=book, detach=detach, listener=listener or Silence())
+    return begin(plan, record, book=book, detach=detach, listener=listener or Silence(), streams=streams)
 
 
 def begin(
-    plan: LaunchPlan, record: RunRecord, *, book: RunBook | None, detach: bool, listener: Listener
+    plan: LaunchPlan,
+    record: RunRecord,
+    *,
+    book: RunBook | None,
+    detach: bool,
+    listener: Listener,
+    streams: Streams | None = None,
 ) -> tuple[Outcome | None, RunRecord]:
     """Start a plan whose files are written, for the first time or again."""
     clear_end(plan.run_dir)
     told = size_of(plan.run_dir / "events.jsonl")
     if plan.script is not None:
-        record = replace(record, job_id=submit(Path(plan.argv[-1]), plan.argv[2:-1], environ=_environment(plan)))
-        _write_down(record, book)
+        record = _submit(plan, record, book)
         outcome = None if detach else _followed(plan, record, listener, told)
+    elif detach:
+        _write_down(record, book)
+        record = leave(plan, record)
+        _write_down(record, book)
+        outcome = None
     else:
         record = replace(record, pid=os.getpid(), pid_started=start_time(os.getpid()))
         _write_down(record, book)
-        outcome = _run_here(plan, listener)
-    if outcome is not None and outcome.exit_code != 0:
-        raise error_of(outcome, plan)
+        outcome = run_here(plan, listener, streams)
+    if outcome is not None:
+        raise_failed(outcome, plan)
     return outcome, record
 
 
-def _run_here(plan: LaunchPlan, listener: Listener) -> Outcome:
+def raise_failed(outcome: Outcome, plan: LaunchPlan) -> None:
+    """Raise the error of a run that did not end with 0; what no event has told of it yet, `mimctl status` learns."""
+    if outcome.exit_code == 0:
+        return
+    error = error_of(outcome, plan)
+    if outcome.error is None:
+        line = json.dumps({"event": "error", "time": round(time.time(), 3), **error.to_dict()}, default=str)
+        with contextlib.suppress(OSError), (plan.run_dir / "events.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+    raise error
+
+
+def run_here(plan: LaunchPlan, listener: Listener, streams: Streams | None = None) -> Outcome:
+    """Run a plan's child on this machine, write down how it ended, and return it."""
     code = 130
     ranks = plan.run_dir / "ranks"
     if plan.argv[0] == "srun":
@@ -73,7 +105,7 @@ def _run_here(plan: LaunchPlan, listener: Listener) -> Outcome:
         ranks.mkdir()
         plan = replace(plan, unset=(*plan.unset, *leaked()))
     try:
-        outcome = local.run(plan, listener)
+        outcome = local.run(plan, listener, streams)
         if outcome.exit_code and outcome.error is None and (told := first_error(ranks)):
             outcome = replace(outcome, error=told, exit_code=int(told.get("exit_code", outcome.exit_code)))
         if outcome.exit_code == 0 and (plan.run_dir / MARKER).exists():
@@ -85,10 +117,23 @@ def _run_here(plan: LaunchPlan, listener: Listener) -> Outcome:
     return outcome
 
 
+def _submit(plan: LaunchPlan, record: RunRecord, book: RunBook | None) -> RunRecord:
+    """Submit a job and write it down; one that cannot be written down is cancelled, for nobody would find it again."""
+    _write_down(record, book)
+    job_id = submit(Path(plan.argv[-1]), plan.argv[2:-1], environ=_environment(plan))
+    record = replace(record, job_id=job_id)
+    try:
+        _write_down(record, book)
+    except OSError:
+        cancel(job_id)
+        raise
+    return record
+
+
 def _followed(plan: LaunchPlan, record: RunRecord, listener: Listener, told: int) -> Outcome:
     assert record.job_id is not None
     try:
-        return follow(record.job_id, plan.run_dir, listener, skip=told)
+        outcome = follow(record.job_id, plan.run_dir, listener, skip=told)
     except KeyboardInterrupt:
         raise MimctlError(
             f"stopped looking; job {record.job_id} goes on",
@@ -99,6 +144,9 @@ def _followed(plan: LaunchPlan, record: RunRecord, listener: Listener, told: int
             ],
             exit_code=130,
         ) from None
+    if outcome.exit_code and (error := error_of_job(outcome, record)) is not None:
+        raise error
+    return outcome
 
 
 def _record(plan: LaunchPlan, book: RunBook | None, name: str | None) -> RunRecord:

@@ -11,6 +11,7 @@ import click
 from mimctl import api
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Line, Result, Styled, table
+from mimctl.cli.runs import whereabouts
 
 if TYPE_CHECKING:
     from mimctl.launch.runs.state import RunState
@@ -67,14 +68,14 @@ def cancel(context: Context, run: str) -> Result:
 
 @verb("resume", examples=["mimctl resume last", "mimctl resume k3xqpa --detach"], uses=())
 @click.argument("run")
-@click.option("-d", "--detach", is_flag=True, help="Submit the job and return (slurm).")
+@click.option("-d", "--detach", is_flag=True, help="Return at once; `mimctl logs -f` follows the run.")
 def resume(context: Context, run: str, detach: bool) -> Result:
     """Go on with RUN, a training that ended before its end, from its newest checkpoint."""
     with context.output.run_view("resume") as view:
         record, result = api.resume(run, detach=detach, listener=view, settings=context.settings)
     data: dict[str, object] = {"run": record.run_id, "job": record.job_id, **(result or {})}
     if result is None:
-        return Result(data=data, lines=[record.run_id], notes=[f"run {record.run_id} is job {record.job_id}"])
+        return Result(data=data, lines=[record.run_id], notes=whereabouts(record))
     checkpoint = str(result.get("checkpoint") or "")
     return Result(data=data, lines=[checkpoint] if checkpoint else [])
 

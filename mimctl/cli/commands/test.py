@@ -56,7 +56,7 @@ def test(context: Context, plugin: str, config: str, checkpoint: str, **values: 
             settings=context.settings,
         )
     if outcome.record is not None and outcome.result is None:
-        return detached(outcome)
+        return detached(outcome.record)
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
     lines = metrics_table(outcome.result.get("metrics", {}))

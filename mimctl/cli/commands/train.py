@@ -101,7 +101,7 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
             settings=context.settings,
         )
     if outcome.record is not None and outcome.result is None:
-        return detached(outcome)
+        return detached(outcome.record)
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
     spec = outcome.plan.spec
