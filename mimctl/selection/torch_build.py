@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mimctl.environment.installed import release_of
-from mimctl.environment.model import Environment
+from mimctl.environment.installed import Torch, release_of
+from mimctl.environment.model import Environment, Gpu
 from mimctl.errors import NoCompatibleBuildError, UsageError
 from mimctl.selection.cuda import MIN_DRIVERS, TEGRA, is_at_least, relevant_gpus
 
@@ -58,6 +59,38 @@ _TOOLKITS = (
 PLAIN_TAG = "cu130"
 """What the wheel without label is on the public package index, for Linux from torch 2.11 on."""
 _PLAIN_SINCE = (2, 11)
+
+
+# CUDA versions from the one named on → capabilities that torch's own wheels have code for, of whatever torch; where
+# versions of torch differ, what any of them has. (PyTorch's build scripts: CUDA 12.8 dropped 5.0 and 6.0, 13 7.0.)
+_CODE = (
+    ((13, 0), (7, 5), (12, 99)),
+    ((12, 8), (7, 0), (12, 99)),
+    ((0, 0), (3, 5), (9, 99)),
+)
+
+
+def why_no_code(torch: Torch, gpus: Iterable[Gpu]) -> str | None:
+    """Return why a build of torch cannot compute on one of the GPUs ("no kernel image"), None where it can.
+
+    Known of the wheels that PyTorch publishes alone, told by their versions; GPUs of unknown capability pass.
+    """
+    if torch.cuda is None or not _is_published(torch):
+        return None
+    toolkit = release_of(torch.cuda)[:2]
+    least, most = next((least, most) for since, least, most in _CODE if toolkit >= since)
+    for gpu in gpus:
+        capability = release_of(gpu.capability)[:2]
+        if len(capability) == 2 and not least <= capability <= most:
+            shown = f"compute capability {gpu.capability} ({gpu.name})"
+            has = f"{least[0]}.{least[1]} to {most[0]}.x"
+            return f"torch {torch.version} has no code for {shown}; builds for CUDA {torch.cuda} have it for {has}"
+    return None
+
+
+def _is_published(torch: Torch) -> bool:
+    """Return whether the version is one that PyTorch publishes: builds from source have others, with code for more."""
+    return re.fullmatch(r"\d+\.\d+\.\d+(\+cu\d{3})?", torch.version) is not None
 
 
 def is_plain(version: str, tag: str | None, env: Environment) -> bool:

@@ -1,0 +1,138 @@
+"""An environment is held against what was seen of a node: what cannot work there is refused, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_environment import make_env
+
+from mimctl.environment.elsewhere import on_machine, read_elsewhere
+from mimctl.environment.installed import Fact, Ops
+from mimctl.environment.plain import to_plain
+from mimctl.launch.slurm.nodes.judge import judge
+from mimctl.launch.slurm.nodes.known import read_known, write_known
+from mimctl.launch.slurm.nodes.look import LookOptions, srun_line
+
+X86 = ("cp311-cp311-manylinux_2_28_x86_64",)
+NEW = ("py3-none-manylinux_2_34_x86_64",)
+ARM = ("py3-none-manylinux_2_28_aarch64",)
+
+
+def node_of(**facts):
+    return read_elsewhere(
+        json.dumps({**to_plain(make_env(torch=None, **facts)), "node": "n1", "looked": "2026-11-21 14:03 UTC"}),
+        name="partition `p`",
+    )
+
+
+def verdict(node, *, torch, gpus=1, ops=None, tags=None, asked=None, origin="pip"):
+    found = Ops(version=f"0.1.0+{ops}", path=Path("/ops"), backend=ops, min_torch="2.10", asked=asked) if ops else None
+    here = make_env(
+        torch=torch, cuda="13.0", ops=found, platform="linux" if node.platform.machine == "x86_64" else "linux-arm"
+    )
+    env = replace(on_machine(here, node), torch_origin=Fact(value=origin, source="a test"))
+    return judge(env, node, partition="p", gpus=gpus, tags=tags or {"torch 2.13.0": X86})
+
+
+CPU, OLD, NEWEST = node_of(), node_of(driver="535.54", gpus=("8.0",)), node_of(driver="580.65.06", gpus=("9.0",))
+VOLTA, BLACKWELL = node_of(driver="580.65.06", gpus=("7.0",)), node_of(driver="580.65.06", gpus=("12.0",))
+UNSEEN, ROCM = node_of(driver="580.65.06"), node_of(driver="rocm")
+
+
+@pytest.mark.parametrize(
+    ("node", "environment", "cause"),
+    [
+        (CPU, {"torch": "2.13.0+cu130"}, "torch 2.13.0+cu130 needs an NVIDIA driver, and none was found there"),
+        (CPU, {"torch": "2.13.0+rocm6.4"}, "torch 2.13.0+rocm6.4 needs ROCm, and none was found there"),
+        (ROCM, {"torch": "2.13.0+cu130"}, "needs an NVIDIA driver"),
+        (OLD, {"torch": "2.13.0+cu130"}, "(CUDA 13.0) needs NVIDIA driver >= 580, there it is 535.54"),
+        (VOLTA, {"torch": "2.13.0+cu130"}, "no code for compute capability 7.0 (GPU)"),
+        (VOLTA, {"torch": "2.13.0"}, "torch 2.13.0 has no code for compute capability 7.0"),
+        (BLACKWELL, {"torch": "2.13.0+cu126"}, "no code for compute capability 12.0"),
+        (NEWEST, {"torch": "2.13.0+cpu"}, "torch 2.13.0+cpu computes on the CPU alone, 1 GPU is asked for"),
+        (NEWEST, {"torch": "2.13.0+cpu", "gpus": 8}, "8 GPUs are asked for"),
+        (NEWEST, {"torch": "2.13.0+cu130", "ops": "cpu"}, "mimctl-ops 0.1.0+cpu: no CUDA code"),
+        (NEWEST, {"torch": "2.13.0+cu130", "ops": "rocm"}, "mimctl-ops 0.1.0+rocm: built for ROCm"),
+        (
+            CPU,
+            {"torch": "2.13.0+cpu", "gpus": 0, "tags": {"torch 2.13.0": ARM}},
+            "torch 2.13.0 is a wheel for manylinux_2_28_aarch64",
+        ),
+        (
+            node_of(platform="linux-old"),
+            {"torch": "2.13.0+cpu", "gpus": 0, "tags": {"torch 2.13.0": X86, "mimctl-ops 0.1.0": NEW}},
+            "mimctl-ops 0.1.0 is a wheel for manylinux_2_34_x86_64, the nodes are linux x86_64 (glibc 2.28)",
+        ),
+        (node_of(platform="linux-arm"), {"torch": "2.13.0+cpu", "gpus": 0}, "the nodes are linux aarch64"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(node, environment, cause):
+    found = verdict(node, **environment)
+    assert (found.code, found.exit_code) == ("unfit-partition", 3)
+    assert cause in found.causes[0]
+    assert "seen on n1, 2026-11-21 14:03 UTC" in found.causes[-1]
+    assert any("mimctl env --partition p" in hint for hint in found.hints)
+
+
+@pytest.mark.parametrize(
+    ("node", "environment"),
+    [
+        (NEWEST, {"torch": "2.13.0+cu130"}),
+        (NEWEST, {"torch": "2.13.0+cu130", "ops": "cu13"}),
+        (OLD, {"torch": "2.13.0+cu126"}),
+        (VOLTA, {"torch": "2.13.0+cu126"}),
+        (BLACKWELL, {"torch": "2.8.0+cu128"}),
+        (UNSEEN, {"torch": "2.13.0+cu130"}),
+        (ROCM, {"torch": "2.13.0+rocm6.4"}),
+        # What was built from source, or by others, may have code for more.
+        (VOLTA, {"torch": "2.14.0a0+git123"}),
+        (VOLTA, {"torch": "2.13.0", "origin": "conda"}),
+        # On the CPU neither drivers nor GPUs matter.
+        (CPU, {"torch": "2.13.0+cu130", "gpus": 0}),
+        (CPU, {"torch": "2.13.0+cpu", "gpus": 0, "ops": "cpu"}),
+        (OLD, {"torch": "2.13.0+cu130", "gpus": 0}),
+        # Pure PyTorch was asked for.
+        (NEWEST, {"torch": "2.13.0+cu130", "ops": "cpu", "asked": "python"}),
+        (CPU, {"torch": None, "gpus": 0}),
+        (CPU, {"torch": "2.13.0+cpu", "gpus": 0, "tags": {"torch 2.13.0": ("py3-none-any",), "mimctl-ops 0.1": ()}}),
+    ],
+)
+def test_what_may_work_is_let_through(node, environment):
+    assert verdict(node, **environment) is None
+
+
+def test_operators_alone_are_no_reason_for_a_new_environment():
+    hints = verdict(NEWEST, torch="2.13.0+cu130", ops="cpu").hints
+    assert "`mimctl install mimctl-ops --for p`" in hints[0]
+    assert any("MIMCTL_OPS=python" in hint for hint in hints)
+    assert "python3 -m venv" in verdict(OLD, torch="2.13.0+cu130").hints[0]
+
+
+def test_what_was_seen_is_kept_by_cluster_and_partition(tmp_path):
+    document = {**to_plain(make_env(driver="580.1", gpus=("9.0",))), "node": "n7", "looked": "2026-11-21 14:03 UTC"}
+    path = write_known(tmp_path, "alps", "gpu", document)
+    assert read_known(tmp_path, "alps", "gpu").accelerator.driver == "580.1"
+    assert read_known(tmp_path, "eiger", "gpu") is None
+    assert read_known(tmp_path, "alps", "cpu") is None
+    path.write_text(path.read_text()[:100])
+    assert read_known(tmp_path, "alps", "gpu") is None
+
+
+def test_names_of_clusters_and_partitions_lead_to_no_other_place(tmp_path):
+    folder = tmp_path / "clusters"
+    names = ("..", "../..", "a/b", "a%2fb", "ä", ".hidden", "a.b", "a b")
+    paths = {write_known(folder, name, name, to_plain(make_env())) for name in names}
+    assert len(paths) == len(names)
+    assert all(path.resolve().parent.parent == folder for path in paths)
+
+
+def test_a_look_asks_for_a_gpu_only_where_nodes_have_some():
+    options = LookOptions(wait_s=5, account="vision", srun_args=("--reservation=a b",))
+    line = srun_line("p", Path("/venv/bin/python"), options, has_gpus=True)
+    assert line[:2] == ["srun", "--partition=p"]
+    assert {"--gres=gpu:1", "--immediate=5", "--account=vision", "--reservation=a b"} <= set(line)
+    assert line[line.index("--reservation=a b") + 1 :][:3] == ["/venv/bin/python", "-P", "-c"]
+    assert not [each for each in srun_line("p", Path("/p"), LookOptions(), has_gpus=False) if "gpu" in each]
