@@ -1,10 +1,10 @@
-"""Sweeps: a training for each point of a grid, and what came of them."""
+"""Sweeps: many trainings of one config that differ in a few values, and what came of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.place import as_config_options, workplace, zoo_models
@@ -13,13 +13,17 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.model import ConfigOptions, LaunchOptions
-    from mimctl.launch.sweep.model import Sweep, Trial
+    from mimctl.launch.sweep.axes import Axes, Axis
+    from mimctl.launch.sweep.model import Sweep, SweepOptions, Trial
     from mimctl.launch.sweep.start import SweepResult
 
 
-def read_axes(grid: Sequence[str], search_args: str | None = None) -> dict[str, list[Any]]:
-    """Return the axes of a sweep: `path=v1,v2` each, and mim's `--search-args`. Raises UsageError[bad-grid]."""
-    from mimctl.launch.sweep.grid import read_grid, read_search_args
+def read_axes(grid: Sequence[str], search_args: str | None = None) -> dict[str, Axis]:
+    """Return the axes of a sweep: `path=v1,v2` or `path=low..high[:log]` each, and mim's `--search-args`.
+
+    Raises UsageError[bad-grid].
+    """
+    from mimctl.launch.sweep.axes import read_grid, read_search_args
 
     axes = read_grid(grid)
     return {**axes, **read_search_args(search_args)} if search_args else axes
@@ -28,22 +32,22 @@ def read_axes(grid: Sequence[str], search_args: str | None = None) -> dict[str, 
 def sweep(
     plugin: str,
     config: ConfigOptions | str,
-    axes: Mapping[str, list[Any]],
+    axes: Axes,
+    options: SweepOptions | None = None,
     launch: LaunchOptions | None = None,
     *,
-    max_jobs: int = 1,
-    seed: int | None = None,
-    amp: bool = False,
-    dry_run: bool = False,
     watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> SweepResult:
-    """Train once for each point of the product of `axes` (path in the config → values), `max_jobs` at a time.
+    """Train once for each point of the product of `axes` (path in the config → values), or for points that are drawn.
 
-    Every point's config is checked before the first starts. The same call again goes on with what is not done. Raises
-    ConfigError for a mistake in any point, UsageError[other-sweep] where the folder holds another sweep.
+    Mistakes in values are found before the first training starts. The same call again goes on with what is not done;
+    more `options.trials` draw further ones. Raises ConfigError for a mistake in a value, UsageError[other-sweep] where
+    the folder holds another sweep, MimctlError[sweep-busy] where another process runs it, [missing-extra] where Optuna
+    lacks, UsageError[unknown-field] where the trials do not tell the metric.
     """
     from mimctl.launch.model import LaunchOptions
+    from mimctl.launch.sweep.model import SweepOptions
     from mimctl.launch.sweep.start import start
 
     settings = settings or settings_module.load()
@@ -53,12 +57,9 @@ def sweep(
         as_config_options(config),
         axes,
         launch,
+        options or SweepOptions(),
         place=workplace(settings, launch, watch),
         fetch=zoo_models(settings, watch).fetch,
-        max_jobs=max_jobs,
-        seed=seed,
-        amp=amp,
-        dry_run=dry_run,
         tell=watch.note if watch else lambda text: None,
     )
 

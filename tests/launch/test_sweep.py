@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from login_node import TOY, VALIDATION, Login
 
 from mimctl.errors import MimctlError, UsageError
-from mimctl.launch.sweep.grid import points, read_grid, read_search_args
+from mimctl.launch.sweep.axes import points, read_grid, read_search_args
 from mimctl.launch.sweep.model import read_sweep
 
 LR = "optim_wrapper.optimizer.lr"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from mimctl.cli.result import Line, Result, table
 from mimctl.cli.runs import config_of, launch_of, shortest
 
 if TYPE_CHECKING:
-    from mimctl.launch.sweep.model import Sweep, Trial
+    from mimctl.launch.sweep.model import Sweep, SweepOptions, Trial
 
 _EXAMPLES = [
     "mimctl sweep det my.py --grid optim_wrapper.optimizer.lr=0.01,0.02 --grid train_dataloader.batch_size=8,16",
@@ -39,11 +40,8 @@ def _sweep(context: Context, plugin: str, config: str, **values: Any) -> Result:
             plugin,
             config_of(config, values),
             axes,
+            _options_of(values),
             launch_of(values),
-            max_jobs=values["max_jobs"],
-            seed=values["seed"],
-            amp=values["amp"],
-            dry_run=values["dry_run"],
             watch=view,
             settings=context.settings,
         )
@@ -54,6 +52,12 @@ def _sweep(context: Context, plugin: str, config: str, **values: Any) -> Result:
         data = {"folder": str(found.folder), "trials": [dict(each.spec.overrides) for each in found.plans]}
         return Result(data=data, lines=lines, quiet=lines, notes=["dry run: nothing was started or written"])
     return _shown(found.folder, found.sweep, found.trials)
+
+
+def _options_of(values: dict[str, Any]) -> SweepOptions:
+    from mimctl.launch.sweep.model import SweepOptions
+
+    return SweepOptions(**{each.name: values[each.name] for each in fields(SweepOptions)})
 
 
 def _report(context: Context, folder: Path, values: dict[str, Any]) -> Result:
@@ -110,20 +114,39 @@ def _cell(value: object) -> str:
 _OPTIONS = (
     plugin_argument,
     config_argument,
-    click.option("--grid", multiple=True, metavar="PATH=V,V", help="An axis and its values; repeatable."),
+    click.option(
+        "--grid",
+        multiple=True,
+        metavar="PATH=V,V",
+        help="An axis and its values, or a range to draw from: 1e-5..1e-1:log, 2..8; repeatable.",
+    ),
     click.option("--search-args", metavar="ARGS", help="Axes as mim writes them: '--path v1 v2'."),
     click.option(
         "-j", "--max-jobs", type=click.IntRange(min=1), metavar="N", default=1, help="So many at a time.  [default: 1]"
     ),
+    click.option(
+        "--sampler",
+        type=click.Choice(["grid", "random", "tpe", "asha"]),
+        default="grid",
+        show_default=True,
+        help="All points, or so many drawn: at random, by what did well, or stopping early what does badly.",
+    ),
+    click.option("--trials", type=click.IntRange(min=1), metavar="N", help="How many a sampler draws in all."),
+    click.option(
+        "--metric", metavar="NAME", help="What makes a trial good, and what is drawn.  [default: the first one]"
+    ),
+    click.option("--direction", type=click.Choice(["min", "max"]), help="Which end of it.  [default: by its name]"),
     click.option("--work-dir", type=PATH, metavar="DIR", help="The sweep's folder.  [default: sweeps/<config>]"),
     click.option(
-        "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random, the same in each trial."
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Seed of each trial, and of what is drawn.",
     ),
     click.option("--amp", is_flag=True, help="Train in mixed precision."),
     click.option("--sort", metavar="COLUMN", help="Order of a report; `-` before it: the largest first."),
     click.option("--csv", type=PATH, metavar="FILE", help="Write the report as CSV."),
     click.option("--png", type=PATH, metavar="FILE", help="Draw the report (needs matplotlib)."),
-    click.option("--metric", metavar="NAME", help="What is drawn.  [default: the first one]"),
     config_options,
     launch_options,
 )

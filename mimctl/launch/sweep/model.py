@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
-from mimctl.launch.runs.record import RunRecord, read_record
+from mimctl.launch.runs.files import read_json
+from mimctl.launch.runs.record import read_record
 from mimctl.launch.runs.state import RunState, states_of
+from mimctl.launch.sweep.axes import Axes, Point, Range, points
 
 FILE_NAME = "sweep.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+POINT = "point.json"
+"""In a trial's folder: what was drawn for it."""
+PRUNED = "pruned"
+"""In a trial's folder, once it was stopped because others did better."""
+
+Sampler = Literal["grid", "random", "tpe", "asha"]
+SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe", "asha")
+JUDGING = ("tpe", "asha")
+"""Those that have to know which trial is the better one."""
+Direction = Literal["min", "max"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOptions:
+    """How a grid or a space is walked, as a person says it."""
+
+    sampler: Sampler = "grid"
+    trials: int | None = None
+    """How many a sampler draws in all."""
+    metric: str | None = None
+    direction: Direction | None = None
+    max_jobs: int = 1
+    """So many at a time."""
+    seed: int | None = None
+    """Of each training, and of what is drawn."""
+    amp: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,28 +52,44 @@ class Sweep:
 
     plugin: str
     config: str
-    axes: Mapping[str, list[Any]]
+    axes: Axes
     cfg_options: tuple[str, ...] = ()
+    sampler: Sampler = "grid"
+    metric: str | None = None
+    """What was named as the measure; None stands for the first metric that a validation tells."""
+    direction: Direction | None = None
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:
         """Write the definition into the sweep's folder."""
-        write_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1) + "\n")
+        axes = {path: _range_data(axis) if isinstance(axis, Range) else list(axis) for path, axis in self.axes.items()}
+        write_text(folder / FILE_NAME, json.dumps({**asdict(self), "axes": axes}, indent=1) + "\n", mode=0o666)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One point of the grid and what has become of its training."""
+    """One point and what has become of its training."""
 
     number: int
-    point: Mapping[str, Any]
+    point: Point
     state: RunState | None
     """None where it has not been started."""
+    pruned: Mapping[str, Any] | None = None
+    """When a trial was stopped because others did better: after how many validations."""
 
     @property
     def phase(self) -> str:
         """Return the state in a word."""
-        return self.state.phase if self.state is not None else "waiting"
+        if self.state is None:
+            return "waiting"
+        found = self.state.phase
+        if found in ("waiting", "running"):
+            return found
+        if self.pruned is not None:
+            return "pruned"
+        # Whoever watched it was killed before it could write down how it ended.
+        is_whole = self.state.result is not None and "unfinished" not in self.state.result
+        return "done" if found in ("stopped", "unknown") and is_whole else found
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -62,8 +107,9 @@ def read_sweep(folder: Path) -> Sweep:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"it is of schema {data['schema_version']}, this mimctl reads {SCHEMA_VERSION}")
-        return Sweep(**{**data, "cfg_options": tuple(data["cfg_options"])})
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        axes = {path: Range(**axis) if isinstance(axis, dict) else axis for path, axis in data["axes"].items()}
+        return Sweep(**{**data, "axes": axes, "cfg_options": tuple(data["cfg_options"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise MimctlError(f"there is no sweep in `{folder}`", code="no-sweep", causes=[str(err)]) from err
 
 
@@ -77,11 +123,51 @@ def run_dir(folder: Path, number: int) -> Path:
     return trial_dir(folder, number) / "run"
 
 
-def trials_of(folder: Path, points: list[dict[str, Any]]) -> list[Trial]:
+def write_point(folder: Path, number: int, point: Point) -> None:
+    """Write down what was drawn for a trial."""
+    write_text(trial_dir(folder, number) / POINT, json.dumps(dict(point)) + "\n", mode=0o666)
+
+
+def write_pruned(folder: Path, number: int, *, validations: int) -> None:
+    """Write down that a trial was stopped after so many validations."""
+    text = json.dumps({"validations": validations})
+    write_text(trial_dir(folder, number) / PRUNED, text + "\n", mode=0o666)
+
+
+def points_of(folder: Path, sweep: Sweep) -> list[Point]:
+    """Return the points of a sweep by the numbers of their trials: all of a grid, what was drawn by a sampler."""
+    if sweep.sampler == "grid":
+        return list(points(sweep.axes))
+    found: list[Point] = []
+    while (point := read_json(trial_dir(folder, len(found)) / POINT)) is not None:
+        found.append(point)
+    return found
+
+
+def trials_of(folder: Path, points: Sequence[Point]) -> list[Trial]:
     """Return what has become of each point; Slurm is asked once for all of them."""
-    records: list[RunRecord | None] = [read_record(run_dir(folder, number)) for number in range(len(points))]
-    states = iter(states_of([each for each in records if each is not None]))
+    return _trials(folder, list(enumerate(points)))
+
+
+def trial_of(folder: Path, number: int, point: Point) -> Trial:
+    """Return what has become of one point."""
+    return _trials(folder, [(number, point)])[0]
+
+
+def _trials(folder: Path, points: Sequence[tuple[int, Point]]) -> list[Trial]:
+    records = {number: read_record(run_dir(folder, number)) for number, _ in points}
+    there = [number for number, record in records.items() if record is not None]
+    states = dict(zip(there, states_of([each for each in records.values() if each is not None]), strict=True))
     return [
-        Trial(number=number, point=point, state=None if records[number] is None else next(states))
-        for number, point in enumerate(points)
+        Trial(
+            number=number,
+            point=point,
+            state=states.get(number),
+            pruned=read_json(trial_dir(folder, number) / PRUNED),
+        )
+        for number, point in points
     ]
+
+
+def _range_data(axis: Range) -> dict[str, Any]:
+    return {"low": axis.low, "high": axis.high, "is_log": axis.is_log}

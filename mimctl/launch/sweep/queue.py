@@ -1,61 +1,93 @@
-"""Trainings side by side on this machine, so many at a time; one that fails stops no other."""
+"""Trials side by side, so many at a time; one that fails stops no other."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import signal
+import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Protocol
 
-from mimctl.launch.local import LocalRun
-from mimctl.launch.model import LaunchPlan, Outcome, Silence
-from mimctl.launch.process_table import start_time
-from mimctl.launch.runs.files import clear_end, write_exit_code
-from mimctl.launch.runs.record import RunRecord
-
-POLL_S = 0.1
-
-Told = Callable[[int, Outcome], None]
+from mimctl.errors import MimctlError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One training that waits for its turn."""
+class Going(Protocol):
+    """A trial that was started."""
 
     number: int
-    plan: LaunchPlan
-    record: RunRecord
+
+    def is_over(self) -> bool:
+        """Return whether it has ended; how is in its folder then."""
+
+    def give_up(self) -> None:
+        """Stop it, as others do better."""
+
+    def leave(self) -> None:
+        """Stop looking after it: end what would not go on without its sweep."""
 
 
-def run_all(jobs: Sequence[Job], *, most: int, told: Told) -> None:
-    """Run the jobs, at most `most` at once, and tell of each that has ended.
+def run_all(
+    following: Callable[[], Going | None],
+    *,
+    most: int,
+    told: Callable[[int], None],
+    is_worse: Callable[[int], bool] | None = None,
+    pause_s: float = 0.1,
+) -> None:
+    """Run what `following` starts (None: nothing is left), at most `most` at once, and tell of each that has ended.
 
-    On KeyboardInterrupt those that run are stopped before it is raised again; the others have not begun.
+    A trial of which `is_worse` says so is given up. Where this is left by an exception (KeyboardInterrupt), those
+    that run are left first.
     """
-    waiting = deque(jobs)
-    running: list[tuple[Job, LocalRun]] = []
+    running: list[Going] = []
     try:
-        while waiting or running:
-            while waiting and len(running) < most:
-                job = waiting.popleft()
-                running.append((job, _begin(job)))
-            for job, child in list(running):
-                outcome = child.poll()
-                if outcome is not None:
-                    running.remove((job, child))
-                    write_exit_code(job.plan.run_dir, outcome.exit_code)
-                    told(job.number, outcome)
-            time.sleep(POLL_S)
+        while True:
+            while len(running) < most and (started := following()) is not None:
+                running.append(started)
+            if not running:
+                return
+            for each in list(running):
+                if each.is_over():
+                    running.remove(each)
+                    told(each.number)
+                elif is_worse is not None and is_worse(each.number):
+                    each.give_up()
+            time.sleep(pause_s)
     finally:
-        for job, child in running:
-            child.stop()
-            write_exit_code(job.plan.run_dir, 130)
+        for each in running:
+            each.leave()
 
 
-def _begin(job: Job) -> LocalRun:
-    clear_end(job.plan.run_dir)
-    pid = os.getpid()
-    replace(job.record, pid=pid, pid_started=start_time(pid), started=time.time()).write()
-    # What a trial tells is in its own files.
-    return LocalRun(job.plan, Silence())
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Leave the block at SIGTERM and SIGHUP by MimctlError[terminated], so that no process stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    held = {number: signal.signal(number, _end) for number in numbers}
+    try:
+        yield
+    except _Ended as ended:
+        raise MimctlError(
+            f"the sweep was stopped by {ended.signal.name}",
+            code="terminated",
+            hints=["the same line goes on with it"],
+            exit_code=128 + ended.signal,
+        ) from None
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+
+
+class _Ended(BaseException):
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # one is enough: what comes now is stopping the trials
+    raise _Ended(signal.Signals(number))

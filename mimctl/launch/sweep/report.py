@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
-from mimctl.launch.sweep.grid import points
-from mimctl.launch.sweep.model import Sweep, Trial, read_sweep, trials_of
+from mimctl.launch.sweep.model import Sweep, Trial, points_of, read_sweep, trials_of
 
 
 def load(folder: Path) -> tuple[Sweep, list[Trial]]:
     """Return a sweep and what has become of its trials."""
     sweep = read_sweep(folder)
-    return sweep, trials_of(folder, points(sweep.axes))
+    return sweep, trials_of(folder, points_of(folder, sweep))
 
 
 def head(sweep: Sweep, trials: Sequence[Trial]) -> list[str]:
