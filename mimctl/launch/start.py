@@ -119,7 +119,6 @@ def run_here(plan: LaunchPlan, listener: Listener, streams: Streams | None = Non
 
 def _submit(plan: LaunchPlan, record: RunRecord, book: RunBook | None) -> RunRecord:
     """Submit a job and write it down; one that cannot be written down is cancelled, for nobody would find it again."""
-    _write_down(record, book)
     job_id = submit(Path(plan.argv[-1]), plan.argv[2:-1], environ=_environment(plan))
     record = replace(record, job_id=job_id)
     try:

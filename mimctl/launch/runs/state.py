@@ -91,7 +91,7 @@ def _state(record: RunRecord, job: Job | None, names: frozenset[str], silence: s
         checkpoint=told.checkpoint,
         error=error if phase == "failed" else None,
         result=read_json(record.folder / "result.json"),
-        is_resumable=leaves_off and silence is None and _has_checkpoint(record),
+        is_resumable=leaves_off and silence is None and has_checkpoint(record),
         note=_note(record, silence) if phase == "unknown" else "",
         has_answer=silence is None,
     )
@@ -141,5 +141,5 @@ def _is_alive(record: RunRecord) -> bool:
     return start_time(record.pid) == record.pid_started != ""
 
 
-def _has_checkpoint(record: RunRecord) -> bool:
+def has_checkpoint(record: RunRecord) -> bool:
     return record.work_dir is not None and Path(record.work_dir, "last_checkpoint").is_file()
