@@ -31,7 +31,10 @@ def node_of(**facts):
 def verdict(node, *, torch, gpus=1, ops=None, tags=None, asked=None, origin="pip"):
     found = Ops(version=f"0.1.0+{ops}", path=Path("/ops"), backend=ops, min_torch="2.10", asked=asked) if ops else None
     here = make_env(
-        torch=torch, cuda="13.0", ops=found, platform="linux" if node.platform.machine == "x86_64" else "linux-arm"
+        torch=torch,
+        cuda="13.0" if torch == "2.13.0" else None,
+        ops=found,
+        platform="linux" if node.platform.machine == "x86_64" else "linux-arm",
     )
     env = replace(on_machine(here, node), torch_origin=Fact(value=origin, source="a test"))
     return judge(env, node, partition="p", gpus=gpus, tags=tags or {"torch 2.13.0": X86})
