@@ -138,6 +138,8 @@ class Workplace:
     """Where what was read off sources is kept."""
     book: RunBook | None = None
     """Where runs are written down; without one they are not."""
+    nodes_dir: Path | None = None
+    """Where what was seen of the nodes of clusters is kept."""
     note: Callable[[str], None] | None = None
     """Who is told what a person may want to read."""
 

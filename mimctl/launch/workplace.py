@@ -27,6 +27,7 @@ def find_workplace(settings: Settings, *, counts_gpus: bool = False) -> Workplac
         visible_gpus=count_gpus(paths, os.environ) if counts_gpus else 0,
         cache_dir=settings.cache_dir,
         book=RunBook(settings.home / "runs"),
+        nodes_dir=settings.home / "clusters",
     )
 
 
