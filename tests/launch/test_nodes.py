@@ -17,6 +17,7 @@ from mimctl.launch.slurm.nodes.known import read_known, write_known
 from mimctl.launch.slurm.nodes.look import LookOptions, srun_line
 
 X86 = ("cp311-cp311-manylinux_2_28_x86_64",)
+UNLABELLED = ("2.13.0", "2.14.0a0+git123")
 NEW = ("py3-none-manylinux_2_34_x86_64",)
 ARM = ("py3-none-manylinux_2_28_aarch64",)
 
@@ -32,7 +33,7 @@ def verdict(node, *, torch, gpus=1, ops=None, tags=None, asked=None, origin="pip
     found = Ops(version=f"0.1.0+{ops}", path=Path("/ops"), backend=ops, min_torch="2.10", asked=asked) if ops else None
     here = make_env(
         torch=torch,
-        cuda="13.0" if torch == "2.13.0" else None,
+        cuda="13.0" if torch in UNLABELLED else None,
         ops=found,
         platform="linux" if node.platform.machine == "x86_64" else "linux-arm",
     )
