@@ -61,6 +61,14 @@ class Output:
         """Whether progress may be drawn: stderr is a terminal and nobody asked for quiet."""
         return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
+    def width(self) -> int | None:
+        """Return how many columns stdout's terminal has, None where it is none: nothing is cut there."""
+        if not sys.stdout.isatty():
+            return None
+        import shutil
+
+        return shutil.get_terminal_size().columns
+
     def can_ask(self) -> bool:
         """Whether somebody sits at a terminal and reads what is asked."""
         return sys.stdin.isatty() and sys.stderr.isatty()

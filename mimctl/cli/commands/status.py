@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl import api
+from mimctl.cli.narrow import narrow_table
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Line, Result, Styled, table
 from mimctl.cli.runs import whereabouts
@@ -22,6 +23,11 @@ _FACTS = (
 )  # fmt: skip
 
 
+_HEAD = ("run", "name", "verb", "state", "progress", "job", "started")
+_SPARE = ("verb", "started", "job", "progress")
+"""What a narrow terminal does without, in this order."""
+
+
 @verb("status", examples=["mimctl status", "mimctl status last", "mimctl status k3xqpa --json"], uses=())
 @click.argument("run", required=False)
 @click.option("-n", "most", type=click.IntRange(min=1), metavar="N", default=20, help="So many runs.  [default: 20]")
@@ -31,11 +37,13 @@ def status(context: Context, run: str | None, most: int) -> Result:
     if run is not None:
         return _one(states[0])
     rows = [_row(each) for each in states]
-    lines = table(rows, head=("run", "name", "verb", "state", "progress", "job", "started"))
+    lines = narrow_table(rows, _HEAD, width=context.output.width(), spare=_SPARE)
+    silent = next((each.note for each in states if not each.has_answer), None)
     return Result(
         data={"runs": [_data(each) for each in states]},
         lines=lines or ["no run was started yet"],
         quiet=[each.record.run_id for each in states],
+        closing=[Styled(f"note: {silent}", "yellow")] if silent else [],
     )
 
 
@@ -91,7 +99,8 @@ def _one(state: RunState) -> Result:
     lines: list[Line] = list(table([(name, value) for name, value in facts if value]))
     if state.error is not None:
         lines.append(Styled(f"error[{state.error.get('code')}]: {state.error.get('message')}", "red"))
-    closing = [f"resumable: `mimctl resume {record.run_id}`"] if state.is_resumable else []
+    closing: list[Line] = [Styled(f"note: {state.note}", "yellow")] if state.note else []
+    closing += [f"resumable: `mimctl resume {record.run_id}`"] if state.is_resumable else []
     return Result(data=_data(state), lines=lines, quiet=[state.phase], closing=closing)
 
 
@@ -104,7 +113,8 @@ def _row(state: RunState) -> tuple[str, ...]:
 
 def _shown(state: RunState) -> str:
     reason = state.job.reason if state.job is not None and state.phase == "waiting" else ""
-    return f"{state.phase} ({reason})" if reason else state.phase
+    shown = f"{state.phase} ({reason})" if reason else state.phase
+    return f"{shown}, resumable" if state.is_resumable else shown
 
 
 def _progress(state: RunState) -> str:
@@ -124,6 +134,7 @@ def _data(state: RunState) -> dict[str, object]:
     return {
         **{name: record[name] for name in _FACTS},
         "state": state.phase,
+        "note": state.note or None,
         "slurm_state": state.job.state if state.job else None,
         "reason": state.job.reason if state.job else None,
         "nodes": state.job.nodes if state.job else None,
