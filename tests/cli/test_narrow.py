@@ -62,7 +62,7 @@ def test_runs_fit_the_terminal(tmp_path: Path, width: int) -> None:
                 started=1.0,
                 host="elsewhere",
                 argv=("python",),
-            )  # fmt: skip
+            )
         )
     mine, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
