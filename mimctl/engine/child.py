@@ -87,6 +87,8 @@ def prepare_process(spec: RunSpec) -> None:
         for ours, theirs in SLURM_VARIABLES.items():
             if theirs in os.environ:
                 os.environ.setdefault(ours, os.environ[theirs])
+        if os.environ.get("WORLD_SIZE") == "1":
+            os.environ["MASTER_PORT"] = "0"  # who is alone meets nobody: any free port, whatever jobs share the node
     if spec.launcher.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if spec.config is not None and _has_custom_imports(spec):

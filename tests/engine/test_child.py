@@ -195,6 +195,16 @@ def test_live_second_run_in_a_work_dir_is_refused(make_spec: MakeSpec, run: Run,
     assert (tmp_path / "work dir" / "epoch_2.pth").exists()
 
 
+def test_a_job_of_one_rank_needs_no_port_of_its_own(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
+        variables = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_LOCALID": "0", "MASTER_ADDR": "localhost"}
+        for name, value in {**variables, "MASTER_PORT": str(taken.getsockname()[1])}.items():
+            monkeypatch.setenv(name, value)
+        assert finish(start(make_spec(launcher=LauncherFacts(kind="slurm")), tmp_path)) == (0, "")
+
+
 def test_interrupted_child_exits_with_130(make_spec: MakeSpec, tmp_path: Path) -> None:
     process = start(make_spec(overrides={"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 5}]}), tmp_path)
     wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
