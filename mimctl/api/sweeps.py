@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.model import ConfigOptions, LaunchOptions
     from mimctl.launch.sweep.axes import Axes, Axis
-    from mimctl.launch.sweep.model import Sweep, SweepOptions, Trial
-    from mimctl.launch.sweep.start import SweepResult
+    from mimctl.launch.sweep.model import Sweep, SweepOptions, SweepResult, Trial
 
 
 def read_axes(grid: Sequence[str], search_args: str | None = None) -> dict[str, Axis]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from mimctl.errors import MimctlError
@@ -20,6 +19,7 @@ from mimctl.launch.sweep.model import (
     JUDGING,
     Sweep,
     Trial,
+    described,
     points_of,
     run_dir,
     trial_of,
@@ -53,14 +53,14 @@ class Drawn:
         self._prepared: dict[int, Prepared] = {}
         self._validations: dict[int, Validations] = {}
         self._points = points_of(bench.folder, sweep)
-        self._adopted: deque[Going] = deque()
-        self._again: deque[int] = deque()
+        self._adopted: list[Going] = []
+        self._again: list[int] = []
 
     def run(self, most: int, adopt: Callable[[Trial], Going]) -> None:
         """Draw and run trials until there are as many as were asked for."""
         self._take_up(adopt)
         run_all(
-            self._following,
+            self._started(),
             most=most,
             told=self._told,
             is_worse=self._is_worse if self._sweep.sampler == "asha" else None,
@@ -74,7 +74,7 @@ class Drawn:
         for trial in trials_of(self._folder, self._points):
             if trial.phase in ("done", "pruned"):
                 self._settle(trial)
-            elif trial.state is not None and trial.phase in ("waiting", "running"):
+            elif trial.is_going:
                 self._prepared[trial.number] = self._bench.prepare(trial.number, trial.point)
                 going = adopt(trial)
                 if trial.pruned is not None:
@@ -83,29 +83,26 @@ class Drawn:
             else:
                 self._again.append(trial.number)
 
-    def _following(self) -> Going | None:
-        if self._adopted:
-            return self._adopted.popleft()
-        while self._again or len(self._study) < self._total:
-            if self._again:
-                number = self._again.popleft()
-            else:
-                number, point = self._study.draw()
-                self._keep(number, point)
-            if (started := self._begin(number)) is not None:
-                return started
-        return None
+    def _started(self) -> Iterator[Going]:
+        """Yield the trials: those that run, those that are tried again, and new ones, which are drawn now."""
+        yield from self._adopted
+        for number in self._again:
+            yield from self._begin(number)
+        while len(self._study) < self._total:
+            number, point = self._study.draw()
+            self._keep(number, point)
+            yield from self._begin(number)
 
-    def _begin(self, number: int) -> Going | None:
+    def _begin(self, number: int) -> Iterator[Going]:
         trial = self._trial(number)
         try:
             prepared = self._bench.prepare(number, trial.point, goes_on=trial.state is not None)
         except MimctlError as err:
             self._refuse(number, err)
-            return None
+            return
         self._prepared[number] = prepared
         write_trial(prepared)
-        return self._hand.begin(number, prepared.plan, prepared.record)
+        yield self._hand.begin(number, prepared.plan, prepared.record)
 
     def _refuse(self, number: int, err: MimctlError) -> None:
         """Write down that a point cannot be trained: the others can."""
@@ -178,12 +175,3 @@ class Drawn:
 
     def _trial(self, number: int) -> Trial:
         return trial_of(self._folder, number, self._points[number])
-
-
-def described(trial: Trial, total: int) -> str:
-    """Return how a trial ended, in a line."""
-    numbers = {name: value for name, value in trial.metrics.items() if isinstance(value, (int, float))}
-    shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-    error = trial.state.error if trial.state is not None else None
-    why = f": {error.get('message')}" if error else ""
-    return f"trial {trial.number} of {total}: {trial.phase}{why}  {shown}".rstrip()

@@ -11,17 +11,14 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
+from mimctl.launch.inquiry import Inquiry
 from mimctl.launch.model import LaunchPlan
 from mimctl.launch.runs.files import clear_end
 from mimctl.launch.runs.record import RunRecord
-from mimctl.launch.runs.state import Phase, states_of
+from mimctl.launch.runs.state import RunState, states_of
 from mimctl.launch.slurm import client
 from mimctl.launch.sweep.queue import Going
 
-ASK_S = 2.0
-"""Seconds between two questions to the controller at first, …"""
-ASK_MOST_S = 10.0
-"""… and while nothing changes."""
 SURE_S = 3.0
 """A job that was preempted seems over for a moment before Slurm queues it again."""
 TRY_AGAIN_S = 10.0
@@ -38,8 +35,8 @@ class Jobs:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._records: dict[int, RunRecord] = {}
-        self._phases: dict[int, Phase] = {}
-        self._next, self._pause = 0.0, ASK_S
+        self._states: dict[int, RunState] = {}
+        self._inquiry = Inquiry(self._ask)
         self._is_silent = False
         self._has_submitted = False
 
@@ -56,33 +53,28 @@ class Jobs:
     def watch(self, number: int, record: RunRecord) -> Going:
         """Look after a job that was submitted before."""
         self._records[number] = record
-        self._next = 0.0
         return _Job(number, record, self)
 
-    def phase(self, number: int) -> Phase | None:
-        """Return what a trial was doing when Slurm was last asked, None where it never was."""
-        if time.monotonic() >= self._next:
-            self._look()
-        return self._phases.get(number)
+    def state(self, number: int) -> RunState | None:
+        """Return what was last heard of a trial, None where that was nothing."""
+        answer = self._inquiry.poll()
+        if answer is not None and answer.value is not None:
+            if answer.value != self._states:
+                self._inquiry.hasten()
+            self._states = answer.value
+            silent = next((each.note for each in self._states.values() if not each.has_answer), None)
+            if silent is not None and not self._is_silent:
+                self._tell(f"Slurm does not answer ({silent}); the jobs go on, it is asked again")
+            self._is_silent = silent is not None
+        return self._states.get(number)
 
     def forget(self, number: int) -> None:
         """Ask for a trial no more."""
         self._records.pop(number, None)
 
-    def _look(self) -> None:
-        numbers = list(self._records)
-        try:
-            found = {n: state.phase for n, state in zip(numbers, states_of([*self._records.values()]), strict=True)}
-        except MimctlError as err:
-            found = self._phases
-            if not self._is_silent:
-                self._tell(f"Slurm does not answer ({err.message}); the jobs go on, it is asked again")
-            self._is_silent = True
-        else:
-            self._is_silent = False
-        self._pause = min(self._pause * 1.2, ASK_MOST_S) if found == self._phases else ASK_S
-        self._phases = found
-        self._next = time.monotonic() + self._pause
+    def _ask(self) -> dict[int, RunState]:
+        records = dict(self._records)
+        return dict(zip(records, states_of([*records.values()]), strict=True))
 
     def _submit(self, plan: LaunchPlan) -> str:
         is_told = False
@@ -112,14 +104,14 @@ class _Job:
         self._cancelled_at: float | None = None
 
     def is_over(self) -> bool:
-        phase = self._jobs.phase(self.number)
-        if phase in (None, "waiting", "running"):
+        state = self._jobs.state(self.number)
+        if state is None or state.may_go_on:
             self._over_since = None
             if self._cancelled_at is not None and time.monotonic() - self._cancelled_at > TRY_AGAIN_S:
                 self.give_up()
             return False
         self._over_since = self._over_since or time.monotonic()
-        if phase not in ("done", "failed") and time.monotonic() - self._over_since < SURE_S:
+        if state.phase not in ("done", "failed") and time.monotonic() - self._over_since < SURE_S:
             return False
         self._jobs.forget(self.number)
         return True

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
+from mimctl.launch.model import LaunchPlan
 from mimctl.launch.runs.files import read_json
 from mimctl.launch.runs.record import read_record
 from mimctl.launch.runs.state import RunState, states_of
@@ -92,12 +93,29 @@ class Trial:
         return "done" if found in ("stopped", "unknown") and is_whole else found
 
     @property
+    def is_going(self) -> bool:
+        """Return whether it was started and has not ended, as far as can be said."""
+        return self.state is not None and self.state.may_go_on and self.phase not in ("done", "pruned")
+
+    @property
     def metrics(self) -> Mapping[str, Any]:
         """Return the metrics of the last validation."""
         if self.state is None:
             return {}
         told = (self.state.result or {}).get("metrics")
         return told if isinstance(told, Mapping) and told else self.state.metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepResult:
+    """A sweep and its trials by their numbers."""
+
+    folder: Path
+    sweep: Sweep
+    trials: Sequence[Trial]
+    plans: Sequence[LaunchPlan] = ()
+    """What a dry run would start."""
+    job_id: str | None = None
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -152,6 +170,15 @@ def trials_of(folder: Path, points: Sequence[Point]) -> list[Trial]:
 def trial_of(folder: Path, number: int, point: Point) -> Trial:
     """Return what has become of one point."""
     return _trials(folder, [(number, point)])[0]
+
+
+def described(trial: Trial, total: int) -> str:
+    """Return how a trial ended, in a line."""
+    numbers = {name: value for name, value in trial.metrics.items() if isinstance(value, (int, float))}
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+    error = trial.state.error if trial.state is not None else None
+    why = f": {error.get('message')}" if error else ""
+    return f"trial {trial.number} of {total}: {trial.phase}{why}  {shown}".rstrip()
 
 
 def _trials(folder: Path, points: Sequence[tuple[int, Point]]) -> list[Trial]:

@@ -1,0 +1,82 @@
+"""A sweep's folder in the hands of one process, and what becomes of its trials when that one ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from mimctl.errors import MimctlError
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a sweep's folder; raise MimctlError[sweep-busy] where another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise MimctlError(
+                f"another process runs the sweep in `{folder}`",
+                code="sweep-busy",
+                hints=[f"look at it: `mimctl sweep report {folder}`"],
+            ) from err
+        yield
+
+
+@contextlib.contextmanager
+def watched(*, are_jobs: bool) -> Iterator[None]:
+    """Say what goes on where somebody stops looking at jobs; end the processes of this machine."""
+    if not are_jobs:
+        with _ended_by_signals():
+            yield
+        return
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise MimctlError(
+            "stopped looking; the jobs go on",
+            code="detached",
+            hints=["the same line looks again, and goes on with what is left"],
+            exit_code=130,
+        ) from None
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Leave the block at SIGTERM and SIGHUP by MimctlError[terminated], so that no process stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    held = {number: signal.signal(number, _end) for number in numbers}
+    try:
+        yield
+    except _Ended as ended:
+        raise MimctlError(
+            f"the sweep was stopped by {ended.signal.name}",
+            code="terminated",
+            hints=["the same line goes on with it"],
+            exit_code=128 + ended.signal,
+        ) from None
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+
+
+class _Ended(BaseException):
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # one is enough: what comes now is stopping the trials
+    raise _Ended(signal.Signals(number))
