@@ -20,13 +20,13 @@ LINK = re.compile(r"\[[^\]]+\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 
 
 def documented_commands() -> Iterator[tuple[str, str]]:
-    """Yield (page, command) for each line of a code block that calls mimctl; continuation lines are joined."""
+    """Yield (page, command) for each call of mimctl in a code block; continuation lines are joined."""
     for page in PAGES:
         for block in FENCE.finditer(page.read_text(encoding="utf-8")):
             for line in block["text"].replace("\\\n", " ").splitlines():
-                command = line.removeprefix("$ ").strip()
-                if command.startswith("mimctl "):
-                    yield str(page.relative_to(ROOT)), command
+                for command in map(str.strip, line.removeprefix("$ ").split(" && ")):
+                    if command.startswith("mimctl "):
+                        yield str(page.relative_to(ROOT)), command
 
 
 def workflow_commands() -> Iterator[tuple[str, str]]:

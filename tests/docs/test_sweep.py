@@ -1,0 +1,43 @@
+"""The commands of the page on sweeps, typed in their order."""
+
+from __future__ import annotations
+
+import csv
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from login_node import Login
+from page_reader import Reader
+
+HERE = {"--gpus 1": "--gpus 0", "--partition gpu": "--partition low"}
+
+
+def done_in(printed: str) -> int:
+    """Return how many trials of a printed table are done."""
+    return len(re.findall(r"^\d+ +done ", printed, re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_do_what_it_says(cluster: dict[str, str], tmp_path: Path) -> None:
+    reader = Reader("sweep.md", Login.at(tmp_path, **cluster), HERE)
+    table = reader.types("mimctl sweep det my.py")
+    assert done_in(table) == 4
+    assert "toy/accuracy" in table
+    again = reader.types("mimctl sweep det my.py")
+    assert done_in(again) == 4
+    assert "trial 0 of 4" not in again, "what is done stays"
+    report = reader.types("mimctl sweep report")
+    figures = [float(line.split()[4]) for line in report.splitlines() if " done " in line]
+    assert figures == sorted(figures, reverse=True)
+    reader.types("mimctl sweep report")
+    if find_spec("matplotlib") is None:
+        assert "error[missing-extra]" in reader.types("mimctl sweep report", code=1)
+    else:
+        reader.types("mimctl sweep report")
+        assert (tmp_path / "my.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(csv.DictReader((tmp_path / "my.csv").open()))) == 4
+    assert done_in(reader.types("mimctl sweep det my.py --grid")) == 4
+    assert done_in(reader.types("mimctl gridsearch")) == 2
+    assert not reader.left
