@@ -73,16 +73,17 @@ def sweep_report(
 ) -> tuple[Sweep, list[Trial]]:
     """Return a sweep and its trials, ordered by a column (`-` before it: falling); write them as CSV or draw them.
 
-    Raises MimctlError[no-sweep], UsageError[unknown-field], MimctlError[missing-extra] where matplotlib lacks.
+    `metric` is what is drawn. Raises MimctlError[no-sweep], UsageError[unknown-field], MimctlError[missing-extra]
+    where matplotlib lacks.
     """
     from mimctl.files import write_text
-    from mimctl.launch.sweep.report import draw, head, load, ordered, to_csv
+    from mimctl.launch.sweep.picture import draw
+    from mimctl.launch.sweep.report import load, measure_of, ordered, to_csv
 
     found, trials = load(folder)
-    trials = ordered(found, trials, sort)
+    shown = ordered(found, trials, sort)
     if csv is not None:
-        write_text(csv.absolute(), to_csv(found, trials), mode=0o666)
+        write_text(csv.absolute(), to_csv(found, shown), mode=0o666)
     if png is not None:
-        metrics = head(found, trials)[2 + len(found.axes) :]
-        draw(found, trials, metric or (metrics[0] if metrics else ""), png)
-    return found, trials
+        draw(found, trials, measure_of(found, trials, metric), png)
+    return found, shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _EXAMPLES = [
     "mimctl sweep det my.py --grid optim_wrapper.optimizer.lr=0.01,0.02 --grid train_dataloader.batch_size=8,16",
     "mimctl sweep det my.py --grid model.backbone.depth=18,50 --launcher slurm --gpus 1 --max-jobs 4",
+    "mimctl sweep det my.py --grid optim_wrapper.optimizer.lr=1e-5..1e-1:log --sampler tpe --trials 20",
     "mimctl sweep report sweeps/my --sort -coco/bbox_mAP --csv my.csv",
 ]
 
@@ -29,8 +30,8 @@ _EXAMPLES = [
 def _sweep(context: Context, plugin: str, config: str, **values: Any) -> Result:
     """Train once for each point of a grid; `report` in the place of PLUGIN shows what came of a sweep's folder.
 
-    The same line typed again goes on: what is done stays, what was stopped or failed is tried again. A trial that
-    fails stops no other.
+    A sampler draws points in the place of trying all. The same line typed again goes on: what is done stays, what was
+    stopped or failed is tried again, and more trials draw more points. A trial that fails stops no other.
     """
     if plugin == "report":
         return _report(context, Path(config), values)
@@ -63,21 +64,31 @@ def _options_of(values: dict[str, Any]) -> SweepOptions:
 def _report(context: Context, folder: Path, values: dict[str, Any]) -> Result:
     wishes = {name: values[name] for name in ("sort", "csv", "png", "metric")}
     sweep, trials = api.sweep_report(folder, **wishes)
+    named = {name: values[name] for name in ("metric", "direction") if values[name] is not None}
+    shown = _shown(folder, replace(sweep, **named), trials)
     written = [str(each) for each in (values["csv"], values["png"]) if each]
-    shown = _shown(folder, sweep, trials)
-    return Result(
-        data={**shown.data, "written": written}, lines=shown.lines, quiet=shown.quiet, closing=shown.closing[:-1]
-    )
+    return replace(shown, data={**shown.data, "written": written}, closing=shown.closing[:-1])
 
 
 def _shown(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> Result:
+    from mimctl.launch.sweep.goal import best_of
     from mimctl.launch.sweep.report import head, rows
 
     names, cells = head(sweep, trials), rows(sweep, trials)
     lines: list[Line] = list(table([[_cell(each) for each in row] for row in cells], head=names))
     failed = [each for each in trials if each.phase == "failed"]
     closing = [f"trial {each.number}: {_why(each)}" for each in failed]
-    data = {"folder": str(folder), "trials": [_trial(each) for each in trials]}
+    goal, best = best_of(sweep, trials)
+    data = {
+        "folder": str(folder),
+        "sampler": sweep.sampler,
+        "metric": goal.metric if goal else None,
+        "direction": goal.direction if goal else None,
+        "best": best.number if best else None,
+        "trials": [_trial(each) for each in trials],
+    }
+    if goal is not None and best is not None:
+        closing.append(f"best by `{goal.metric}` ({goal.direction}): trial {best.number}")
     return Result(
         data=data,
         lines=lines,

@@ -1,4 +1,4 @@
-"""The trials of a sweep as a table, a CSV file or a picture."""
+"""The trials of a sweep as a table or a CSV file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
+from mimctl.errors import UsageError, did_you_mean, nearest
 from mimctl.launch.sweep.model import Sweep, Trial, points_of, read_sweep, trials_of
 
 
@@ -59,29 +59,16 @@ def to_csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
     return stream.getvalue()
 
 
-def draw(sweep: Sweep, trials: Sequence[Trial], metric: str, out: Path) -> None:
-    """Draw a metric over the first axis, a line for each point of the others; raise MimctlError[missing-extra]."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # type: ignore[import-not-found,unused-ignore]
-        from matplotlib.figure import Figure  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as err:
-        raise MimctlError(
-            "drawing a sweep needs matplotlib", code="missing-extra", hints=["`pip install 'mimctl[plot]'`"]
-        ) from err
-    first, *others = sweep.axes
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    lines: dict[str, list[tuple[Any, float]]] = {}
-    for each in trials:
-        if isinstance(each.metrics.get(metric), (int, float)):
-            label = ", ".join(f"{path.rpartition('.')[2]} {each.point[path]}" for path in others)
-            lines.setdefault(label, []).append((each.point[first], each.metrics[metric]))
-    is_numeric = all(isinstance(x, (int, float)) for line in lines.values() for x, _ in line)
-    for label, line in lines.items():
-        line = sorted(line) if is_numeric else line
-        axes.plot([x if is_numeric else str(x) for x, _ in line], [y for _, y in line], marker="o", label=label or None)
-    axes.set(xlabel=first, ylabel=metric)
-    if others and lines:
-        axes.legend()
-    figure.savefig(out, dpi=120)
+def measure_of(sweep: Sweep, trials: Sequence[Trial], metric: str | None = None) -> str:
+    """Return the metric to be drawn: the one that is named, what the sweep judges by, else the first one.
+
+    Raises UsageError[unknown-field] where no trial tells it.
+    """
+    names = list(dict.fromkeys(name for each in trials for name in each.metrics))
+    chosen = metric or sweep.metric or next(iter(names), None)
+    if chosen is None or chosen not in names:
+        missing = f"tells `{chosen}`" if chosen is not None else "has told a metric"
+        raise UsageError(
+            f"no trial {missing}", code="unknown-field", hints=did_you_mean(nearest(chosen, names) if chosen else [])
+        )
+    return chosen
