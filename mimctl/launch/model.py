@@ -12,13 +12,17 @@ from mimctl.spec import LauncherFacts, RunSpec
 
 if TYPE_CHECKING:
     from mimctl.launch.runs.book import RunBook
+    from mimctl.settings.clusters import ClusterDefaults
+
+CPUS_PER_TASK = 2
+"""Of one process under Slurm, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmOptions:
     """What only Slurm knows; the counts of tasks and nodes stand in `LauncherFacts`."""
 
-    cpus_per_task: int = 2
+    cpus_per_task: int = CPUS_PER_TASK
     partition: str | None = None
     time: str | None = None
     """How long the job may take, in one of Slurm's forms (`90`, `12:00:00`, `2-00`)."""
@@ -27,7 +31,9 @@ class SlurmOptions:
     lead_s: int = 60
     """How many seconds before its time is up a job is warned (SIGUSR2)."""
     srun_args: tuple[str, ...] = ()
+    """More of srun's for the ranks, one word each."""
     sbatch_args: tuple[str, ...] = ()
+    """More of what is asked where the nodes are given, one word each: `--mem=64G`."""
     setup: tuple[str, ...] = ()
     """Lines of shell that the job runs before its ranks start."""
     container: tuple[str, ...] = ()
@@ -138,6 +144,8 @@ class Workplace:
     """Where what was read off sources is kept."""
     book: RunBook | None = None
     """Where runs are written down; without one they are not."""
+    clusters: Mapping[str, ClusterDefaults] = field(default_factory=dict)
+    """What is set for clusters of Slurm, by their names."""
     nodes_dir: Path | None = None
     """Where what was seen of the nodes of clusters is kept."""
     note: Callable[[str], None] | None = None
@@ -164,7 +172,7 @@ class LaunchOptions:
     max_restarts: int = 0
     elastic: bool = False
     """Under Slurm: one agent on each node, which starts the ranks there."""
-    cpus_per_task: int = 2
+    cpus_per_task: int | None = None
     partition: str | None = None
     time: str | None = None
     account: str | None = None

@@ -26,19 +26,25 @@ def choose_launcher(
     gpus_per_node: int | None = None,
     nodes: int | None = None,
     visible_gpus: int = 0,
+    most_gpus_per_node: int = MAX_GPUS_PER_NODE,
 ) -> LauncherFacts:
     """Return how many processes run where.
 
     Nothing given: one GPU if one is visible, else the CPU (under Slurm: one GPU, as the login node may see none).
+    `gpus_per_node` 0 is the CPU; not given, a node of Slurm gets `most_gpus_per_node` or what there is to give.
     More than one process implies `pytorch`. Raises UsageError where the counts contradict each other.
     """
     if gpus is None:
-        gpus = 0 if procs else 1 if kind == "slurm" else min(visible_gpus, 1)
+        gpus = 0 if procs or gpus_per_node == 0 else 1 if kind == "slurm" else min(visible_gpus, 1)
+    if gpus and gpus_per_node == 0:
+        raise UsageError(
+            f"`--gpus {gpus}` and `--gpus-per-node 0` contradict each other", hints=["leave one of them out"]
+        )
     if gpus and procs and procs != gpus:
         raise UsageError(f"`--gpus {gpus}` and `--procs {procs}` contradict each other: one process per GPU")
     total = gpus or procs or 1
     if kind == "slurm":
-        return _slurm_facts(gpus, total, gpus_per_node, nodes)
+        return _slurm_facts(gpus, total, gpus_per_node, nodes, most_gpus_per_node)
     if nodes is not None and nodes > 1:
         raise UsageError("several nodes are Slurm's business here", hints=["`--launcher slurm`"])
     if gpus > visible_gpus:
@@ -55,8 +61,8 @@ def choose_launcher(
     return LauncherFacts(kind=chosen, device="cuda" if gpus else "cpu", num_procs=total, num_nodes=1)
 
 
-def _slurm_facts(gpus: int, total: int, gpus_per_node: int | None, nodes: int | None) -> LauncherFacts:
-    per_node = gpus_per_node if gpus_per_node and gpus else min(total, MAX_GPUS_PER_NODE) if gpus else total
+def _slurm_facts(gpus: int, total: int, gpus_per_node: int | None, nodes: int | None, most: int) -> LauncherFacts:
+    per_node = gpus_per_node if gpus_per_node and gpus else min(total, most) if gpus else total
     if nodes is not None:
         if total % nodes or (gpus_per_node and gpus and total != nodes * gpus_per_node):
             told = f" and `--gpus-per-node {gpus_per_node}`" if gpus_per_node else ""

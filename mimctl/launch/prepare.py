@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.config.language.environment import address_errors, encode, require_written
-from mimctl.errors import MimctlError, UsageError
+from mimctl.errors import MimctlError
 from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.launch.data_files import require_data
 from mimctl.launch.dataset import DatasetReport
@@ -21,8 +20,8 @@ from mimctl.launch.experiment import (
     parse_overrides,
     raise_all,
 )
+from mimctl.launch.job import job_of
 from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions, Workplace
-from mimctl.launch.plan import choose_launcher
 from mimctl.launch.trust import require_trust
 from mimctl.launch.type_tables import type_tables
 from mimctl.plugin.configs import find_config
@@ -188,10 +187,15 @@ def make_request(
     *,
     action: str,
     weights: Mapping[str, str],
+    job: tuple[LauncherFacts, SlurmOptions] | None = None,
     **rest: Any,
 ) -> RunRequest:
-    """Put everything together; `rest` are further fields of RunRequest (seed, amp, resume, checkpoint, options)."""
+    """Put everything together; `rest` are further fields of RunRequest (seed, amp, resume, checkpoint, options).
+
+    `job` is what `job_of` said of another run with these launch options: Slurm is asked once for many.
+    """
     plugin = experiment.plugin
+    facts, slurm = job or job_of(launch, place, job_name=f"{experiment.path.stem}_{action}")
     return RunRequest(
         action=action,
         plugin=plugin.name,
@@ -203,48 +207,11 @@ def make_request(
         overrides=experiment.overrides,
         work_dir=experiment.work_dir,
         weights=weights,
-        launcher=launcher_of(launch, place),
+        launcher=facts,
         port=launch.port,
-        slurm=slurm_options(launch, launch.job_name or f"{experiment.path.stem}_{action}"),
+        slurm=slurm,
         **rest,
     )
-
-
-def launcher_of(launch: LaunchOptions, place: Workplace) -> LauncherFacts:
-    """Return how many processes run where, as a person has said it; raise UsageError for what contradicts itself."""
-    return choose_launcher(
-        kind=launch.launcher,
-        gpus=launch.gpus,
-        procs=launch.procs,
-        gpus_per_node=launch.gpus_per_node,
-        nodes=launch.nodes,
-        visible_gpus=place.visible_gpus,
-    )
-
-
-def slurm_options(launch: LaunchOptions, job_name: str) -> SlurmOptions:
-    """Return what only Slurm is told, as a person has said it; raise UsageError for words with a quote left open."""
-    return SlurmOptions(
-        cpus_per_task=launch.cpus_per_task,
-        partition=launch.partition,
-        time=launch.time,
-        account=launch.account,
-        qos=launch.qos,
-        lead_s=launch.lead_time,
-        srun_args=_words("--srun-args", launch.srun_args),
-        sbatch_args=_words("--sbatch-args", launch.sbatch_args),
-        setup=launch.setup,
-        container=_words("--container", launch.container),
-        foreground=launch.foreground,
-        job_name=job_name,
-    )
-
-
-def _words(option: str, text: str | None) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(text or ""))
-    except ValueError as err:
-        raise UsageError(f"`{option}` is not quoted as a shell would read it", causes=[str(err)]) from err
 
 
 def new_run_dir(work_dir: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
-from mimctl.launch.model import LaunchOptions
+from mimctl.launch.model import CPUS_PER_TASK, LaunchOptions
 from mimctl.launch.plan import MAX_GPUS_PER_NODE, RANK_VARIABLES
 from mimctl.plugin.mim import FOLDER, MimPackage
 from mimctl.spec import LauncherFacts
@@ -151,7 +151,7 @@ def _srun(verb: str, config: Path, facts: LauncherFacts, launch: LaunchOptions) 
         *((f"--gres=gpu:{facts.num_procs}",) if facts.device == "cuda" else ()),
         f"--ntasks={facts.num_procs * facts.num_nodes}",
         f"--ntasks-per-node={facts.num_procs}",
-        f"--cpus-per-task={launch.cpus_per_task}",
+        f"--cpus-per-task={launch.cpus_per_task or CPUS_PER_TASK}",
         "--kill-on-bad-exit=1",
         *typed,
         *(() if is_named else (f"--job-name={config.stem}_{verb}",)),

@@ -28,6 +28,7 @@ def find_workplace(settings: Settings, *, counts_gpus: bool = False) -> Workplac
         cache_dir=settings.cache_dir,
         book=RunBook(settings.home / "runs"),
         nodes_dir=settings.home / "clusters",
+        clusters=settings.clusters,
     )
 
 

@@ -50,7 +50,7 @@ def plan_of(tmp_path: Path, **changes):
         "config": tmp_path / "net.py",
         "work_dir": tmp_path / "work dir",
         "launcher": LauncherFacts(kind="slurm", device="cuda", num_procs=8, num_nodes=2),
-        "slurm": SlurmOptions(partition="gpu", srun_args=("--mem", "4 G"), job_name="net_train"),
+        "slurm": SlurmOptions(partition="gpu", srun_args=("--mem=4 G",), job_name="net_train"),
         **changes,
     }
     return make_plan(RunRequest(**values))
@@ -78,6 +78,31 @@ def test_a_cpu_job_asks_for_no_gres_and_no_partition(tmp_path):
     assert "gres" not in script
     assert "partition" not in script
     assert "--ntasks-per-node=4" in script
+
+
+def directives(tmp_path, *typed: str) -> list[str]:
+    script = plan_of(tmp_path, slurm=SlurmOptions(sbatch_args=typed)).script
+    return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept", "gone"),
+    [
+        ("--gres=gpu:a100:8", "--gres=gpu:a100:8", "--gres=gpu:8"),
+        ("--gpus-per-node=a100:8", "--gpus-per-node=a100:8", "--gres=gpu:8"),
+        ("--gpus=16", "--gpus=16", "--gres=gpu:8"),
+        ("--gres=lustre:1", "--gres=gpu:8,lustre:1", "--gres=gpu:8"),
+        ("--no-requeue", "--no-requeue", "--requeue"),
+        ("--signal=USR2@300", "--signal=USR2@300", "--signal=USR2@60"),
+        ("--comment=it's $HOME", "'--comment=it'\"'\"'s $HOME'", ""),
+    ],
+)
+def test_what_is_typed_for_sbatch_takes_the_place_of_ours(tmp_path, typed, kept, gone):
+    lines = directives(tmp_path, typed)
+    assert kept in lines
+    assert gone not in lines
+    names = [line.strip("'").partition("=")[0] for line in lines]
+    assert len(names) == len(set(names))
 
 
 @pytest.fixture
@@ -120,9 +145,30 @@ def test_the_job_runs_one_child_per_rank_and_meets_at_the_first_node(tmp_path, j
     assert "ranks meet at node7:20105" in out
     child = f"/my env/bin/python -u -P -m mimctl.engine.child {plan.spec_path}"
     assert log.read_text().splitlines() == [
-        f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --mem 4 G {child}",
+        f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --export=ALL --mem=4 G {child}",
         "meet node7:20105",
     ]
+
+
+SET_UP = ("export GREETING='it is $5'", "if true; then\n  cd /\nfi", "export MASTER_ADDR=of-the-fabric")
+
+
+def test_set_up_lines_come_before_the_ranks_who_get_what_they_export(tmp_path, job):
+    container = ("env", "WHERE=a box", "sh", "-c", 'echo "$GREETING in $WHERE" >> "$LOG"; exec "$@"', "--")
+    process, log = job(plan_of(tmp_path, slurm=SlurmOptions(setup=SET_UP, container=container)))
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "meet of-the-fabric:20105" in log.read_text()
+    assert f" {' '.join(container)} /my env/bin/python -u" in log.read_text()
+
+
+def test_a_set_up_line_that_fails_ends_the_job_with_its_code(tmp_path, job):
+    plan = plan_of(tmp_path, slurm=SlurmOptions(setup=("true", "(exit 9)", "touch never")))
+    process, log = job(plan)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (9, "set-up failed with exit code 9: (exit 9)\n")
+    assert not log.exists(), "no rank was started"
+    assert (plan.run_dir / "exit_code").read_text() == "9\n"
 
 
 def test_the_users_master_addr_wins(tmp_path, job):

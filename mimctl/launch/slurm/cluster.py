@@ -53,7 +53,7 @@ def node_kinds(partition: str | None = None, *, environ: Mapping[str, str] | Non
     Raises MimctlError[slurm-missing], [slurm-refused].
     """
     chosen = ["-p", partition] if partition is not None else []
-    said = call(["sinfo", "-h", *chosen, "-o", "%P|%D|%c|%m|%G|%N"], environ=environ)
+    said = call(["sinfo", "-h", "--all", "--exact", *chosen, "-o", "%P|%D|%c|%m|%G|%N"], environ=environ)
     return tuple(kind for kind in map(_kind, said.splitlines()) if kind is not None)
 
 

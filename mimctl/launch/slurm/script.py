@@ -12,6 +12,8 @@ from pathlib import Path
 
 from mimctl.errors import UsageError
 from mimctl.launch.model import RunRequest
+from mimctl.launch.slurm.arguments import GPU_NAMES, Argument, argument_of
+from mimctl.launch.slurm.fitting import is_gpu
 
 MAX_RESTARTS = 20
 
@@ -31,20 +33,22 @@ class ArrayOf:
 _RANK = """\
 #!/bin/bash
 # One rank of a run that its user watches: `srun ... bash rank.sh SPEC`.
-export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)}}"
+{setup}export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)}}"
 export MASTER_PORT="{port}"
 export MIMCTL_ERROR_DIR={ranks}
 exec {child} "$1"
 """
 
+_SETUP = """\
+# What --setup and the settings of this cluster say comes first; a line that fails ends it all.
+set_up() {{ [ "$1" -eq 0 ] || {{ echo "set-up failed with exit code $1: $2" >&2; {at_end}exit "$1"; }}; }}
+{lines}
+
+"""
+
 _SCRIPT = """\
 #!/bin/bash
 {directives}
-
-# The first node of this allocation is where the ranks meet; a MASTER_ADDR that you export wins.
-export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}}"
-export MASTER_PORT="{port}"
-echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
 
 JOB="$SLURM_JOB_ID"
 if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
@@ -56,6 +60,11 @@ rm -rf "$RUN/unfinished" "$RUN/ranks" "$RUN/exit_code"
 # What a rank fails with is written here, for srun itself reports another rank's end as often as not.
 export MIMCTL_ERROR_DIR="$RUN/ranks"
 mkdir -p "$MIMCTL_ERROR_DIR"
+
+{setup}# The first node of this allocation is where the ranks meet; a MASTER_ADDR that you export wins.
+export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}}"
+export MASTER_PORT="{port}"
+echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
 
 TERMED=
 trap 'TERMED=1' TERM
@@ -93,6 +102,8 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         "--kill-on-bad-exit=1",
         # From Slurm 22.05 on srun no longer takes it over from sbatch.
         f"--cpus-per-task={request.slurm.cpus_per_task}",
+        # What the ranks need of the script reaches them, whatever --export sbatch was given.
+        "--export=ALL",
         *request.slurm.srun_args,
         *_child(request),
     ]
@@ -100,6 +111,7 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request, array=array)),
         port=_port(request),
         run=run,
+        setup=_setup(request, at_end='echo "$1" > "$RUN/exit_code"; '),
         srun=f'{shlex.join(srun)} "$SPEC"',
         max_restarts=MAX_RESTARTS,
     )
@@ -108,7 +120,7 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
 def render_rank(request: RunRequest) -> str:
     """Return the script that each task of a watched run is: where the ranks meet, then the run."""
     ranks = shlex.quote(str(request.run_dir / "ranks"))
-    return _RANK.format(port=_port(request), ranks=ranks, child=shlex.join(_child(request)))
+    return _RANK.format(port=_port(request), ranks=ranks, setup=_setup(request), child=shlex.join(_child(request)))
 
 
 def srun_options(request: RunRequest) -> list[str]:
@@ -117,8 +129,16 @@ def srun_options(request: RunRequest) -> list[str]:
     return ["--kill-on-bad-exit=1", "--quit-on-interrupt", *options, *request.slurm.srun_args]
 
 
+def _setup(request: RunRequest, *, at_end: str = "") -> str:
+    """Return the set-up lines, each followed by a look at how it went; `at_end` is done before a failure ends it."""
+    if not request.slurm.setup:
+        return ""
+    lines = [f"{each}\nset_up $? {shlex.quote(each)}" for each in request.slurm.setup]
+    return _SETUP.format(lines="\n".join(lines), at_end=at_end)
+
+
 def _child(request: RunRequest) -> list[str]:
-    return [str(request.python), "-u", "-P", "-m", "mimctl.engine.child"]
+    return [*request.slurm.container, str(request.python), "-u", "-P", "-m", "mimctl.engine.child"]
 
 
 def _port(request: RunRequest) -> str:
@@ -130,18 +150,17 @@ def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list
     """Return sbatch's options, unquoted: GPUs and the partition only where there are any.
 
     They stand in the script, for people and for resubmitting it, and go to sbatch as arguments, which win over what
-    the environment says.
+    the environment says. What was typed takes the place of what would follow from other options.
     """
-    slurm = request.slurm
-    options = job_options(request)
-    if request.action == "train":
-        options.append(f"--signal=USR2@{slurm.lead_s}")
     # `%` begins a pattern in the name of the output file.
     output = str(request.run_dir).replace("%", "%%") + "/slurm-%j.out"
+    ours = [f"--signal=USR2@{request.slurm.lead_s}"] if request.action == "train" else []
     if array is not None:
-        options.append(f"--array={array.tasks}%{array.most}")
+        ours.append(f"--array={array.tasks}%{array.most}")
         output = str(array.folder).replace("%", "%%") + f"/%4a/{array.below}/slurm-%A_%a.out"
-    found = [*options, f"--output={output}", "--open-mode=append", "--requeue", *slurm.sbatch_args]
+    ours += [f"--output={output}", "--open-mode=append", "--requeue"]
+    typed = {argument_of(each).name.removeprefix("no-") for each in request.slurm.sbatch_args}
+    found = [*job_options(request), *(each for each in ours if argument_of(each).name not in typed)]
     _require_writable(found, output)
     return found
 
@@ -166,8 +185,11 @@ def job_options(request: RunRequest) -> list[str]:
         f"--ntasks-per-node={facts.num_procs}",
         f"--cpus-per-task={slurm.cpus_per_task}",
     ]
-    if facts.device == "cuda":
-        options.append(f"--gres=gpu:{facts.num_procs}")
+    typed = [argument_of(each) for each in slurm.sbatch_args]
+    if facts.device == "cuda" and not any(_asks_for_gpus(each) for each in typed):
+        others = [each.value for each in typed if each.name == "gres" and each.value]
+        options.append(f"--gres={','.join([f'gpu:{facts.num_procs}', *others])}")
+        typed = [each for each in typed if each.name != "gres"]
     named = {
         "partition": slurm.partition,
         "time": slurm.time,
@@ -175,4 +197,10 @@ def job_options(request: RunRequest) -> list[str]:
         "qos": slurm.qos,
     }
     options += [f"--{name}={value}" for name, value in named.items() if value]
-    return options
+    return [*options, *(each.word for each in typed)]
+
+
+def _asks_for_gpus(argument: Argument) -> bool:
+    if argument.name == "gres":
+        return any(is_gpu(each) for each in (argument.value or "").split(","))
+    return argument.name in GPU_NAMES
