@@ -5,6 +5,7 @@ Both halves raise them; the command line and the engine's child render them alik
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -115,6 +116,26 @@ class UnsafeFileError(MimctlError):
     """A file was refused because reading it could run code or write outside its place."""
 
     default_code = "unsafe-checkpoint"
+
+
+def disk_error(error: OSError, place: object = None) -> MimctlError | None:
+    """Return the error for a run that cannot write to `place` (None: what the system names), else None.
+
+    The disk or the quota is full, or writing is forbidden; any other refusal is no mistake of whoever started the run.
+    """
+    name = place if place is not None else error.filename
+    shown = f"`{name}`" if name else "the disk"
+    causes = [error.strerror or str(error)]
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hints = [
+            "free some space, or give another place: `--work-dir`",
+            "keep fewer checkpoints: `default_hooks.checkpoint.max_keep_ckpts=1`",
+        ]
+        return MimctlError(f"no space left to write {shown}", code="disk-full", causes=causes, hints=hints)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        hints = ["give a place that you may write to: `--work-dir`"]
+        return MimctlError(f"no permission for {shown}", code="no-permission", causes=causes, hints=hints)
+    return None
 
 
 def render(error: MimctlError) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import importlib
 import json
 import multiprocessing
@@ -22,14 +22,12 @@ from typing import Any, NoReturn
 from mimctl.engine.ranks import siblings
 from mimctl.engine.ranks.errors import of_other_ranks
 from mimctl.engine.reporting.events import EventWriter, open_events, plain
-from mimctl.errors import ExitCode, MimctlError, render
+from mimctl.errors import ExitCode, MimctlError, disk_error, render
 from mimctl.files import write_text
 from mimctl.spec import RunSpec
 
 SLURM_VARIABLES = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
 TERMINATED = 128 + signal.SIGTERM
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -121,8 +119,8 @@ def explain(err: Exception) -> MimctlError:
 def _explained(err: Exception) -> MimctlError:
     if isinstance(err, MimctlError):
         return err
-    if isinstance(err, OSError) and err.errno in (*_FULL, *_FORBIDDEN):
-        return _of_disk(err)
+    if isinstance(err, OSError) and (of_disk := disk_error(err)) is not None:
+        return of_disk
     if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError" or "out of memory" in str(err):
         return MimctlError(
             "out of memory",
@@ -152,14 +150,13 @@ def report(error: MimctlError, events: EventWriter) -> None:
     if collected is not None:
         _sign(error)
         text = json.dumps(plain(error.to_dict()), default=str)
-        write_text(collected / f"error-{os.environ['RANK']}.json", text)
-        return
-    if events.is_on:
-        try:
+        with contextlib.suppress(OSError):
+            write_text(collected / f"error-{os.environ['RANK']}.json", text)
+            return
+    elif events.is_on:
+        with contextlib.suppress(OSError):
             events.emit("error", **error.to_dict())
             return
-        except OSError:
-            pass
     print(render(error), file=sys.stderr)
     if "traceback" in error.details and os.environ.get("RANK", "0") == "0":
         print(error.details["traceback"], file=sys.stderr)
@@ -171,26 +168,6 @@ def _sign(error: MimctlError) -> None:
     where = f"on rank {rank} of {os.environ.get('WORLD_SIZE', '1')}, host {host}, with exit code {error.exit_code:d}"
     error.causes = (*error.causes, where)
     error.details = {**error.details, "rank": rank, "host": host, "where": where}
-
-
-def _of_disk(err: OSError) -> MimctlError:
-    place = f"`{err.filename}`" if err.filename else "the disk"
-    if err.errno in _FULL:
-        return MimctlError(
-            f"no space left to write {place}",
-            code="disk-full",
-            causes=[err.strerror or str(err)],
-            hints=[
-                "free some space, or give another place: `--work-dir`",
-                "keep fewer checkpoints: `default_hooks.checkpoint.max_keep_ckpts=1`",
-            ],
-        )
-    return MimctlError(
-        f"no permission for {place}",
-        code="no-permission",
-        causes=[err.strerror or str(err)],
-        hints=["give a place that you may write to: `--work-dir`"],
-    )
 
 
 def _of_worker(err: Exception) -> MimctlError:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mimctl.errors import MimctlError
+from mimctl.errors import MimctlError, disk_error
 from mimctl.files import write_text
 from mimctl.launch import local
 from mimctl.launch.detached import leave
@@ -45,14 +45,21 @@ def start(
     `texts` are more files to write first; `streams` say where a child of this machine prints to, where that is not the
     listener. Raises MimctlError where the run failed, with the child's own exit code.
     """
+    try:
+        _write_files(plan, texts or {})
+    except OSError as err:
+        raise disk_error(err, plan.run_dir) or err from err
+    record = _record(plan, book, name)
+    return begin(plan, record, book=book, detach=detach, listener=listener or Silence(), streams=streams)
+
+
+def _write_files(plan: LaunchPlan, texts: Mapping[Path, str]) -> None:
     plan.run_dir.mkdir(parents=True, exist_ok=True)
-    for path, text in {**(texts or {}), **plan.files}.items():
+    for path, text in {**texts, **plan.files}.items():
         write_text(path, text, mode=0o666)
     plan.spec.write(plan.spec_path)
     if not plan.is_script:
         write_text(plan.run_dir / "resume.json", replace(plan.spec, resume="auto").to_json())
-    record = _record(plan, book, name)
-    return begin(plan, record, book=book, detach=detach, listener=listener or Silence(), streams=streams)
 
 
 def begin(
