@@ -1,8 +1,9 @@
 """A real Slurm of two nodes on this machine, for tests: no systemd, no cgroup, no database. Debian's packages, root.
 
 Each node declares 8 CPUs, 8 GB and 4 GPUs that are character devices like /dev/null, whatever the machine has.
-Partitions: `low` (preempted with ten seconds' notice), `abrupt` (without), `gone` (with notice, not queued again),
-`high` (preempts these). Nothing outside the folder is changed: the nodes see a list of hosts of their own.
+Partitions: `low` (preempted with ten seconds' notice), `abrupt` (without), `gone` (without, and not queued again),
+`high` (preempts these). Nothing outside the folder is changed: the nodes see a list of hosts of their own, and in its
+`commands` what lies in `commands-of-nodes`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ LaunchParameters=send_gids
 {nodes}
 PartitionName=low Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
 PartitionName=abrupt Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
-PartitionName=gone Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL GraceTime=10
+PartitionName=gone Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL GraceTime=0
 PartitionName=high Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 _NODE = (
@@ -114,7 +115,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 def _write_files(folder: Path, settings: Mapping[str, object]) -> None:
     ports = _free_ports(3)
     host = socket.gethostname().partition(".")[0]
-    for name in ("state", "spool-n1", "spool-n2"):
+    for name in ("state", "spool-n1", "spool-n2", "commands", "commands-of-nodes"):
         (folder / name).mkdir(exist_ok=True)
     nodes = "\n".join(
         _NODE.format(name=f"n{number}", hostname=host, address="127.0.0.1", port=ports[number]) for number in (1, 2)
@@ -141,8 +142,10 @@ def _start_daemons(folder: Path, environment: dict[str, str]) -> None:
     _call(["munged", *options, "--force"], environment)
     _call(["slurmctld", "-c"], environment)
     for name in ("n1", "n2"):
-        # Its own view of /etc/hosts: the ranks of a job find each other by the nodes' names.
-        line = f"mount --bind {folder}/hosts /etc/hosts && exec slurmd -N {name}"
+        # Its own view of /etc/hosts: the ranks of a job find each other by the nodes' names. And commands (a driver's)
+        # that the login node does not have.
+        mounts = f"mount --bind {folder}/hosts /etc/hosts && mount --bind {folder}/commands-of-nodes {folder}/commands"
+        line = f"{mounts} && exec slurmd -N {name}"
         _call(["unshare", "--mount", "sh", "-c", line], environment)
 
 

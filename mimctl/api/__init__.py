@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
+    from mimctl.api.machines import find_machine, look_at
     from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
@@ -42,6 +43,7 @@ _ROOMS = {
     "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished find_useless list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
+    "machines": "find_machine look_at",
     "mending": "find_steps mend preview",
     "running": "describe_data infer is_package list_scripts run test train",
     "runs": "cancel logs resume status",
@@ -81,6 +83,7 @@ __all__ = [
     "env",
     "expand_matrix",
     "explain",
+    "find_machine",
     "find_own_upgrade",
     "find_steps",
     "find_target",
@@ -96,6 +99,7 @@ __all__ = [
     "list_scripts",
     "lock",
     "logs",
+    "look_at",
     "mend",
     "new_plugin",
     "open_bundle",

@@ -87,10 +87,16 @@ def open_bundle(folder: Path) -> Bundle:
     return check(folder)
 
 
-def prepare_bundled(found: Bundle, *, environment: str | None = None, settings: Settings | None = None) -> InstallPlan:
-    """Return what installing from a bundle would change; needs no network (errors as `prepare_sync`)."""
+def prepare_bundled(
+    found: Bundle,
+    *,
+    environment: str | None = None,
+    machine: str | None = None,
+    settings: Settings | None = None,
+) -> InstallPlan:
+    """Return what installing from a bundle would change; needs no network (arguments and errors as `prepare_sync`)."""
     settings = replace(settings or settings_module.load(), offline=True, index=())
-    return _prepare_sync(found.lock, environment=environment, frozen=True, settings=settings)
+    return _prepare_sync(found.lock, environment=environment, machine=machine, frozen=True, settings=settings)
 
 
 def install_bundled(

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
-from mimctl.api.place import find_target, index_client, package_places, with_contents
+from mimctl.api.machines import facts_for
+from mimctl.api.place import index_client, package_places, with_contents
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
@@ -38,22 +39,24 @@ def prepare_install(
     names: Sequence[str],
     options: InstallOptions | None = None,
     *,
+    machine: str | None = None,
     watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> InstallPlan:
     """Return what `install` would change, with the decision on every candidate; changes nothing, downloads no wheel.
 
-    What is named by its place (a folder, a repository) is built, to know what it needs. Raises NoCompatibleBuildError
-    where no build fits, UsageError where no index is named, and what detection raises.
+    `machine` is where it is to run: a partition whose nodes were looked at (`look_at`), a file of `mimctl env --json`;
+    None is this one. What is named by its place (a folder, a repository) is built, to know what it needs. Raises
+    NoCompatibleBuildError where no build fits, UsageError where no index is named, and what detection raises.
     """
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.satisfied import plan_nothing
 
     settings = settings or settings_module.load()
     options = options or InstallOptions()
-    facts = _facts(settings)
-    plan = plan_nothing(names, env=facts, options=options)
-    return plan or _prepare(names, options, facts, watch, settings)
+    facts, told = facts_for(machine, settings)
+    plan = plan_nothing(names, env=facts, options=options) or _prepare(names, options, facts, watch, settings)
+    return plan if told is None else replace(plan, notes=(told, *plan.notes))
 
 
 def _prepare(
@@ -91,12 +94,14 @@ def install(
     options: InstallOptions | None = None,
     *,
     plan: InstallPlan | None = None,
+    machine: str | None = None,
     watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> InstallResult:
     """Install toolboxes into the target environment and return what changed; torch that is there stays as it is.
 
-    `plan` is what `prepare_install` returned, made anew where not given. On any failure the environment is as before.
+    `plan` is what `prepare_install` returned, made anew where not given; `machine` is where it is to run (see there).
+    On any failure the environment is as before.
     """
     from mimctl.installer.apply import apply
     from mimctl.installer.backends.backend import choose_backend
@@ -104,7 +109,7 @@ def install(
 
     settings = settings or settings_module.load()
     wanted = [names] if isinstance(names, str) else names
-    plan = plan or prepare_install(wanted, options, watch=watch, settings=settings)
+    plan = plan or prepare_install(wanted, options, machine=machine, watch=watch, settings=settings)
     places = package_places(settings, plan.environment, plan.options)
     backend = choose_backend(plan.environment, settings.installer, sources=places.sources, offline=settings.offline)
     note = watch.note if watch else None
@@ -208,6 +213,4 @@ def uninstall(
 
 def _facts(settings: Settings | None) -> Environment:
     """Return the facts about the target; where packages come from is not among them."""
-    from mimctl.environment.detect import describe
-
-    return describe(find_target(settings or settings_module.load()), environ=os.environ)
+    return facts_for(None, settings or settings_module.load())[0]

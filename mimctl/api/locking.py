@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.looking import env
+from mimctl.api.machines import facts_for
 from mimctl.api.place import package_places
 from mimctl.settings import Settings
 
@@ -60,6 +62,7 @@ def prepare_sync(
     path: Path = LOCK_FILE,
     *,
     environment: str | None = None,
+    machine: str | None = None,
     exact: bool = False,
     locked: bool = False,
     frozen: bool = False,
@@ -69,7 +72,8 @@ def prepare_sync(
 ) -> InstallPlan:
     """Return what `sync` would change; changes nothing.
 
-    `environment` names one of the lock's where the machine could be several. With `exact` what is not locked is
+    `environment` names one of the lock's where the machine could be several, `machine` the one it is to run on, as for
+    `install`. With `exact` what is not locked is
     removed, save torch, installers and mimctl. `locked` fails where the lock is not what locking would make now,
     `frozen` does not look at what it was made for; without either, the plan says so. `find_links` are folders and pages
     of wheels beside those of pip's configuration: a lock's own word for a folder is not enough. Raises
@@ -85,7 +89,7 @@ def prepare_sync(
     from mimctl.installer.transaction.change import check_finished
 
     settings = settings or settings_module.load()
-    facts = env(settings=settings)
+    facts, told = facts_for(machine, settings)
     check_finished(facts)
     options = InstallOptions(find_links=tuple(find_links))
     places = package_places(settings, facts, options)
@@ -100,7 +104,8 @@ def prepare_sync(
     plan = plan_sync(lock_file, facts, InstalledIn(facts), words=environment, is_exact=exact)
     if not plan.nothing_to_do:
         check_writable(facts)
-    return plan if locked or frozen else with_staleness(plan, lock_file)
+    plan = plan if locked or frozen else with_staleness(plan, lock_file)
+    return plan if told is None else replace(plan, notes=(told, *plan.notes))
 
 
 def sync(

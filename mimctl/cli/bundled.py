@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from mimctl.installer.model import InstallResult
 
 
-def install_bundle(context: Context, folder: Path, *, dry_run: bool, explain: bool, yes: bool) -> Result:
-    """Install what a bundle holds into the target environment."""
+def install_bundle(
+    context: Context, folder: Path, machine: str | None, *, dry_run: bool, explain: bool, yes: bool
+) -> Result:
+    """Install what a bundle holds into the target environment; `machine` is where it is to run (`--for`)."""
     output, settings = context.output, context.settings
     output.note(f"checking {folder}")
     found = api.open_bundle(folder)
-    plan = api.prepare_bundled(found, settings=settings)
+    plan = api.prepare_bundled(found, machine=machine, settings=settings)
 
     def apply(watch: api.Watch) -> InstallResult:
         return api.install_bundled(found, plan=plan, watch=watch, settings=settings)

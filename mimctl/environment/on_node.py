@@ -35,6 +35,7 @@ def main() -> None:
     }
     target = Target(python=Path(sys.executable), source="the job", is_own=True)
     found = to_plain(describe(target, environ=environ, asks_nvcc=True))
+    del found["facts"]["indexes"]  # the configuration of the sender's pip is not looked at here
     print(MARK + json.dumps({**found, "node": os.environ.get("SLURMD_NODENAME") or os.uname().nodename}), flush=True)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mimctl import api
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
+from mimctl.errors import UsageError
 
 if TYPE_CHECKING:
     from mimctl.environment.installed import Fact, Ops, Torch
@@ -16,25 +19,54 @@ if TYPE_CHECKING:
 
 @verb(
     "env",
-    examples=["mimctl env", "mimctl env --json", "mimctl env --python /opt/conda/bin/python"],
+    examples=[
+        "mimctl env",
+        "mimctl env --json",
+        "mimctl env --python /opt/conda/bin/python",
+        "mimctl env --partition gpu --wait 600",
+    ],
     target=True,
     uses=("python",),
 )
-def env(context: Context) -> Result:
+@click.option(
+    "-p", "--partition", metavar="NAME", help="Look at a node of this partition, through Slurm, and keep that."
+)
+@click.option(
+    "--wait",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="How long a node may take to be free.  [default: 60]",
+)
+@click.option("--account", metavar="NAME", help="Account that the look is charged to.")
+@click.option("--qos", metavar="NAME", help="Quality of service of the look.")
+@click.option("--srun-args", metavar="ARGS", help="More arguments for srun, quoted as one.")
+def env(context: Context, *, partition: str | None, **options: Any) -> Result:
     """Show what is on this machine: Python, torch, driver, GPUs, toolkits, ops, indexes, each with its source.
 
-    Nothing is imported, and nothing is fetched.
+    Nothing is imported, and nothing is fetched. With --partition, what is on a node of a cluster: runs and `install
+    --for` go by that.
     """
+    if partition is not None:
+        from mimctl.cli.node_facts import show_node
+
+        return show_node(context, partition, **options)
+    given = next((name for name, value in options.items() if value is not None), None)
+    if given is not None:
+        raise UsageError(f"`--{given.replace('_', '-')}` goes with `--partition`")
     from mimctl.environment.plain import facts_of, to_plain
 
     found = api.env(settings=context.settings)
-    rows = [("target", str(found.target.python), found.target.source)]
-    rows += [row for name, fact in facts_of(found).items() for row in _rows(name, fact)]
+    rows = [("target", str(found.target.python), found.target.source), *fact_rows(facts_of(found))]
     return Result(
         data=to_plain(found),
         lines=table(rows, head=("fact", "value", "source")),
         quiet=[f"{name} {value}" for name, value, _ in rows],
     )
+
+
+def fact_rows(facts: Mapping[str, Fact[Any]]) -> list[tuple[str, str, str]]:
+    """Return facts as rows: name, value in words, source."""
+    return [row for name, fact in facts.items() for row in _rows(name, fact)]
 
 
 def _rows(name: str, fact: Fact[Any]) -> list[tuple[str, str, str]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         "mimctl install det",
         "mimctl install det --dry-run --explain",
         "mimctl install det --torch cu130 --python .venv/bin/python",
+        "mimctl install det --for gpu",
         "mimctl install det --index https://example.org/mimctl",
         "mimctl install mmdet==3.3.0 'rich>=13'",
         "mimctl install -r requirements.txt -e ./my_project",
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 @index_option
 @click.option("--torch", default="auto", show_default=True, metavar="auto|cpu|cu130|none", help="Where it is absent.")
 @click.option("--variant", metavar="NAME", help="Take this build of the ops (cpu, cu13, python).")
+@click.option(
+    "--for",
+    "machine",
+    metavar="PARTITION|FILE",
+    help="Choose builds for nodes that `mimctl env --partition` has seen, or for what `mimctl env --json` says.",
+)
 @package_options
 @click.option("--bundle", type=PATH, metavar="DIR", help="Install what a bundle holds, without a network.")
 @click.option("--installer", type=click.Choice(["auto", "pip", "uv"]), help="What makes the changes.")
@@ -48,6 +55,7 @@ def install(
     context: Context,
     names: tuple[str, ...],
     *,
+    machine: str | None,
     bundle: Path | None,
     dry_run: bool,
     explain: bool,
@@ -57,14 +65,14 @@ def install(
     """Install toolboxes (det), packages, folders and what files list into the target environment."""
     options = take_options(choices)
     if bundle is not None:
-        return _install_bundle(context, names, bundle, dry_run=dry_run, explain=explain, yes=yes)
+        return _install_bundle(context, names, bundle, machine, dry_run=dry_run, explain=explain, yes=yes)
     if not (names or options.requirement_files or options.editables):
         raise UsageError(
             "nothing is named",
             hints=["for example: `mimctl install det`, `mimctl install -r requirements.txt`, `mimctl install -e .`"],
         )
     with context.output.transfer_view() as watch:
-        plan = api.prepare_install(names, options, watch=watch, settings=context.settings)
+        plan = api.prepare_install(names, options, machine=machine, watch=watch, settings=context.settings)
 
     def apply(watch: api.Watch) -> InstallResult:
         return api.install(names, options, plan=plan, watch=watch, settings=context.settings)
@@ -73,7 +81,14 @@ def install(
 
 
 def _install_bundle(
-    context: Context, names: tuple[str, ...], folder: Path, *, dry_run: bool, explain: bool, yes: bool
+    context: Context,
+    names: tuple[str, ...],
+    folder: Path,
+    machine: str | None,
+    *,
+    dry_run: bool,
+    explain: bool,
+    yes: bool,
 ) -> Result:
     if names:
         raise UsageError(
@@ -82,7 +97,7 @@ def _install_bundle(
         )
     from mimctl.cli.bundled import install_bundle
 
-    return install_bundle(context, folder, dry_run=dry_run, explain=explain, yes=yes)
+    return install_bundle(context, folder, machine, dry_run=dry_run, explain=explain, yes=yes)
 
 
 COMMANDS = {"install": install}

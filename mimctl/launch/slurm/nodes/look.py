@@ -53,15 +53,16 @@ class Look:
     """Where it is kept."""
 
 
-def look(partition: str, python: Path, *, folder: Path, options: LookOptions | None = None) -> Look:
+def look_at(partition: str, python: Path, *, folder: Path, options: LookOptions | None = None) -> Look:
     """Look at one node of a partition and keep what was seen in `folder`.
 
     `python` is the interpreter that runs there. Raises UsageError[unknown-partition], MimctlError[no-free-node] where
     none was free in time, [not-on-node] where the node has no such interpreter, [slurm-refused], [slurm-missing].
     """
-    kinds = node_kinds(partition)
+    everywhere = node_kinds()
+    kinds = tuple(each for each in everywhere if each.partition == partition)
     if not kinds:
-        raise unknown_partition(partition)
+        raise _unknown(partition, everywhere)
     cluster = cluster_name()
     argv = srun_line(partition, python, options or LookOptions(), has_gpus=any(each.gpus for each in kinds))
     answer = _ask_node(argv, partition, python, options or LookOptions())
@@ -105,13 +106,12 @@ def srun_line(partition: str, python: Path, options: LookOptions, *, has_gpus: b
     ]
 
 
-def unknown_partition(partition: str) -> UsageError:
-    """Return the error for a partition that the cluster does not have."""
-    names = list(dict.fromkeys(each.partition for each in node_kinds()))
+def _unknown(partition: str, kinds: Sequence[NodeKind]) -> UsageError:
+    names = list(dict.fromkeys(each.partition for each in kinds))
     return UsageError(
-        f"there is no partition `{partition}` on this cluster",
+        f"this cluster has no partition `{partition}`",
         code="unknown-partition",
-        causes=[f"it has {', '.join(f'`{each}`' for each in names)}"] if names else [],
+        causes=[f"it has {', '.join(f'`{each}`' for each in names)}"],
         hints=did_you_mean(nearest(partition, names)),
     )
 

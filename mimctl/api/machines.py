@@ -1,0 +1,103 @@
+"""Machines that are not this one: a node of a cluster is looked at, and what is installed here is chosen for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimctl import settings as settings_module
+from mimctl.api.place import find_target
+from mimctl.errors import MimctlError, UsageError
+from mimctl.settings import Settings
+
+if TYPE_CHECKING:
+    from mimctl.environment.elsewhere import Elsewhere
+    from mimctl.environment.model import Environment
+    from mimctl.launch.slurm.nodes.look import Look
+
+
+def look_at(
+    partition: str,
+    *,
+    wait_s: int | None = None,
+    account: str | None = None,
+    qos: str | None = None,
+    srun_args: str | None = None,
+    settings: Settings | None = None,
+) -> Look:
+    """Look at one node of a partition through Slurm; what was seen is kept, and runs and installations go by it.
+
+    `wait_s` is how long a node may take to be free (60), `srun_args` more arguments for srun, quoted as one. Raises
+    UsageError[unknown-partition], MimctlError[no-free-node | not-on-node | slurm-refused | slurm-missing].
+    """
+    from mimctl.launch.slurm.cluster import cluster_name
+    from mimctl.launch.slurm.nodes.look import WAIT_S, LookOptions
+    from mimctl.launch.slurm.nodes.look import look_at as look
+    from mimctl.settings.clusters import ClusterDefaults
+
+    settings = settings or settings_module.load()
+    target = find_target(settings)
+    defaults = settings.clusters.get(cluster_name(), ClusterDefaults())
+    options = LookOptions(
+        wait_s=WAIT_S if wait_s is None else wait_s,
+        account=account or defaults.account,
+        qos=qos or defaults.qos,
+        srun_args=_words(srun_args),
+    )
+    return look(partition, target.python, folder=nodes_dir(settings), options=options)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    import shlex
+
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as err:
+        raise UsageError("`--srun-args` is not quoted as a shell would read it", causes=[str(err)]) from err
+
+
+def nodes_dir(settings: Settings) -> Path:
+    """Return where what was seen of the nodes of clusters is kept."""
+    return settings.home / "clusters"
+
+
+def find_machine(word: str, *, settings: Settings | None = None) -> Elsewhere:
+    """Return what is known of the machine that `--for` names: a file of `mimctl env --json`, or a partition.
+
+    Nobody looks at a node for it. Raises MimctlError[nothing-known | bad-facts | slurm-missing | slurm-refused].
+    """
+    from mimctl.environment.elsewhere import read_elsewhere
+
+    path = Path(word).expanduser()
+    if path.is_file():
+        return read_elsewhere(path.read_text(encoding="utf-8", errors="replace"), name=f"`{word}`")
+    if len(path.parts) > 1 or path.suffix == ".json":
+        raise UsageError(f"`--for {word}`: there is no such file", hints=["`mimctl env --json > node.json` writes one"])
+    from mimctl.launch.slurm.cluster import cluster_name
+    from mimctl.launch.slurm.nodes.known import read_known
+
+    settings = settings or settings_module.load()
+    cluster = cluster_name()
+    found = read_known(nodes_dir(settings), cluster, word)
+    if found is None:
+        raise MimctlError(
+            f"nothing is known of the nodes of partition `{word}`",
+            code="nothing-known",
+            causes=[f"none of them was looked at on cluster `{cluster}`"],
+            hints=[f"look at one: `mimctl env --partition {word}`"],
+        )
+    return found
+
+
+def facts_for(machine: str | None, settings: Settings, *, asks_nvcc: bool = False) -> tuple[Environment, str | None]:
+    """Return the facts about the target on the machine that is meant, and one line on which that is; None: this one."""
+    from mimctl.environment.detect import describe
+
+    found = describe(find_target(settings), environ=os.environ, asks_nvcc=asks_nvcc)
+    if machine is None:
+        return found, None
+    from mimctl.environment.elsewhere import on_machine
+
+    elsewhere = find_machine(machine, settings=settings)
+    return on_machine(found, elsewhere), f"chosen for {elsewhere.name} ({elsewhere.seen})"
