@@ -222,6 +222,10 @@ def describe(event: Mapping[str, Any], *, debug: bool = False) -> Line | None:
         return Styled(f"{event.get('phase', 'val')}: {numbers}", "green")
     if kind == "checkpoint":
         return f"checkpoint: {event['path']}"
+    if kind == "restart":
+        error = event["error"]
+        why = "; ".join([str(error["message"]), *map(str, error.get("causes", ())[-1:])])
+        return Styled(f"{why}: all ranks start again ({event['number']} of {event['most']})", "yellow")
     if kind == "log":
         level = str(event.get("level", "info")).lower()
         if level == "debug" and not debug:

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from mimctl.engine.ranks import siblings
 from mimctl.engine.ranks.errors import of_other_ranks
+from mimctl.engine.ranks.place import take_place
 from mimctl.engine.reporting.events import EventWriter, open_events, plain
 from mimctl.errors import ExitCode, MimctlError, disk_error, render
 from mimctl.files import write_text
@@ -56,6 +57,7 @@ def run(spec: RunSpec) -> int:
     if spec.action == "train":
         # A warning that comes while the run is being built is kept for the hook that understands it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    take_place()
     siblings.announce()
     prepare_process(spec)
     events = open_events(spec)
@@ -79,12 +81,13 @@ def run(spec: RunSpec) -> int:
 def prepare_process(spec: RunSpec) -> None:
     """Hide GPUs from a run on the CPU; let modules of the current folder be imported if the config asks for them.
 
-    Under Slurm srun's variables are translated to torch's; what the job script has set is left alone.
+    Under Slurm srun's variables are translated to torch's, whatever the shell had of these, unless an agent has started
+    the rank.
     """
-    if spec.launcher.kind == "slurm":
+    if spec.launcher.kind == "slurm" and not spec.launcher.is_elastic:
         for ours, theirs in SLURM_VARIABLES.items():
             if theirs in os.environ:
-                os.environ.setdefault(ours, os.environ[theirs])
+                os.environ[ours] = os.environ[theirs]
         if os.environ.get("WORLD_SIZE") == "1":
             os.environ["MASTER_PORT"] = "0"  # who is alone meets nobody: any free port, whatever jobs share the node
     if spec.launcher.device == "cpu":

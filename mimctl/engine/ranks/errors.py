@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.engine.ranks.siblings import process_ids, where_others_are
-from mimctl.errors import MimctlError
+from mimctl.errors import MimctlError, Origin
 
 LOST, TIMEOUT = "rank-lost", "rank-timeout"
 _LOST = re.compile(
@@ -51,8 +51,8 @@ def of_other_ranks(err: BaseException) -> MimctlError | None:
     return None
 
 
-def culprit(folder: Path, codes: Mapping[int, int], num_ranks: int, killed: Collection[int] = ()) -> MimctlError:
-    """Return the error of the rank that began.
+def culprit(folder: Path, codes: Mapping[int, int], num_ranks: int, killed: Collection[int] = ()) -> MimctlError | None:
+    """Return the error of the rank that began, None where all that ended were ended from outside.
 
     `folder` holds what ranks wrote (`error-<rank>.json`), `codes` are the exit codes of those that failed (negative:
     signals), `killed` the ranks that the agent ended itself. A rank that was killed says nothing, and what the others
@@ -64,10 +64,10 @@ def culprit(folder: Path, codes: Mapping[int, int], num_ranks: int, killed: Coll
     silent = _silent(folder, codes, {each["details"]["rank"] for each in told} | set(killed))
     signalled = {rank: code for rank, code in silent.items() if code < 0}
     if own and not signalled:
-        return _said(own[0])
+        return read_error(own[0])
     if silent:
-        return _died(signalled or silent, num_ranks)
-    return _said([*own, *late, *told][0]) if told else _died(dict(codes) or {0: 1}, num_ranks)
+        return died(signalled or silent, num_ranks)
+    return read_error([*own, *late, *told][0]) if told else None
 
 
 def _told(folder: Path) -> list[dict[str, Any]]:
@@ -90,7 +90,8 @@ def _silent(folder: Path, codes: Mapping[int, int], known: Collection[int]) -> d
     return silent
 
 
-def _said(told: Mapping[str, Any]) -> MimctlError:
+def read_error(told: Mapping[str, Any]) -> MimctlError:
+    """Return the error that another process has written (`MimctlError.to_dict`)."""
     return MimctlError(
         str(told["message"]),
         code=str(told["code"]),
@@ -98,10 +99,12 @@ def _said(told: Mapping[str, Any]) -> MimctlError:
         hints=[str(each) for each in told.get("hints", ())],
         exit_code=int(told["exit_code"]),
         details=dict(told["details"]),
+        origin=Origin(file=str(told["origin"])) if told.get("origin") else None,
     )
 
 
-def _died(codes: Mapping[int, int], num_ranks: int) -> MimctlError:
+def died(codes: Mapping[int, int], num_ranks: int) -> MimctlError:
+    """Return the error for ranks that ended without a word; `codes` by rank, negative for signals."""
     rank, code = next(iter(codes.items()))
     host = socket.gethostname()
     how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

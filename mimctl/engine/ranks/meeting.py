@@ -15,9 +15,13 @@ PAUSE_S = 1.0
 
 def require_meeting_place() -> None:
     """Raise MimctlError[no-meeting-place] where this machine has not found the host `MASTER_ADDR` in ten seconds."""
-    host, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "0")
-    if host is None:
-        return
+    host = os.environ.get("MASTER_ADDR")
+    if host is not None:
+        find_host(host, os.environ.get("MASTER_PORT", "0"))
+
+
+def find_host(host: str, port: str | int) -> None:
+    """Raise MimctlError[no-meeting-place] where this machine has not found a host in ten seconds."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -31,6 +35,6 @@ def require_meeting_place() -> None:
                     f"ranks cannot meet at `{host}:{port}`",
                     code="no-meeting-place",
                     causes=[f"on {socket.gethostname()}: {err}"],
-                    hints=["export a MASTER_ADDR that every node can find, or leave it out"],
+                    hints=["name a host that every node can find (`--rdzv-endpoint`; under Slurm MASTER_ADDR)"],
                 ) from err
             time.sleep(PAUSE_S)

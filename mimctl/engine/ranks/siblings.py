@@ -14,6 +14,8 @@ from mimctl.files import write_text
 
 FOLDER_VARIABLE = "MIMCTL_ERROR_DIR"
 """The agent's folder, in which ranks leave their process ids and errors."""
+WARNED = "warned"
+"""A file beside the agent's folder: the run was warned (SIGUSR2), perhaps before this rank was there to hear it."""
 STACK_SIGNAL = signal.SIGQUIT
 """A rank that gets it writes where each of its threads is, and goes on."""
 _PR_SET_PDEATHSIG = 1
@@ -38,6 +40,8 @@ def announce() -> None:
     stream = (place / f"stack-{rank}").open("w", encoding="utf-8")
     faulthandler.register(STACK_SIGNAL, file=stream, all_threads=True)
     write_text(place / f"pid-{rank}", str(os.getpid()))
+    if (place.parent / WARNED).exists():
+        os.kill(os.getpid(), signal.SIGUSR2)  # blocked until the run can stop
 
 
 def say_done() -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from mimctl.engine.ranks.siblings import process_ids
 
@@ -18,17 +18,28 @@ GRACE_S = 1.0
 _POLL_S = 0.1
 
 
+class Team(Protocol):
+    """The nodes of a run, of which one's failure ends the ranks of all."""
+
+    def tell_failure(self) -> None:
+        """Let the other nodes end their ranks."""
+
+    def has_failed_elsewhere(self) -> bool:
+        """Say whether ranks of another node have failed, or a node has gone."""
+
+
 class Supervision:
     """Watch the ranks that leave their process ids and errors in `folder` while the block runs.
 
     A rank has failed when it has written its error, or is gone without having said that it is done. `killed` are the
     ranks that were ended from here: their exit codes say nothing. What ranks leave behind, such as processes that load
-    data, ends with the block.
+    data, ends with the block. `team` are the other nodes, which are told of a failure and tell of theirs.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, team: Team) -> None:
         self.killed: set[int] = set()
         self._folder = folder
+        self._team = team
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -46,7 +57,10 @@ class Supervision:
 
     def _watch(self) -> None:
         while not self._is_over.wait(_POLL_S):
-            if self._has_failed():
+            has_failed = self._has_failed()
+            if has_failed:
+                self._team.tell_failure()
+            if has_failed or self._team.has_failed_elsewhere():
                 self._is_over.wait(GRACE_S)
                 self._kill_the_rest()
                 return
