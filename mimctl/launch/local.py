@@ -14,8 +14,9 @@ from typing import IO, Any
 
 from mimctl.launch.events import EventReader
 from mimctl.launch.growing import size_of
-from mimctl.launch.model import LaunchPlan, Listener, Outcome
-from mimctl.launch.process_table import descendants, start_time
+from mimctl.launch.guard import Guard
+from mimctl.launch.model import LaunchPlan, Listener, Outcome, WhileSeen
+from mimctl.launch.process_table import descendants, end_all
 from mimctl.launch.runs.files import read_json
 from mimctl.launch.streams import Relayed, Streams
 
@@ -31,12 +32,12 @@ class LocalRun:
     def __init__(self, plan: LaunchPlan, listener: Listener, streams: Streams | None = None) -> None:
         plan.spec.write(plan.spec_path)
         self.plan = plan
-        self._listener = listener
+        self._listener = WhileSeen(listener)
         events = Path(plan.spec.events_path) if plan.spec.events_path else None
         # A run that goes on appends to what it has told before.
         self._events = EventReader(events, skip=size_of(events))
         environment = {name: value for name, value in os.environ.items() if name not in plan.unset}
-        self._streams: Streams = streams or Relayed(listener)
+        self._streams: Streams = streams or Relayed(self._listener)
         out, err = self._streams.open()
         try:
             self.process = subprocess.Popen(
@@ -49,6 +50,7 @@ class LocalRun:
             )
         finally:
             self._streams.begin()
+        self._guard = Guard(self.process)
         self._error: Mapping[str, Any] | None = None
 
     def poll(self) -> Outcome | None:
@@ -79,6 +81,7 @@ class LocalRun:
 
     def _finish(self) -> None:
         _sweep(self.process)
+        self._guard.dismiss()
         self._streams.finish()
 
 
@@ -134,7 +137,8 @@ def _signals_forwarded_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
 
-    held = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    held = {number: signal.signal(number, forward) for number in numbers}  # `nohup` has the end of a terminal ignored
     try:
         yield
     finally:
@@ -157,10 +161,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except KeyboardInterrupt:
         family |= descendants(process.pid)
     finally:
-        for pid, started in family.items():
-            if start_time(pid) == started:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+        end_all(family)
         if process.poll() is None:
             process.kill()
         process.wait()

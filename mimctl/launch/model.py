@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,29 @@ class Silence:
 
     def line(self, text: str) -> None:
         """Drop it."""
+
+
+class WhileSeen:
+    """A listener that hands on to another as long as its terminal is there: one that was closed ends no run."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Hand it on."""
+        self._tell(lambda listener: listener.event(event))
+
+    def line(self, text: str) -> None:
+        """Hand it on."""
+        self._tell(lambda listener: listener.line(text))
+
+    def _tell(self, tell: Callable[[Listener], None]) -> None:
+        try:
+            tell(self._listener)
+        except OSError as err:
+            if err.errno != errno.EIO:
+                raise
+            self._listener = Silence()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -28,3 +31,11 @@ def start_time(pid: int) -> str:
         return "" if facts[0] in "ZX" else facts[19]
     except (OSError, IndexError):
         return ""
+
+
+def end_all(family: Mapping[int, str]) -> None:
+    """Send SIGKILL to those processes that are still the ones that were found (as `descendants` returns them)."""
+    for pid, started in family.items():
+        if start_time(pid) == started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
