@@ -23,14 +23,14 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
-    from mimctl.api.machines import find_machine, look_at
     from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
     from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
-    from mimctl.api.running import describe_data, infer, is_package, list_scripts, run, test, train
+    from mimctl.api.running import describe_data, infer, test, train
     from mimctl.api.runs import cancel, logs, resume, status
+    from mimctl.api.scripts import is_package, list_scripts, run, run_verb
     from mimctl.api.sweeps import read_axes, sweep, sweep_report
     from mimctl.api.zoo import zoo_import, zoo_lint
     from mimctl.pages import explain
@@ -43,11 +43,11 @@ _ROOMS = {
     "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished find_useless list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
-    "machines": "find_machine look_at",
     "mending": "find_steps mend preview",
-    "running": "describe_data infer is_package list_scripts run test train",
+    "running": "describe_data infer test train",
     "runs": "cancel logs resume status",
     "sweeps": "read_axes sweep sweep_report",
+    "scripts": "is_package list_scripts run run_verb",
     "configs": "Linted lint_config show_config trace_config",
     "models": "download download_dataset get_model_info search",
     "porting": "port",
@@ -83,7 +83,6 @@ __all__ = [
     "env",
     "expand_matrix",
     "explain",
-    "find_machine",
     "find_own_upgrade",
     "find_steps",
     "find_target",
@@ -99,7 +98,6 @@ __all__ = [
     "list_scripts",
     "lock",
     "logs",
-    "look_at",
     "mend",
     "new_plugin",
     "open_bundle",
@@ -114,6 +112,7 @@ __all__ = [
     "repair",
     "resume",
     "run",
+    "run_verb",
     "search",
     "show_config",
     "show_settings",

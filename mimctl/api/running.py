@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.place import as_config_options, workplace, zoo_models
-from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.dataset import DatasetReport
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
-    from mimctl.launch.package import ScriptResult
     from mimctl.launch.verbs import InferOptions, RunResult, TrainOptions
 
 
@@ -120,67 +118,6 @@ def infer(
     )
 
 
-def run(
-    package: str,
-    command: str,
-    arguments: Sequence[str] = (),
-    launch: LaunchOptions | None = None,
-    *,
-    dry_run: bool = False,
-    stdout: IO[bytes] | None = None,
-    watch: Watch | None = None,
-    settings: Settings | None = None,
-) -> ScriptResult:
-    """Run a script of an installed package that follows mim's convention (a folder `.mim`) in the target interpreter.
-
-    `command` is its name (`get_flops`, `analysis_tools:get_flops`). With `launch` it is `train` or `test`, `arguments`
-    begin with a config (a path, or a name in the package), and mim's line for that launcher is started. The script
-    writes to this process's own streams; `stdout` takes the place of the standard output. Raises MimctlError
-    [package-cannot-work] before anything starts, [script-failed] with the script's own exit code.
-    """
-    from mimctl.launch.package import ScriptRequest, start
-    from mimctl.launch.toolbox import find_package, say_which
-
-    settings = settings or settings_module.load()
-    place = workplace(settings, launch, watch)
-    found = find_package(package, place)
-    if watch is not None and (told := say_which(package, found, place)):
-        watch.note(told)
-    request = ScriptRequest(
-        package=found,
-        verb="run" if launch is None else "train" if command == "train" else "test",
-        command=command,
-        arguments=tuple(arguments),
-        launch=launch,
-        dry_run=dry_run,
-    )
-    return start(request, place, builds=_builds(settings), stdout=stdout)
-
-
-def list_scripts(package: str, *, settings: Settings | None = None) -> list[str]:
-    """Return the names of the scripts that `run` can start in an installed package, sorted."""
-    from mimctl.launch.scripts import list_commands
-    from mimctl.launch.toolbox import find_package
-
-    return list_commands(find_package(package, workplace(settings or settings_module.load())))
-
-
-def is_package(word: str, *, settings: Settings | None = None) -> bool:
-    """Return whether `word` means a package of mim's convention in the target, and no toolbox of ours.
-
-    With a version it always does, installed or not.
-    """
-    from mimctl.launch.toolbox import find_toolbox
-    from mimctl.plugin.mim import MimPackage
-
-    if "==" in word:
-        return True
-    try:
-        return isinstance(find_toolbox(word, workplace(settings or settings_module.load())), MimPackage)
-    except MimctlError:
-        return False
-
-
 def _place(plugin: str, settings: Settings, launch: LaunchOptions, watch: Watch | None) -> Workplace:
     """Return the workplace; `watch` is told of it, and of the toolbox that an alias means."""
     from mimctl.launch.toolbox import find_working_plugin, refuse_package, say_which
@@ -192,22 +129,6 @@ def _place(plugin: str, settings: Settings, launch: LaunchOptions, watch: Watch 
     if watch is not None and found is not None and (told := say_which(plugin, found, place)):
         watch.note(told)
     return place
-
-
-def _builds(settings: Settings) -> Callable[[str, str], bool]:
-    """Return who says whether a toolbox of ours builds the model of a config, as far as an index is at hand."""
-
-    def builds(toolbox: str, config: str) -> bool:
-        from mimctl.api.place import index_client
-        from mimctl.zoo.download import load_zoo
-
-        try:
-            models = load_zoo(index_client(settings), toolbox).models
-        except MimctlError:
-            return False
-        return any(each.is_buildable and config in each.short_names for each in models)
-
-    return builds
 
 
 def describe_data(plugin: str, folder: Path, *, out: Path, settings: Settings | None = None) -> DatasetReport:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from mimctl.cli.result import Line, Result, Styled
 
 if TYPE_CHECKING:
-    from mimctl.launch.model import ConfigOptions, LaunchOptions
+    from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan
     from mimctl.launch.runs.record import RunRecord
     from mimctl.launch.verbs import RunResult
+
+DRY_RUN = "dry run: nothing was started or written"
 
 
 def config_of(config: str, values: Mapping[str, Any]) -> ConfigOptions:
@@ -77,8 +79,14 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
     }
     if outcome.report is not None:
         data["data"] = dict(outcome.report.raw)
-    lines = [Styled(f"# {line}", "dim") for line in (outcome.report.lines if outcome.report else ())]
-    text: list[Line] = [*lines]
+    seen: list[Line] = [Styled(f"# {line}", "dim") for line in (outcome.report.lines if outcome.report else ())]
+    text = [*seen, *plan_lines(plan, is_verbose=is_verbose)]
+    return Result(data=data, lines=text, quiet=text, notes=[DRY_RUN])
+
+
+def plan_lines(plan: LaunchPlan, *, is_verbose: bool) -> list[Line]:
+    """Return a plan as text: the batch script, or what is typed in a shell; all files too where more is wanted."""
+    text: list[Line] = []
     if plan.script is not None:
         text += plan.script.rstrip("\n").split("\n")
     else:
@@ -88,7 +96,7 @@ def explain_plan(outcome: RunResult, *, is_verbose: bool) -> Result:
     if is_verbose:
         for path, content in {plan.spec_path: plan.spec.to_json(), **plan.files}.items():
             text += ["", f"# {path}", *content.rstrip("\n").split("\n")]
-    return Result(data=data, lines=text, quiet=text, notes=["dry run: nothing was started or written"])
+    return text
 
 
 def detached(record: RunRecord) -> Result:

@@ -112,13 +112,18 @@ class PassedOn:
             thread.join(timeout=PATIENCE_S)
 
     def _copy(self, read: int, sink: int) -> None:
+        is_seen = True
         try:
             while chunk := _read(read):
                 with contextlib.suppress(OSError):  # a full disk ends no script
                     os.write(self._log, chunk)
-                _write(sink, chunk)
-        except OSError:
-            pass  # nobody reads any more
+                try:
+                    if is_seen:
+                        _write(sink, chunk)
+                except BrokenPipeError:
+                    return
+                except OSError:
+                    is_seen = False  # its terminal was closed; the log goes on
         finally:
             os.close(read)
 

@@ -274,7 +274,8 @@ def test_an_alias_is_our_toolbox_where_it_is_installed_and_a_version_is_the_pack
     assert other.code == 1 and "oldtoy 1.2.0 is" in other.err
     assert mimctl("run", "oldtoy", "get_flops", env=place).code == 0, "only the package has scripts"
     refused = mimctl("run", "toy", "get_flops", env=place)
-    assert "error[verb-not-offered]: toolbox `toy` has no scripts\n  cause: it offers `data`, `infer`" in refused.err
+    assert "error[script-not-found]: toolbox `toy` has no script `get_flops`\n" in refused.err
+    assert "  cause: it has none at all; its verbs are `data`, `infer`, `test`, `train`\n" in refused.err
 
 
 def test_what_only_our_toolboxes_do_is_refused_for_a_package(mimctl, place, here):
@@ -299,10 +300,12 @@ def test_the_verbs_as_functions_return_the_same_data(python, here, monkeypatch, 
     monkeypatch.chdir(here)
     known = settings.load({"python": str(python)}, environ={"MIMCTL_HOME": str(tmp_path), "HOME": str(tmp_path)})
     done = mimctl.run("mmtoy", "get_flops", ["x.py"], settings=known)
-    assert (done.package.name, done.script.name, done.is_started) == ("mm-toy-suite", "get_flops.py", True)
+    assert (done.toolbox.name, done.program.path.name, done.is_over) == ("mm-toy-suite", "get_flops.py", True)
     assert capfd.readouterr().out == 'script: ["x.py"]\n'
     with pytest.raises(MimctlError) as failed:
         mimctl.run("mmtoy", "get_flops", ["--exit", "9"], settings=known)
     assert (failed.value.code, failed.value.exit_code) == ("script-failed", 9)
-    plan = mimctl.run("mmtoy", "train", ["net_s_1x_coco"], mimctl.LaunchOptions(procs=2), dry_run=True, settings=known)
+    plan = mimctl.run(
+        "mmtoy", "train", other_args=("x",), launch=mimctl.LaunchOptions(procs=2), dry_run=True, settings=known
+    )
     assert "--nproc_per_node=2" in plan.plan.argv

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from mim_package import install, make_venv
 
-from mimctl.launch.scripts import find_script, imports_of, list_commands
+from mimctl.launch.scripts.needs import imports_of
+from mimctl.launch.scripts.programs import find_program, list_programs
 from mimctl.plugin.configs import find_config, list_configs
 from mimctl.plugin.mim import MimPackage, find_packages
 from mimctl.plugin.mim_needs import Surroundings, find_lacks, read_requirements
@@ -78,9 +79,9 @@ def test_configs_and_scripts_are_found_by_name(packages: dict[str, MimPackage]) 
     mmdet = packages["mmdet"]
     assert len(list(list_configs(mmdet))) > 800
     assert find_config("rtmdet_s", mmdet).name == "rtmdet_s_8xb32-300e_coco.py"
-    assert find_script(mmdet, "get_flops").parent.name == "analysis_tools"
-    assert find_script(mmdet, "mot:browse_dataset").parent.name == "mot"
-    assert {"train", "test", "analysis_tools:get_flops"} <= set(list_commands(mmdet))
+    assert Path(find_program(mmdet, "get_flops", ()).target).parent.name == "analysis_tools"
+    assert Path(find_program(mmdet, "mot:browse_dataset", ()).target).parent.name == "mot"
+    assert {"train", "test", "analysis_tools:get_flops"} <= set(list_programs(mmdet, ()))
     assert imports_of(mmdet.root / "tools" / "train.py") == {"mmdet", "mmengine"}
 
 

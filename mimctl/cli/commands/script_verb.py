@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
 from mimctl import api
 from mimctl.cli.options import Context, VerbCommand, launch_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result, Styled
-from mimctl.cli.runs import launch_of
+from mimctl.cli.runs import DRY_RUN, detached, launch_of, plan_lines
 
 if TYPE_CHECKING:
-    from mimctl.launch.package import ScriptResult
+    from mimctl.cli.output import Output
+    from mimctl.launch.scripts.start import ScriptResult
 
 _Command = TypeVar("_Command", bound=VerbCommand)
 _TYPED = "mimctl.typed"
@@ -73,10 +74,10 @@ class ToolboxCommand(VerbCommand):
             return scripts.invoke(inner)
 
     def _scripts(self) -> click.Command:
-        return make(self.name or "")
+        return make("test" if self.name == "test" else "train")
 
 
-def make(name: str) -> click.Command:
+def make(name: Literal["train", "test"]) -> click.Command:
     """Return the command that starts `tools/<name>.py` of a package."""
 
     @verb(name, examples=[f"mimctl {name} mmdet CONFIG --work-dir out"], target=True)
@@ -90,7 +91,7 @@ def make(name: str) -> click.Command:
     ) -> Result:
         """Start a package's own script: CONFIG is a file or a name in the package; further options go on to it."""
         arguments = [config, *([checkpoint] if checkpoint else []), *rest]
-        return start(context, plugin, name, arguments, values, dry_run=values["dry_run"])
+        return start(context, plugin, name, arguments, **values)
 
     if name != "test":
         command.params = [each for each in command.params if each.name != "checkpoint"]
@@ -99,51 +100,45 @@ def make(name: str) -> click.Command:
     return script
 
 
-def start(
-    context: Context,
-    plugin: str,
-    command: str,
-    arguments: Sequence[str],
-    values: dict[str, Any] | None,
-    *,
-    dry_run: bool,
-) -> Result:
-    """Start a script of the package `plugin` and return how it went; without launch `values` it is started alone."""
+def start(context: Context, plugin: str, verb: Literal["train", "test"], words: Sequence[str], **values: Any) -> Result:
+    """Start a package's own script for a verb and return how it went; `words` begin with the config."""
     output = context.output
     with output.transfer_view() as watch:
-        outcome = api.run(
+        outcome = api.run_verb(
             plugin,
-            command,
-            arguments,
-            launch_of(values) if values is not None else None,
-            dry_run=dry_run,
+            verb,
+            words,
+            launch_of(values),
+            dry_run=values["dry_run"],
             stdout=error_stream() if output.json else None,
             watch=watch,
             settings=context.settings,
         )
-    return _result(outcome)
+    return shown(outcome, output)
 
 
-def _result(outcome: ScriptResult) -> Result:
-    plan = outcome.plan
+def shown(outcome: ScriptResult, output: Output) -> Result:
+    """Return what is said of a script that has ended, goes on by itself, or was only to be looked at."""
+    plan, program = outcome.plan, outcome.program
     data: dict[str, object] = {
-        "package": outcome.package.name,
-        "version": outcome.package.version,
-        "script": str(outcome.script),
+        "package": outcome.toolbox.name,
+        "version": outcome.toolbox.version,
+        "script": str(program.path or program.name),
         "config": str(outcome.config) if outcome.config else None,
         "argv": list(plan.argv),
         "environment": dict(plan.environment),
         "unset": list(plan.unset),
     }
-    if outcome.is_started:
-        return Result(data=data)
-    notes: list[Line] = ["dry run: nothing was started or written"]
+    if outcome.record is not None:
+        said = detached(outcome.record)
+        data |= said.data
+        return Result(data=data) if outcome.is_over else replace(said, data=data)
+    data["files"] = {str(path): content for path, content in plan.files.items()}
+    notes: list[Line] = [DRY_RUN]
     if outcome.refusal is not None:
         data["refusal"] = outcome.refusal.to_dict()
         notes += [Styled(f"it would be refused: {each}", "yellow") for each in outcome.refusal.causes]
-    lines: list[Line] = [f"unset {' '.join(plan.unset)}"] if plan.unset else []
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.environment.items()]
-    lines.append(shlex.join(plan.argv))
+    lines = plan_lines(plan, is_verbose=output.verbose)
     return Result(data=data, lines=lines, quiet=lines, notes=notes)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from mimctl.errors import UsageError, did_you_mean, nearest
 from mimctl.files import write_text
+from mimctl.launch.runs.files import EXIT_CODE
 from mimctl.launch.runs.record import RunRecord, read_record
 
 KEPT_RUNS = 500
@@ -20,6 +22,11 @@ class RunBook:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def scripts_dir(self) -> Path:
+        """Return where runs lie that have no folder among the user's own: scripts that ran on this machine."""
+        return self.folder.with_name("scripts")
 
     def new_id(self) -> str:
         """Return an id that no run of the book has: six letters and digits that are not mixed up when read aloud."""
@@ -82,7 +89,10 @@ class RunBook:
         entries = self._entries()
         if len(entries) > KEPT_RUNS:
             for path in sorted(entries, key=lambda path: path.stat().st_mtime)[: len(entries) - KEPT_RUNS]:
+                place = Path(path.read_text(encoding="utf-8").strip())
                 path.unlink(missing_ok=True)
+                if place.parent == self.scripts_dir and (place / EXIT_CODE).exists():
+                    shutil.rmtree(place, ignore_errors=True)
 
 
 def _at(path: Path) -> RunRecord | None:

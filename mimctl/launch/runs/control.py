@@ -11,7 +11,7 @@ from mimctl.errors import MimctlError
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import CANCELLED, names_in
-from mimctl.launch.runs.record import RunRecord
+from mimctl.launch.runs.record import RunRecord, argv_with
 from mimctl.launch.runs.state import RunState, state_of
 from mimctl.launch.slurm import client
 from mimctl.spec import RunSpec
@@ -51,6 +51,12 @@ def resume(
         )
     if record.action != "train":
         raise MimctlError(f"run `{record.run_id}` is no training, but `{record.action}`", code="nothing-to-resume")
+    if not (record.folder / "resume.json").is_file() and (record.folder / "spec.json").is_file():
+        raise MimctlError(
+            f"run `{record.run_id}` was started by `{record.plugin}`, which has scripts of its own",
+            code="nothing-to-resume",
+            hints=["start it again with the option that its script has for this"],
+        )
     if not (record.folder / "resume.json").is_file():
         raise MimctlError(f"the files of run `{record.run_id}` are gone", code="nothing-to-resume")
     return begin(_plan(record), record, book=book, detach=detach, listener=listener or Silence())
@@ -63,8 +69,7 @@ def _plan(record: RunRecord) -> LaunchPlan:
     if record.job_id is not None:
         environment["MIMCTL_RESUME"] = "1"
     else:
-        first, last = str(record.folder / "spec.json"), str(spec_path)
-        record = replace(record, argv=tuple(last if word == first else word for word in record.argv))
+        record = replace(record, argv=argv_with(record, spec_path))
     return LaunchPlan(
         spec=RunSpec.read(spec_path),
         spec_path=spec_path,
