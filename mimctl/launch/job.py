@@ -14,6 +14,7 @@ from mimctl.launch.slurm.arguments import argument_of
 from mimctl.launch.slurm.asking import ask_for
 from mimctl.launch.slurm.cluster import NodeKind, cluster_name, node_kinds
 from mimctl.launch.slurm.fitting import Wish, find_kinds, gpus_of, most_gpus, of_node, require_room
+from mimctl.launch.slurm.nodes.require import require_fit
 from mimctl.settings.clusters import ClusterDefaults
 from mimctl.spec import LauncherFacts
 
@@ -22,7 +23,8 @@ def job_of(launch: LaunchOptions, place: Workplace, *, job_name: str) -> tuple[L
     """Return who runs where, and what Slurm is told; `job_name` is used where none is typed.
 
     Raises UsageError where counts contradict each other, words have an open quote or set-up lines are no shell,
-    [unknown-partition], [partition-too-small], MimctlError[slurm-refused] where the controller does not answer.
+    [unknown-partition], [partition-too-small], MimctlError[slurm-refused] where the controller does not answer,
+    NoCompatibleBuildError[unfit-partition] where the environment cannot work there by what is known.
     """
     if launch.launcher != "slurm":
         return _choose(launch, place), SlurmOptions(job_name=launch.job_name or job_name)
@@ -32,6 +34,7 @@ def job_of(launch: LaunchOptions, place: Workplace, *, job_name: str) -> tuple[L
     chosen = find_kinds(_kinds(), slurm.partition)
     facts = _count(launch, place, slurm, defaults, most_gpus(chosen))
     require_room(chosen, _wish(facts, slurm))
+    require_fit(facts, slurm, tuple(chosen), place)
     return facts, slurm
 
 

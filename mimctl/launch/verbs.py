@@ -21,7 +21,6 @@ from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listen
 from mimctl.launch.plan import choose_launcher, make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
 from mimctl.launch.runs.record import RunRecord
-from mimctl.launch.slurm.nodes.require import require_fit
 from mimctl.launch.start import start
 from mimctl.launch.trust import is_of_run, require_trust
 from mimctl.plugin.configs import find_config
@@ -296,7 +295,6 @@ def _start(
     dry_run: bool,
     listener: Listener | None,
 ) -> RunResult:
-    require_fit(request, place)
     plan = make_plan(request)
     if dry_run:
         return RunResult(plan=replace(plan, files={**(texts or {}), **plan.files}), result=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,39 +13,35 @@ from mimctl.environment.installed import Fact
 from mimctl.environment.ops import find_ops
 from mimctl.environment.origin import find_origin
 from mimctl.environment.torch import find_torch
-from mimctl.errors import MimctlError
-from mimctl.launch.slurm.cluster import cluster_name, node_kinds
+from mimctl.launch.slurm.cluster import cluster_name
 from mimctl.launch.slurm.nodes.known import read_known
 
 if TYPE_CHECKING:
     from mimctl.environment.elsewhere import Elsewhere
     from mimctl.environment.model import Environment
-    from mimctl.launch.model import RunRequest, Workplace
+    from mimctl.launch.model import SlurmOptions, Workplace
+    from mimctl.spec import LauncherFacts
 
 _WITH_MACHINE_CODE = ("torch", "mimctl-ops")
 
 
-def require_fit(request: RunRequest, place: Workplace) -> None:
+def require_fit(facts: LauncherFacts, slurm: SlurmOptions, partitions: Sequence[str], place: Workplace) -> None:
     """Raise NoCompatibleBuildError[unfit-partition] where the environment cannot work on the nodes a job would get.
 
-    Nobody looks at a node for it: where nothing is known of the partition and GPUs are asked for, one note says how to
-    look. Of several partitions one has to fit. A container's environment is its own and is not compared.
+    `partitions` are those that it may go to; one of them has to fit. Nobody looks at a node for it: where nothing is
+    known of one and GPUs are asked for, a note says how to look. A container's environment is its own and is not
+    compared.
     """
-    facts, folder = request.launcher, place.nodes_dir
-    if facts.kind != "slurm" or folder is None or request.slurm.container:
-        return
+    folder = place.nodes_dir
     gpus = facts.num_procs * facts.num_nodes if facts.device == "cuda" else 0
-    if not gpus and not folder.is_dir():
+    if folder is None or slurm.container or not partitions or not (gpus or folder.is_dir()):
         return
-    try:
-        cluster, partitions = cluster_name(), _partitions(request)
-    except MimctlError:
-        return  # whoever submits says what is wrong with Slurm
+    cluster = cluster_name()
     known = {each: read_known(folder, cluster, each) for each in partitions}
-    unknown = [name for name, node in known.items() if node is None]
-    if unknown:
+    unknown = next((name for name, node in known.items() if node is None), None)
+    if unknown is not None:
         if gpus and place.note is not None:
-            place.note(_unknown(unknown[0], place))
+            place.note(_unknown(unknown, place))
         return
     from mimctl.launch.slurm.nodes.judge import judge
 
@@ -53,9 +50,8 @@ def require_fit(request: RunRequest, place: Workplace) -> None:
         assert node is not None
         env, tags = environment_on(node, place)
         problems.append(judge(env, node, partition=name, gpus=gpus, tags=tags))
-    first = next(iter(problems), None)
-    if first is not None and all(each is not None for each in problems):
-        raise first
+    if problems[0] is not None and all(problems):
+        raise problems[0]
 
 
 def environment_on(node: Elsewhere, place: Workplace) -> tuple[Environment, dict[str, tuple[str, ...]]]:
@@ -75,13 +71,6 @@ def environment_on(node: Elsewhere, place: Workplace) -> tuple[Environment, dict
     )
     found = [each for name in _WITH_MACHINE_CODE if (each := there.get(name)) is not None]
     return env, {f"{each.name} {each.version}": wheel_tags(each) for each in found}
-
-
-def _partitions(request: RunRequest) -> list[str]:
-    """Return where the job may go: what it names, what the shell names for sbatch, the cluster's default."""
-    named = request.slurm.partition or os.environ.get("SBATCH_PARTITION", "")
-    words = [each.strip() for each in named.split(",") if each.strip()]
-    return words or [each.partition for each in node_kinds() if each.is_default][:1]
 
 
 def _unknown(partition: str, place: Workplace) -> str:
