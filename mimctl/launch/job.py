@@ -66,6 +66,11 @@ def _choose(launch: LaunchOptions, place: Workplace, *, most_gpus_per_node: int 
         procs=launch.procs,
         gpus_per_node=launch.gpus_per_node,
         nodes=launch.nodes,
+        node_rank=launch.node_rank,
+        rdzv_endpoint=launch.rdzv_endpoint,
+        port=launch.port,
+        max_restarts=launch.max_restarts,
+        elastic=launch.elastic,
         visible_gpus=place.visible_gpus,
         most_gpus_per_node=most_gpus_per_node,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from mimctl import __version__
 from mimctl.errors import UsageError
 from mimctl.launch.model import LaunchPlan, RunRequest
+from mimctl.launch.node_place import place_among
 from mimctl.launch.slurm.script import render_rank, render_script, sbatch_options, srun_options
 from mimctl.spec import LauncherFacts, RunSpec
 
@@ -25,40 +27,73 @@ def choose_launcher(
     procs: int | None = None,
     gpus_per_node: int | None = None,
     nodes: int | None = None,
+    node_rank: int | None = None,
+    rdzv_endpoint: str | None = None,
+    port: int | None = None,
+    max_restarts: int = 0,
+    elastic: bool = False,
     visible_gpus: int = 0,
     most_gpus_per_node: int = MAX_GPUS_PER_NODE,
 ) -> LauncherFacts:
-    """Return how many processes run where.
+    """Return how many processes run where; `gpus` and `procs` count those of all nodes.
 
-    Nothing given: one GPU if one is visible, else the CPU (under Slurm: one GPU, as the login node may see none).
-    `gpus_per_node` 0 is the CPU; not given, a node of Slurm gets `most_gpus_per_node` or what there is to give.
-    More than one process implies `pytorch`. Raises UsageError where the counts contradict each other.
+    Nothing given: on each node one GPU if one is visible, else the CPU (under Slurm: one GPU, as the login node may see
+    none). `gpus_per_node` 0 is the CPU; not given, a node of Slurm gets `most_gpus_per_node` or what there is to give.
+    More than one process implies `pytorch`, as do several nodes and `max_restarts`. Raises UsageError where the counts
+    contradict each other, or an option says nothing to this launcher.
     """
+    spread = nodes or 1
     if gpus is None:
-        gpus = 0 if procs or gpus_per_node == 0 else 1 if kind == "slurm" else min(visible_gpus, 1)
+        each = gpus_per_node or (1 if kind == "slurm" else min(visible_gpus, 1))
+        gpus = 0 if procs or gpus_per_node == 0 else each * spread
     if gpus and gpus_per_node == 0:
         raise UsageError(
             f"`--gpus {gpus}` and `--gpus-per-node 0` contradict each other", hints=["leave one of them out"]
         )
     if gpus and procs and procs != gpus:
         raise UsageError(f"`--gpus {gpus}` and `--procs {procs}` contradict each other: one process per GPU")
-    total = gpus or procs or 1
+    total = gpus or procs or spread
+    place = place_among(nodes, node_rank, rdzv_endpoint, port=port, is_slurm=kind == "slurm")
     if kind == "slurm":
-        return _slurm_facts(gpus, total, gpus_per_node, nodes, most_gpus_per_node)
-    if nodes is not None and nodes > 1:
-        raise UsageError("several nodes are Slurm's business here", hints=["`--launcher slurm`"])
-    if gpus > visible_gpus:
+        if max_restarts and not elastic:
+            raise UsageError("an agent on each node starts ranks again", hints=["`--max-restarts` wants `--elastic`"])
+        facts = _slurm_facts(gpus, total, gpus_per_node, nodes, most_gpus_per_node)
+        return replace(facts, max_restarts=max_restarts, is_elastic=elastic)
+    if elastic:
+        raise UsageError("`--elastic` is for Slurm", hints=["`--launcher pytorch` is an agent by itself"])
+    per_node = _even_share(gpus, total, gpus_per_node, spread)
+    if gpus and per_node > visible_gpus:
+        told = f"`--gpus {gpus}` wants" if spread == 1 else f"{per_node} GPUs of each of {spread} nodes are"
         raise UsageError(
-            f"`--gpus {gpus}` wants more GPUs than this machine shows ({visible_gpus})",
+            f"{told} more{' GPUs' if spread == 1 else ''} than this machine shows ({visible_gpus})",
             code="no-such-gpu",
             hints=["train on the CPU: `--gpus 0`", "see what is there: `mimctl env`"],
         )
-    if total > 1 and kind == "none":
+    chosen: LauncherKind = "pytorch" if total > 1 or max_restarts else "none"
+    if chosen == "pytorch" and kind == "none":
+        told = f"starts one process, {total} were asked for" if total > 1 else "starts nothing again"
+        raise UsageError(f"`--launcher none` {told}", hints=["`--launcher pytorch`"])
+    device: Literal["cpu", "cuda"] = "cuda" if gpus else "cpu"
+    return LauncherFacts(
+        kind=kind or chosen,
+        device=device,
+        num_procs=per_node,
+        num_nodes=spread,
+        node_rank=place[0],
+        rdzv_endpoint=place[1],
+        max_restarts=max_restarts,
+    )
+
+
+def _even_share(gpus: int, total: int, gpus_per_node: int | None, nodes: int) -> int:
+    if gpus and gpus_per_node and gpus != gpus_per_node * nodes:
         raise UsageError(
-            f"`--launcher none` starts one process, {total} were asked for", hints=["`--launcher pytorch`"]
+            f"`--gpus {gpus}` on {nodes} node{'s' * (nodes > 1)} are not `--gpus-per-node {gpus_per_node}`",
+            hints=["`--gpus` counts those of all nodes: leave one of them out"],
         )
-    chosen: LauncherKind = kind or ("pytorch" if total > 1 else "none")
-    return LauncherFacts(kind=chosen, device="cuda" if gpus else "cpu", num_procs=total, num_nodes=1)
+    if total % nodes:
+        raise UsageError(f"{total} processes do not fit `--nnodes {nodes}`: each node has as many as the others")
+    return total // nodes
 
 
 def _slurm_facts(gpus: int, total: int, gpus_per_node: int | None, nodes: int | None, most: int) -> LauncherFacts:

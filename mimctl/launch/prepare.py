@@ -202,7 +202,7 @@ def make_request(
         package=plugin.package,
         entry=find_verb(plugin, action),
         python=place.python,
-        run_dir=new_run_dir(experiment.work_dir),
+        run_dir=new_run_dir(experiment.work_dir, node_rank=facts.node_rank),
         config=experiment.path,
         overrides=experiment.overrides,
         work_dir=experiment.work_dir,
@@ -214,8 +214,11 @@ def make_request(
     )
 
 
-def new_run_dir(work_dir: Path) -> Path:
-    """Return a folder name below `work_dir` that no earlier run has: the time of day, numbered when it is taken."""
-    stamp = time.strftime("%Y%m%d_%H%M%S")
+def new_run_dir(work_dir: Path, *, node_rank: int = 0) -> Path:
+    """Return a folder name below `work_dir` that no earlier run has: the time of day, numbered when it is taken.
+
+    Nodes that start at the same moment in a folder of all of them get one each.
+    """
+    stamp = time.strftime("%Y%m%d_%H%M%S") + (f"_node{node_rank}" if node_rank else "")
     names = [stamp, *(f"{stamp}_{number}" for number in range(1, 100))]
     return next(work_dir / name for name in names if not (work_dir / name).exists())

@@ -16,6 +16,8 @@ from mimctl.launch.slurm.arguments import GPU_NAMES, Argument, argument_of
 from mimctl.launch.slurm.fitting import is_gpu
 
 MAX_RESTARTS = 20
+AGENTS_END_S = 30
+"""Seconds that the agents of `--elastic` have to end after the first of them: they end together, by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class ArrayOf:
 
 _RANK = """\
 #!/bin/bash
-# One rank of a run that its user watches: `srun ... bash rank.sh SPEC`.
+# One rank (with --elastic one node) of a run that its user watches: `srun ... bash rank.sh SPEC`.
 {setup}export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)}}"
 export MASTER_PORT="{port}"
 export MIMCTL_ERROR_DIR={ranks}
@@ -89,9 +91,10 @@ exit "$CODE"
 
 
 def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
-    """Return the script that runs the specification in the run's folder, one task per rank; on a restart its twin.
+    """Return the script that runs the specification in the run's folder, on a restart its twin; one task per rank.
 
-    With `array` each task of a job array is one run, in a folder named after the task's number.
+    `--elastic` has one task per node. With `array` each task of a job array is one run, in a folder named after the
+    task's number.
     """
     run = shlex.quote(str(request.run_dir))
     if array is not None:
@@ -99,9 +102,9 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         run = f'{folder}/$(printf %04d "$SLURM_ARRAY_TASK_ID")/{below}'
     srun = [
         "srun",
-        "--kill-on-bad-exit=1",
+        *_together(request),
         # From Slurm 22.05 on srun no longer takes it over from sbatch.
-        f"--cpus-per-task={request.slurm.cpus_per_task}",
+        f"--cpus-per-task={_cpus(request)}",
         # What the ranks need of the script reaches them, whatever --export sbatch was given.
         "--export=ALL",
         *request.slurm.srun_args,
@@ -126,7 +129,7 @@ def render_rank(request: RunRequest) -> str:
 def srun_options(request: RunRequest) -> list[str]:
     """Return srun's options for a watched run, unquoted; one Ctrl-C is enough to end it."""
     options = job_options(request)
-    return ["--kill-on-bad-exit=1", "--quit-on-interrupt", *options, *request.slurm.srun_args]
+    return [*_together(request), "--quit-on-interrupt", *options, *request.slurm.srun_args]
 
 
 def _setup(request: RunRequest, *, at_end: str = "") -> str:
@@ -137,8 +140,24 @@ def _setup(request: RunRequest, *, at_end: str = "") -> str:
     return _SETUP.format(lines="\n".join(lines), at_end=at_end)
 
 
+def _together(request: RunRequest) -> list[str]:
+    """Return how tasks end with each other: at once, or by themselves where agents watch over each other.
+
+    An agent that was killed at once could not tell why; one that hangs is ended after a while.
+    """
+    if request.launcher.is_elastic:
+        return ["--kill-on-bad-exit=0", f"--wait={AGENTS_END_S}"]
+    return ["--kill-on-bad-exit=1"]
+
+
+def _cpus(request: RunRequest) -> int:
+    """Return the CPUs of one task: a rank, or with `--elastic` all ranks of a node."""
+    return request.slurm.cpus_per_task * (request.launcher.num_procs if request.launcher.is_elastic else 1)
+
+
 def _child(request: RunRequest) -> list[str]:
-    return [*request.slurm.container, str(request.python), "-u", "-P", "-m", "mimctl.engine.child"]
+    module = "mimctl.engine.agent" if request.launcher.is_elastic else "mimctl.engine.child"
+    return [*request.slurm.container, str(request.python), "-u", "-P", "-m", module]
 
 
 def _port(request: RunRequest) -> str:
@@ -182,8 +201,8 @@ def job_options(request: RunRequest) -> list[str]:
     options = [
         f"--job-name={slurm.job_name}",
         f"--nodes={facts.num_nodes}",
-        f"--ntasks-per-node={facts.num_procs}",
-        f"--cpus-per-task={slurm.cpus_per_task}",
+        f"--ntasks-per-node={1 if facts.is_elastic else facts.num_procs}",
+        f"--cpus-per-task={_cpus(request)}",
     ]
     typed = [argument_of(each) for each in slurm.sbatch_args]
     if facts.device == "cuda" and not any(_asks_for_gpus(each) for each in typed):
