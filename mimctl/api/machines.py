@@ -31,6 +31,7 @@ def look_at(
     `wait_s` is how long a node may take to be free (60), `srun_args` more arguments for srun, quoted as one. Raises
     UsageError[unknown-partition], MimctlError[no-free-node | not-on-node | slurm-refused | slurm-missing].
     """
+    from mimctl.launch.slurm.arguments import split_words
     from mimctl.launch.slurm.cluster import cluster_name
     from mimctl.launch.slurm.nodes.look import WAIT_S, LookOptions
     from mimctl.launch.slurm.nodes.look import look_at as look
@@ -43,18 +44,9 @@ def look_at(
         wait_s=WAIT_S if wait_s is None else wait_s,
         account=account or defaults.account,
         qos=qos or defaults.qos,
-        srun_args=_words(srun_args),
+        srun_args=split_words("--srun-args", srun_args),
     )
     return look(partition, target.python, folder=nodes_dir(settings), options=options)
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    import shlex
-
-    try:
-        return tuple(shlex.split(text or ""))
-    except ValueError as err:
-        raise UsageError("`--srun-args` is not quoted as a shell would read it", causes=[str(err)]) from err
 
 
 def nodes_dir(settings: Settings) -> Path:

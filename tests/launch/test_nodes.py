@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,3 +143,57 @@ def test_a_look_asks_for_a_gpu_only_where_nodes_have_some():
     assert {"--gres=gpu:1", "--immediate=5", "--account=vision", "--reservation=a b"} <= set(line)
     assert line[line.index("--reservation=a b") + 1 :][:3] == ["/venv/bin/python", "-P", "-c"]
     assert not [each for each in srun_line("p", Path("/p"), LookOptions(), has_gpus=False) if "gpu" in each]
+
+
+SINFO = "gpu*|6|64|512000|gpu:a100:4|g[1-6]\ngpu*|2|128|1031000|gpu:h100:8|h[1-2]\n"
+
+
+def test_of_several_kinds_of_nodes_one_is_seen_and_that_is_said(mimctl_with, tmp_path):
+    said = mimctl_with("env", "--partition", "gpu", "--account", "vision", "--srun-args", "--reservation='a b'")
+    assert said.returncode == 0, said.stderr
+    assert "warning: partition `gpu` has 2 kinds of nodes; " in said.stderr
+    assert [line.split()[1] for line in said.stdout.splitlines() if line.startswith("nodes")] == ["g[1-6]:", "h[1-2]:"]
+    line = (tmp_path / "srun.words").read_text().splitlines()
+    assert {"--account=vision", "--reservation=a b", "--gres=gpu:1", "--immediate=60"} <= set(line)
+
+
+def test_what_a_site_prints_around_the_answer_is_passed_over_and_its_refusal_is_told(mimctl_with, tmp_path):
+    said = mimctl_with("env", "--partition", "gpu", BANNER="Welcome to the cluster!")
+    assert said.returncode == 0, said.stderr
+    said = mimctl_with("env", "--partition", "gpu", "--json", REFUSAL="srun: error: no account named")
+    error = json.loads(said.stdout)["error"]
+    assert (error["code"], error["causes"]) == ("slurm-refused", ["no account named"])
+    assert json.loads(mimctl_with("env", "--partition", "gpu,cpu", "--json").stdout)["error"]["exit_code"] == 2
+
+
+@pytest.fixture
+def mimctl_with(tmp_path):
+    """Return mimctl with commands of Slurm that say what a site's say; srun runs what it is given, here."""
+    scripts = {
+        "sinfo": f"cat <<'END'\n{SINFO}END",
+        "scontrol": "echo 'ClusterName = alps'",
+        "srun": f"""printf '%s\\n' "$@" > {tmp_path}/srun.words
+if [ -n "$REFUSAL" ]; then echo "$REFUSAL" >&2; exit 1; fi
+if [ -n "$BANNER" ]; then echo "$BANNER"; fi
+while [ "${{1#--}}" != "$1" ]; do shift; done
+exec "$@" """,
+    }
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name, text in scripts.items():
+        (commands / name).write_text(f"#!/bin/sh\n{text}\n")
+        (commands / name).chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{commands}:/usr/bin:/bin",
+        "MIMCTL_HOME": str(tmp_path / "home"),
+        "MIMCTL_PYTHON": sys.executable,
+    }
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-P", "-m", "mimctl", *words]
+        return subprocess.run(
+            argv, env={**environment, **more}, cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+
+    return run

@@ -47,13 +47,12 @@ def cluster_name(environ: Mapping[str, str] | None = None) -> str:
     return found[1] if found else "cluster"
 
 
-def node_kinds(partition: str | None = None, *, environ: Mapping[str, str] | None = None) -> tuple[NodeKind, ...]:
-    """Return what the nodes of one partition, or of all, have; empty where there is no partition of that name.
+def node_kinds(*, environ: Mapping[str, str] | None = None) -> tuple[NodeKind, ...]:
+    """Return what the nodes of each partition have, hidden ones too.
 
     Raises MimctlError[slurm-missing], [slurm-refused].
     """
-    chosen = ["-p", partition] if partition is not None else []
-    said = call(["sinfo", "-h", "--all", "--exact", *chosen, "-o", "%P|%D|%c|%m|%G|%N"], environ=environ)
+    said = call(["sinfo", "-h", "--all", "--exact", "-o", "%P|%D|%c|%m|%G|%N"], environ=environ)
     return tuple(kind for kind in map(_kind, said.splitlines()) if kind is not None)
 
 

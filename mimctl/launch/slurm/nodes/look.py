@@ -14,9 +14,10 @@ from typing import Any
 from mimctl.environment.elsewhere import Elsewhere, read_elsewhere
 from mimctl.environment.on_node import MARK
 from mimctl.environment.plain import plain
-from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
+from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.slurm.client import clean_environment
 from mimctl.launch.slurm.cluster import NodeKind, cluster_name, node_kinds
+from mimctl.launch.slurm.fitting import find_kinds
 from mimctl.launch.slurm.nodes.known import write_known
 from mimctl.launch.slurm.nodes.parcel import OPEN, pack
 
@@ -59,10 +60,9 @@ def look_at(partition: str, python: Path, *, folder: Path, options: LookOptions 
     `python` is the interpreter that runs there. Raises UsageError[unknown-partition], MimctlError[no-free-node] where
     none was free in time, [not-on-node] where the node has no such interpreter, [slurm-refused], [slurm-missing].
     """
-    everywhere = node_kinds()
-    kinds = tuple(each for each in everywhere if each.partition == partition)
-    if not kinds:
-        raise _unknown(partition, everywhere)
+    if "," in partition:
+        raise UsageError("one partition is looked at at a time", hints=["name each in a call of its own"])
+    kinds = tuple(find_kinds(node_kinds(), partition)[partition])
     cluster = cluster_name()
     argv = srun_line(partition, python, options or LookOptions(), has_gpus=any(each.gpus for each in kinds))
     answer = _ask_node(argv, partition, python, options or LookOptions())
@@ -104,16 +104,6 @@ def srun_line(partition: str, python: Path, options: LookOptions, *, has_gpus: b
         "-c",
         OPEN,
     ]
-
-
-def _unknown(partition: str, kinds: Sequence[NodeKind]) -> UsageError:
-    names = list(dict.fromkeys(each.partition for each in kinds))
-    return UsageError(
-        f"this cluster has no partition `{partition}`",
-        code="unknown-partition",
-        causes=[f"it has {', '.join(f'`{each}`' for each in names)}"],
-        hints=did_you_mean(nearest(partition, names)),
-    )
 
 
 def _ask_node(argv: Sequence[str], partition: str, python: Path, options: LookOptions) -> dict[str, Any]:
