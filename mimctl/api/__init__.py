@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
+    from mimctl.api.machines import find_machine, look_at
     from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
@@ -33,6 +34,8 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.scripts import is_package, list_scripts, run, run_verb
     from mimctl.api.sweeps import read_axes, sweep, sweep_report
     from mimctl.api.zoo import zoo_import, zoo_lint
+    from mimctl.api.zoo_publishing import Published, zoo_publish
+    from mimctl.api.zoo_verifying import Verified, zoo_verify
     from mimctl.pages import explain
 
 _ROOMS = {
@@ -43,6 +46,7 @@ _ROOMS = {
     "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished find_useless list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
+    "machines": "find_machine look_at",
     "mending": "find_steps mend preview",
     "running": "describe_data infer test train",
     "runs": "cancel logs resume status",
@@ -52,6 +56,8 @@ _ROOMS = {
     "models": "download download_dataset get_model_info search",
     "porting": "port",
     "zoo": "zoo_import zoo_lint",
+    "zoo_publishing": "Published zoo_publish",
+    "zoo_verifying": "Verified zoo_verify",
     "publishing": "audit_wheels build_index build_wheels expand_matrix verify_wheels yank_wheels",
 }
 """Which file of this package holds what."""
@@ -64,7 +70,9 @@ __all__ = [
     "Extras",
     "Linted",
     "Listing",
+    "Published",
     "Share",
+    "Verified",
     "Watch",
     "audit_wheels",
     "build_index",
@@ -83,6 +91,7 @@ __all__ = [
     "env",
     "expand_matrix",
     "explain",
+    "find_machine",
     "find_own_upgrade",
     "find_steps",
     "find_target",
@@ -98,6 +107,7 @@ __all__ = [
     "list_scripts",
     "lock",
     "logs",
+    "look_at",
     "mend",
     "new_plugin",
     "open_bundle",
@@ -129,6 +139,8 @@ __all__ = [
     "yank_wheels",
     "zoo_import",
     "zoo_lint",
+    "zoo_publish",
+    "zoo_verify",
 ]
 
 

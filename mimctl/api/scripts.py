@@ -14,7 +14,7 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.model import LaunchOptions, Listener
-    from mimctl.launch.scripts.start import ScriptResult
+    from mimctl.launch.scripts.model import ScriptResult
 
 
 def run(
@@ -38,7 +38,9 @@ def run(
     [script-failed] with the script's own exit code.
     """
     from mimctl.launch.model import LaunchOptions
-    from mimctl.launch.scripts.start import ScriptRequest, find_script, start
+    from mimctl.launch.scripts.choose import find_script
+    from mimctl.launch.scripts.model import ScriptRequest
+    from mimctl.launch.scripts.start import start
     from mimctl.launch.toolbox import say_which
 
     settings = settings or settings_module.load()
@@ -69,7 +71,8 @@ def run_verb(
     `arguments` begin with a config (a path, or a name in the package). Raises as `run` does,
     ConfigError[config-not-found | config-ambiguous], MimctlError[verb-not-offered] where it has no such script.
     """
-    from mimctl.launch.scripts.start import start, verb_request
+    from mimctl.launch.scripts.choose import verb_request
+    from mimctl.launch.scripts.start import start
     from mimctl.launch.toolbox import find_package, say_which
 
     settings = settings or settings_module.load()
@@ -83,7 +86,7 @@ def run_verb(
 
 def list_scripts(package: str, *, settings: Settings | None = None) -> list[str]:
     """Return the names of what `run` can start of a toolbox or an installed package, scripts first."""
-    from mimctl.launch.scripts.start import list_scripts as names_of
+    from mimctl.launch.scripts.choose import list_scripts as names_of
 
     return names_of(package, workplace(settings or settings_module.load()))
 

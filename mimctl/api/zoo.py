@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.place import workplace
+from mimctl.errors import UsageError
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def zoo_import(
     holds the configs, `name==version`; it has to be named for a folder. Raises UsageError[no-zoo],
     IntegrityError[bad-zoo], and what fetching a published package raises.
     """
-    from mimctl.errors import UsageError
     from mimctl.plugin.openmmlab import CATALOGUES
     from mimctl.zoo.catalogue.importing import import_models, root_of
 

@@ -109,6 +109,8 @@ COMMANDS: tuple[Entry, ...] = (
         "The catalogue of models that an index holds",
         "mimctl.cli.commands.zoo",
         ("import", "Bring the models of a package into the catalogue"),
+        ("publish", "Publish the model of a run: weights, config, metafile, entry"),
+        ("verify", "Test a published model, and compare with its published figures"),
         ("lint", "List what is irregular in a catalogue or a package's metafiles"),
     ),
     _group(

@@ -140,10 +140,9 @@ class _Carrier:
             body = get_bytes(self._address(inside), settings=self.transfer, max_size=MAX_CONFIG_BYTES).body
             digest = hashlib.sha256(body).hexdigest()
             files[inside] = write_file(self.folder / digest / inside.name, body)
-        weights = model.get("weights")
-        if isinstance(weights, Mapping) and weights.get("file"):
-            inside = self._inside(weights["file"])
-            sha256, size = weights.get("sha256"), weights.get("size")
+        for source in _carried(model):
+            inside = self._inside(source["file"])
+            sha256, size = source.get("sha256"), source.get("size")
             if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
                 raise bad_index(self.shown, f"the weights of `{model['name']}` have no valid sha256")
             if not isinstance(size, int) or not 0 < size <= MAX_WEIGHTS_BYTES:
@@ -198,6 +197,11 @@ def _merge(first: Zoo, second: Zoo) -> Zoo:
 
 def _files_of(model: Mapping[str, Any]) -> Iterator[object]:
     yield model.get("config_file")
-    weights = model.get("weights")
-    if isinstance(weights, Mapping):
-        yield weights.get("file")
+    yield from (source["file"] for source in _carried(model))
+
+
+def _carried(model: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield those files of a model that an index carries itself: its weights, and further ones."""
+    for source in (model.get("weights"), *(model.get("files") or ())):
+        if isinstance(source, Mapping) and source.get("file"):
+            yield source

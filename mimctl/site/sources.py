@@ -126,17 +126,27 @@ def _model(path: Path, folder: Path, model: object, files: dict[PurePosixPath, P
     model = dict(model)
     if model.get("config_file"):
         _take(path, folder, model["name"], model["config_file"], files)
-    weights = model.get("weights")
-    if isinstance(weights, dict) and weights.get("file"):
-        sha256, size = hash_file(_take(path, folder, model["name"], weights["file"], files))
-        if weights.get("sha256") not in (None, sha256):
-            raise IntegrityError(
-                f"the weights of `{model['name']}` are not those that {path.name} means",
-                code="hash-mismatch",
-                causes=[f"expected sha256 {weights['sha256']}", f"found    sha256 {sha256}"],
-            )
-        model["weights"] = {**weights, "sha256": sha256, "size": size}
+    if isinstance(model.get("weights"), dict):
+        model["weights"] = _hashed(path, folder, model["name"], model["weights"], files)
+    if isinstance(model.get("files"), list):
+        model["files"] = [_hashed(path, folder, model["name"], each, files) for each in model["files"]]
     return model
+
+
+def _hashed(
+    path: Path, folder: Path, model: str, source: Mapping[str, Any], files: dict[PurePosixPath, Path]
+) -> dict[str, Any]:
+    """Return a model's file with its hash and its size, where the index is to carry it."""
+    if not source.get("file"):
+        return dict(source)
+    sha256, size = hash_file(_take(path, folder, model, source["file"], files))
+    if source.get("sha256") not in (None, sha256):
+        raise IntegrityError(
+            f"`{source['file']}` of `{model}` is not the file that {path.name} means",
+            code="hash-mismatch",
+            causes=[f"expected sha256 {source['sha256']}", f"found    sha256 {sha256}"],
+        )
+    return {**source, "sha256": sha256, "size": size}
 
 
 def _take(path: Path, folder: Path, model: str, name: object, files: dict[PurePosixPath, Path]) -> Path:

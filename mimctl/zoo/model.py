@@ -47,7 +47,8 @@ class ModelEntry:
     published it, "mmdet==3.3.0"); `config_file` a flattened config inside the index, where it carries one. `results`
     are the published figures: {"task", "dataset", "metrics": {name: number}}; `metadata` is what else its metafile
     states, in its words (`Parameters`, `Epochs`, `Training Data`). `parts` are the addresses of weights that only
-    together are the model (a tracker's detector and its re-identification). `is_buildable`: this toolbox builds it.
+    together are the model (a tracker's detector and its re-identification); `files` are further files of it in the
+    index (the weights in another format, its metafile). `is_buildable`: this toolbox builds it.
     `address` is the root of the index that the entry came from; no part of its file.
     """
 
@@ -59,6 +60,7 @@ class ModelEntry:
     config_file: str | None = None
     weights: WeightsSource | None = None
     parts: tuple[str, ...] = ()
+    files: tuple[WeightsSource, ...] = ()
     results: tuple[Mapping[str, Any], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     is_buildable: bool = False
@@ -152,8 +154,13 @@ def _item(entry: ModelEntry) -> dict[str, Any]:
     values["buildable"] = values.pop("is_buildable")
     del values["address"]
     if entry.weights is not None:
-        values["weights"] = {name: value for name, value in values["weights"].items() if value is not None}
+        values["weights"] = _stated(values["weights"])
+    values["files"] = tuple(map(_stated, values["files"]))
     return {name: value for name, value in values.items() if value not in (None, "", (), {})}
+
+
+def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _entry(item: Mapping[str, Any]) -> ModelEntry:
@@ -167,6 +174,7 @@ def _entry(item: Mapping[str, Any]) -> ModelEntry:
         config_file=_inside(item.get("config_file")),
         weights=None if weights is None else _weights(weights),
         parts=tuple(_one_line(each) for each in item.get("parts", ())),
+        files=tuple(map(_weights, item.get("files", ()))),
         results=tuple(_plain(each) for each in item.get("results", ())),
         metadata=_plain(item.get("metadata") or {}),
         is_buildable=item.get("buildable") is True,

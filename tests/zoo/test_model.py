@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.zoo.catalogue.source import read
@@ -91,15 +89,6 @@ def test_digits_of_the_hash_are_read_off_the_name(name: str, digits: str | None)
 
 def test_zoo_file_reads_back_what_was_written(det: Zoo) -> None:
     assert parse_zoo(json.loads(json.dumps(document_of(det)))) == det
-
-
-names = st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True)
-
-
-@given(st.lists(st.builds(ModelEntry, name=names, aliases=st.tuples(names), is_buildable=st.booleans()), max_size=4))
-def test_any_entries_survive_the_file(entries: list[ModelEntry]) -> None:
-    zoo = Zoo(plugin="det", models=tuple(entries))
-    assert parse_zoo(json.loads(json.dumps(document_of(zoo)))) == zoo
 
 
 @pytest.mark.parametrize(

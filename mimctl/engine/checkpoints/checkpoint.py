@@ -143,7 +143,23 @@ def export_weights(
     }
     facts = json.dumps(dict(meta if meta is not None else content["meta"]), default=str, sort_keys=True)
     metadata = {"format": "pt", "mimctl": facts}
-    return atomic_write(Path(dst), lambda temporary: save_file(tensors, str(temporary), metadata=metadata))
+
+    def write(temporary: Path) -> None:
+        save_file(tensors, str(temporary), metadata=metadata)
+        _order_header(temporary)
+
+    return atomic_write(Path(dst), write)
+
+
+def _order_header(path: Path) -> None:
+    """Put the header of a `.safetensors` file in order: its writer does so at random, and hashes would differ."""
+    with path.open("r+b") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+        ordered = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(ordered) <= size:
+            stream.seek(8)
+            stream.write(ordered.ljust(size))
 
 
 def _read(path: Path, map_location: Any) -> Any:
