@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mimctl.launch.model import RunRequest, SlurmOptions
+from mimctl.launch.model import LaunchOptions, RunRequest
 from mimctl.launch.plan import make_plan
+from mimctl.launch.slurm.asking import ask_for
 from mimctl.launch.slurm.client import submit
+from mimctl.settings.clusters import ClusterDefaults
 from mimctl.spec import LauncherFacts
 
 # A file's name may hold anything but `/` and NUL; line breaks and backslashes are refused.
@@ -23,7 +26,7 @@ RANK = """\
 #!/bin/sh
 # Stands for the target's Python: writes what it was called with.
 for last in "$@"; do :; done
-printf '%s\\0' "$@" > "$(dirname "$last")/arguments.tmp"
+printf '%s\\0' "$@" "$PWD" "$SAID" "$BOXED" > "$(dirname "$last")/arguments.tmp"
 mv "$(dirname "$last")/arguments.tmp" "$(dirname "$last")/arguments"
 """
 
@@ -40,6 +43,15 @@ def test_names_round_trip(cluster: dict[str, str], tmp_path: Path, is_watched: b
     python = run_dir / f"py {folder[:20]}"
     python.write_text(RANK)
     python.chmod(0o755)
+    typed = LaunchOptions(
+        launcher="slurm",
+        cpus_per_task=1,
+        foreground=is_watched,
+        setup=(f"export SAID={shlex.quote(name)}",),
+        container=shlex.join(["sh", "-c", 'export BOXED="$1"; shift; exec "$@"', "sh", folder]),
+        sbatch_args=shlex.join(["--comment", f"c{name}", f"--mail-user={folder}"]),
+        srun_args=shlex.join(["--chdir", str(run_dir)]),
+    )
     request = RunRequest(
         action="train",
         plugin="det",
@@ -49,7 +61,7 @@ def test_names_round_trip(cluster: dict[str, str], tmp_path: Path, is_watched: b
         run_dir=run_dir,
         work_dir=run_dir,
         launcher=LauncherFacts(kind="slurm", num_procs=1),
-        slurm=SlurmOptions(job_name=f"j{name}", cpus_per_task=1, foreground=is_watched),
+        slurm=ask_for(typed, ClusterDefaults(), {}, job_name=f"j{name}"),
     )
     plan = make_plan(request)
     for path, text in plan.files.items():
@@ -66,6 +78,7 @@ def test_names_round_trip(cluster: dict[str, str], tmp_path: Path, is_watched: b
         assert (run_dir / f"slurm-{job}.out").exists()
         told = subprocess.run(["scontrol", "-o", "show", "job", job], env=environment, capture_output=True)
         assert f"JobName=j{name} ".encode() in told.stdout
+        assert f"Comment=c{name} ".encode() in told.stdout
     words = (run_dir / "arguments").read_bytes().split(b"\0")[:-1]
     assert [os.fsdecode(each) for each in words] == [
         "-u",
@@ -73,5 +86,8 @@ def test_names_round_trip(cluster: dict[str, str], tmp_path: Path, is_watched: b
         "-m",
         "mimctl.engine.child",
         str(run_dir / "spec.json"),
+        str(run_dir),
+        name,
+        folder,
     ]
     assert json.loads(plan.spec.to_json())["work_dir"] == str(run_dir)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.errors import UsageError
-from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, RunRequest, Workplace
+from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, RunRequest, SlurmOptions, Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import Experiment, FetchWeights, make_request, prepare_experiment, weights_of
 from mimctl.launch.runs.record import RunRecord, record_of
 from mimctl.launch.sweep.axes import Point
 from mimctl.launch.sweep.model import SweepOptions, run_dir, trial_dir
+from mimctl.spec import LauncherFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class Bench:
     options: SweepOptions
     place: Workplace
     fetch: FetchWeights
+    job: tuple[LauncherFacts, SlurmOptions]
+    """Who runs where, and what Slurm is told, the same for each trial."""
 
     def prepare(self, number: int, point: Point, *, goes_on: bool = False) -> Prepared:
         """Return a trial, its config checked; `goes_on` from its newest checkpoint, if there is one.
@@ -57,6 +60,7 @@ class Bench:
             self.launch,
             action="train",
             weights={} if self.options.dry_run else weights_of(experiment, self.fetch),
+            job=self.job,
             resume="auto" if goes_on else None,
             seed=self.options.seed,
             amp=self.options.amp,

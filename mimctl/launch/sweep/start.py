@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from mimctl.launch.job import job_of
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Workplace
 from mimctl.launch.prepare import FetchWeights
 from mimctl.launch.sweep.axes import Axes, covering
@@ -45,7 +46,16 @@ def start(
         direction=options.direction,
     )
     require_same(folder, sweep)
-    bench = Bench(folder=folder, plugin=plugin, config=config, launch=launch, options=options, place=place, fetch=fetch)
+    bench = Bench(
+        folder=folder,
+        plugin=plugin,
+        config=config,
+        launch=launch,
+        options=options,
+        place=place,
+        fetch=fetch,
+        job=job_of(launch, place, job_name=f"{Path(config.config).stem}_train"),
+    )
     run = walk_grid if options.sampler == "grid" else _draw
     return run(sweep, bench, tell)
 
