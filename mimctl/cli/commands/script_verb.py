@@ -16,7 +16,7 @@ from mimctl.cli.runs import DRY_RUN, detached, launch_of, plan_lines
 
 if TYPE_CHECKING:
     from mimctl.cli.output import Output
-    from mimctl.launch.scripts.start import ScriptResult
+    from mimctl.launch.scripts.model import ScriptResult
 
 _Command = TypeVar("_Command", bound=VerbCommand)
 _TYPED = "mimctl.typed"
