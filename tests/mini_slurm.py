@@ -112,8 +112,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment
 
 
+@contextlib.contextmanager
+def no_controller(environment: Mapping[str, str]) -> Iterator[None]:
+    """Take the controller away while the block runs."""
+    pid = _pid(Path(environment["SLURM_CONF"]).with_name("slurmctld.pid"))
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    while Path(f"/proc/{pid}/exe").exists():
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        _call(["slurmctld"], {**os.environ, **environment})
+
+
 def _write_files(folder: Path, settings: Mapping[str, object]) -> None:
-    ports = _free_ports(3)
+    ports = free_ports(3)
     host = socket.gethostname().partition(".")[0]
     for name in ("state", "spool-n1", "spool-n2", "commands", "commands-of-nodes"):
         (folder / name).mkdir(exist_ok=True)
@@ -199,7 +213,8 @@ def _call(argv: list[str], environment: dict[str, str]) -> None:
     assert done.returncode == 0, argv
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Return ports that nobody listens on now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
