@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,14 @@ from login_node import Login
 from page_reader import Reader
 
 HERE = {
-    "--gpus 16 --gpus-per-node 4": "--gpus 0 --procs 16 --nodes 4",
+    "--gpus 16 --gpus-per-node 4": "--gpus 0 --procs 4 --nodes 2",
     "--gpus 8": "--gpus 0 --procs 2",
     "--gpus 2": "--gpus 0 --procs 2",
     "--gpus 1": "--gpus 0",
     "--partition gpu": "--partition low",
     "-p gpu": "-p low",
+    "alpha.partition gpu": "mimctltest.partition low",
+    "alpha.setup": "mimctltest.setup",
 }
 SLOWLY = 'custom_hooks = [dict(type="Trouble", kind="slow", at=0)]\n'  # half a second an iteration
 
@@ -30,20 +34,31 @@ def login(cluster: dict[str, str], tmp_path: Path) -> Login:
     return Login.at(tmp_path, **cluster)
 
 
+def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 @pytest.mark.slow
 def test_the_page_on_slurm_does_what_it_says(login: Login) -> None:
     reader = Reader("train-on-slurm.md", login, HERE)
     assert "running on n" in reader.types("mimctl train")
     meta = torch.load(login.folder / "work_dirs/my/epoch_2.pth", weights_only=True)["meta"]
     assert meta["world_size"] == 2
+    assert "of partition" in reader.types("mimctl env --partition gpu")
     script = reader.types("mimctl train det my.py --gpus 16")
-    assert "#SBATCH --nodes=4" in script
+    assert "#SBATCH --nodes=2" in script
     assert "#SBATCH --time=12:00:00" in script
+    job = reader.types("sbatch work_dirs/my/*/job.sbatch").split()[-1]
+    until(lambda: "JobState=COMPLETED" in login.job_env(job))
     _submit_and_leave(reader, login)
     reader.types("mimctl train det my.py --gpus 8 --launcher slurm -p gpu -c 4")
     told = login.job_env(login.status("last")["job_id"])
     assert {"CPUs/Task=4", "Comment=my", "MinMemoryNode=6G"} <= set(told.split())
     login.wait("last", lambda each: each["state"] == "done")
+    _set_what_is_typed_each_time(reader, login)
     assert "checkpoint" in reader.types("mimctl train det my.py --gpus 2 --launcher slurm --partition gpu --foreground")
     assert "toy/count     12" in reader.types("mimctl test")
     assert not reader.left
@@ -82,6 +97,19 @@ def _be_terminated_at_a_desk(reader: Reader, login: Login) -> None:
     assert training.returncode == 143, told
     assert "test:" not in told
     assert "epoch_4.pth" in reader.types("mimctl resume desk")
+
+
+def _set_what_is_typed_each_time(reader: Reader, login: Login) -> None:
+    reader.types("mimctl train det my.py --gpus 8 --launcher slurm -p gpu --setup")
+    login.wait("last", lambda each: each["state"] == "done")
+    assert "apptainer exec --nv my.sif" in reader.types("mimctl train det my.py --gpus 8 --launcher slurm -p gpu")
+    reader.types("mimctl settings set")
+    reader.types("mimctl settings set")
+    assert "clusters.mimctltest.partition" in reader.types("mimctl settings show")
+    script = reader.types("mimctl train det my.py --gpus 8 --launcher slurm --dry-run")
+    assert "#SBATCH --partition=low" in script
+    assert script.index("module load cuda/13") < script.index("export NCCL_SOCKET_IFNAME=ib0") < script.index("\nsrun ")
+    assert login.mimctl("settings", "unset", "clusters.mimctltest.setup").returncode == 0  # there is no `module` here
 
 
 def _submit_and_leave(reader: Reader, login: Login) -> None:
