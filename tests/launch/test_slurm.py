@@ -171,6 +171,15 @@ def test_a_set_up_line_that_fails_ends_the_job_with_its_code(tmp_path, job):
     assert (plan.run_dir / "exit_code").read_text() == "9\n"
 
 
+def test_what_set_up_lines_leave_behind_does_not_change_what_follows(tmp_path, job):
+    plan = plan_of(tmp_path, slurm=SlurmOptions(setup=("set -eu", "export RUN=/elsewhere JOB=1 SPEC=x")))
+    process, log = job(plan, SRUN_DOES="fail")
+    process.communicate(timeout=30)
+    assert process.returncode == 7
+    assert (plan.run_dir / "exit_code").read_text() == "7\n"
+    assert log.read_text().splitlines()[0].endswith(f"{plan.spec_path}")
+
+
 def test_the_users_master_addr_wins(tmp_path, job):
     process, log = job(plan_of(tmp_path), MASTER_ADDR="fabric7")
     process.communicate(timeout=30)

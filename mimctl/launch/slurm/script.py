@@ -43,27 +43,28 @@ exec {child} "$1"
 
 _SETUP = """\
 # What --setup and the settings of this cluster say comes first; a line that fails ends it all.
-set_up() {{ [ "$1" -eq 0 ] || {{ echo "set-up failed with exit code $1: $2" >&2; {at_end}exit "$1"; }}; }}
+set_up() {{ [ "$1" -eq 0 ] || {{ echo "set-up failed with exit code $1: $2" >&2; {on_failure}exit "$1"; }}; }}
 {lines}
-
+{afterwards}
 """
 
 _SCRIPT = """\
 #!/bin/bash
 {directives}
 
-JOB="$SLURM_JOB_ID"
-if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
 RUN={run}
+rm -rf "$RUN/unfinished" "$RUN/ranks" "$RUN/exit_code"
+mkdir -p "$RUN/ranks"
+
+{setup}JOB="$SLURM_JOB_ID"
+if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
 SPEC="$RUN/spec.json"
 # After a preemption, and when it is submitted to be resumed, the run goes on from its newest checkpoint.
 if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || [ -n "${{MIMCTL_RESUME:-}}" ]; then SPEC="$RUN/resume.json"; fi
-rm -rf "$RUN/unfinished" "$RUN/ranks" "$RUN/exit_code"
 # What a rank fails with is written here, for srun itself reports another rank's end as often as not.
 export MIMCTL_ERROR_DIR="$RUN/ranks"
-mkdir -p "$MIMCTL_ERROR_DIR"
 
-{setup}# The first node of this allocation is where the ranks meet; a MASTER_ADDR that you export wins.
+# The first node of this allocation is where the ranks meet; a MASTER_ADDR that you export wins.
 export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}}"
 export MASTER_PORT="{port}"
 echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
@@ -114,7 +115,7 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request, array=array)),
         port=_port(request),
         run=run,
-        setup=_setup(request, at_end='echo "$1" > "$RUN/exit_code"; '),
+        setup=_setup(request, run=run),
         srun=f'{shlex.join(srun)} "$SPEC"',
         max_restarts=MAX_RESTARTS,
     )
@@ -132,12 +133,17 @@ def srun_options(request: RunRequest) -> list[str]:
     return [*_together(request), "--quit-on-interrupt", *options, *request.slurm.srun_args]
 
 
-def _setup(request: RunRequest, *, at_end: str = "") -> str:
-    """Return the set-up lines, each followed by a look at how it went; `at_end` is done before a failure ends it."""
+def _setup(request: RunRequest, *, run: str = "") -> str:
+    """Return the set-up lines, each followed by a look at how it went; `run` is the run's folder in a batch script."""
     if not request.slurm.setup:
         return ""
     lines = [f"{each}\nset_up $? {shlex.quote(each)}" for each in request.slurm.setup]
-    return _SETUP.format(lines="\n".join(lines), at_end=at_end)
+    return _SETUP.format(
+        lines="\n".join(lines),
+        on_failure='echo "$1" > "$RUN/exit_code"; ' if run else "",
+        # A line may have sourced what sets these, and what follows looks at exit codes itself.
+        afterwards=f"set +eu\nRUN={run}\n" if run else "",
+    )
 
 
 def _together(request: RunRequest) -> list[str]:
