@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
-from mimctl.api.machines import facts_for
+from mimctl.api.machines import facts_for, on_login_node
 from mimctl.api.place import index_client, package_places, with_contents
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
@@ -56,6 +56,7 @@ def prepare_install(
     options = options or InstallOptions()
     facts, told = facts_for(machine, settings)
     plan = plan_nothing(names, env=facts, options=options) or _prepare(names, options, facts, watch, settings)
+    told = told or on_login_node(plan)
     return plan if told is None else replace(plan, notes=(told, *plan.notes))
 
 

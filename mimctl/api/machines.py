@@ -14,6 +14,7 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.environment.elsewhere import Elsewhere
     from mimctl.environment.model import Environment
+    from mimctl.installer.model import InstallPlan
     from mimctl.launch.slurm.nodes.look import Look
 
 
@@ -93,3 +94,17 @@ def facts_for(machine: str | None, settings: Settings, *, asks_nvcc: bool = Fals
 
     elsewhere = find_machine(machine, settings=settings)
     return on_machine(found, elsewhere), f"chosen for {elsewhere.name} ({elsewhere.seen})"
+
+
+def on_login_node(plan: InstallPlan) -> str | None:
+    """Return what is to be said where the torch that joins suits a login node, and maybe not the nodes behind it."""
+    from mimctl.environment.accelerator import DRIVER_VARIABLE
+
+    env, torch = plan.environment, plan.torch
+    has_none = env.accelerator.value.kind == "none" and env.accelerator.source != DRIVER_VARIABLE
+    if not has_none or env.slurm.value is None or plan.options.torch != "auto" or torch is None or torch.tag != "cpu":
+        return None
+    return (
+        "no GPU driver was found here, so torch is the build for the CPU; for nodes of this cluster look at one, "
+        "`mimctl env --partition P`, and install for it, `--for P`"
+    )

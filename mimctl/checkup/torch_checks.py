@@ -91,7 +91,10 @@ def accelerator(facts: Facts) -> Check | None:
             summary=f"torch {torch.version} computes on a GPU, and no {wanted} was found",
             code="no-driver",
             causes=(env.accelerator.source,),
-            hints=("usual on a login node: jobs on a machine with GPUs use them", "elsewhere it computes on the CPU"),
+            hints=(
+                "usual on a login node; what its nodes have: `mimctl env --partition P`",
+                "elsewhere it computes on the CPU",
+            ),
         )
     floor = MIN_DRIVERS.get(torch.cuda_major or 0)
     if found.driver and floor and release_of(found.driver) < release_of(floor):

@@ -20,6 +20,7 @@ from mimctl import api
 from mimctl import settings as settings_module
 from mimctl.bundling.check import main as check_bundle
 from mimctl.environment.detect import detect
+from mimctl.environment.plain import to_plain
 from mimctl.errors import MimctlError, UsageError
 from mimctl.installer.model import InstallOptions
 from mimctl.settings import Settings
@@ -116,6 +117,18 @@ def test_a_moved_bundle_installs_without_any_index(made: Path, venv: Path, tmp_p
     assert there(venv) == EVERYTHING
     assert {each.name for each in result.changes} == {each.partition(" ")[0] for each in EVERYTHING}
     assert api.prepare_bundled(found, settings=load(venv, tmp_path, "fresh-cache")).nothing_to_do
+
+
+def test_a_bundle_is_installed_for_the_machine_that_is_meant(made: Path, venv: Path, tmp_path: Path) -> None:
+    own = load(venv, tmp_path, "fresh-cache")
+    node = tmp_path / "node.json"
+    facts = to_plain(detect(venv))
+    node.write_text(json.dumps({**facts, "node": "n1"}))
+    plan = api.prepare_bundled(api.open_bundle(made), machine=str(node), settings=own)
+    assert plan.notes[0] == f"chosen for `{node}` (seen on n1)"
+    facts["facts"]["platform"]["value"]["machine"] = "riscv64"
+    node.write_text(json.dumps(facts))
+    assert refused(api.prepare_bundled, api.open_bundle(made), machine=str(node), settings=own).code == "other-machine"
 
 
 @without_network

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from made_environment import make_env
 
+from mimctl.api.machines import on_login_node
 from mimctl.environment.elsewhere import on_machine, read_elsewhere
 from mimctl.environment.installed import Fact, Ops
 from mimctl.environment.plain import to_plain
+from mimctl.installer.model import InstallOptions, InstallPlan, TorchChange
 from mimctl.launch.slurm.nodes.judge import judge
 from mimctl.launch.slurm.nodes.known import read_known, write_known
 from mimctl.launch.slurm.nodes.look import LookOptions, srun_line
@@ -143,6 +145,24 @@ def test_a_look_asks_for_a_gpu_only_where_nodes_have_some():
     assert {"--gres=gpu:1", "--immediate=5", "--account=vision", "--reservation=a b"} <= set(line)
     assert line[line.index("--reservation=a b") + 1 :][:3] == ["/venv/bin/python", "-P", "-c"]
     assert not [each for each in srun_line("p", Path("/p"), LookOptions(), has_gpus=False) if "gpu" in each]
+
+
+def test_a_torch_for_the_cpu_that_joins_on_a_login_node_is_told_of():
+    login = replace(make_env(torch=None), slurm=Fact(value="/usr/bin/sbatch", source="PATH"))
+    told = lambda env, tag="cpu", wish="auto": on_login_node(  # noqa: E731
+        InstallPlan(
+            target=env.target,
+            environment=env,
+            requested=("mimctl-det",),
+            torch=TorchChange(version="2.13.0", tag=tag, reason="no NVIDIA driver was found") if tag else None,
+            options=InstallOptions(torch=wish),
+        )
+    )
+    assert "`mimctl env --partition P`" in told(login)
+    said = replace(login, accelerator=Fact(value=login.accelerator.value, source="MIMCTL_DRIVER"))
+    for env in (make_env(torch=None), said):
+        assert told(env) is None
+    assert told(login, wish="cpu") is told(login, tag="cu130") is told(login, tag=None) is None
 
 
 SINFO = "gpu*|6|64|512000|gpu:a100:4|g[1-6]\ngpu*|2|128|1031000|gpu:h100:8|h[1-2]\n"
