@@ -16,9 +16,10 @@ from mimctl.launch.dataset import DatasetReport, describe_folder
 from mimctl.launch.experiment import load_config, raise_all
 from mimctl.launch.failure import error_of
 from mimctl.launch.find_checkpoint import config_beside, find_checkpoint
+from mimctl.launch.job import job_of
 from mimctl.launch.local import run
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
-from mimctl.launch.plan import choose_launcher, make_plan
+from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.start import start
@@ -172,25 +173,31 @@ def infer(
         raise_all(address_errors(evaluated))
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
     limits = {"score_thr": options.score_thr, "topk": options.topk}
-    facts = choose_launcher(kind="none", gpus=launch.gpus, visible_gpus=place.visible_gpus)
+    facts, slurm = job_of(launch, place, job_name=f"{checkpoint.stem}_infer")
     from mimctl.launch.experiment import parse_overrides
 
-    with tempfile.TemporaryDirectory(prefix="mimctl-infer-") as scratch:
-        request = RunRequest(
-            action="infer",
-            plugin=plugin.name,
-            package=plugin.package,
-            entry=entry,
-            python=place.python,
-            run_dir=Path(scratch),
-            config=config,
-            overrides=parse_overrides(options.cfg_options),
-            checkpoint=checkpoint,
-            inputs=tuple(str(Path(each).expanduser().absolute()) for each in inputs),
-            options={"out_dir": str(out_dir), **{key: value for key, value in limits.items() if value is not None}},
-            launcher=facts,
-        )
-        return _run_unrecorded(make_plan(request), dry_run=options.dry_run, listener=listener)
+    request = RunRequest(
+        action="infer",
+        plugin=plugin.name,
+        package=plugin.package,
+        entry=entry,
+        python=place.python,
+        run_dir=new_run_dir(out_dir),
+        config=config,
+        overrides=parse_overrides(options.cfg_options),
+        checkpoint=checkpoint,
+        inputs=tuple(str(Path(each).expanduser().absolute()) for each in inputs),
+        options={"out_dir": str(out_dir), **{key: value for key, value in limits.items() if value is not None}},
+        launcher=facts,
+        port=launch.port,
+        slurm=slurm,
+    )
+    if facts.kind == "slurm" or launch.detach:
+        launch = replace(launch, name=launch.name or checkpoint.stem)
+        return _start(request, place, launch, dry_run=options.dry_run, listener=listener)
+    with tempfile.TemporaryDirectory(prefix="mimctl-infer-") as scratch:  # nothing is left but the pictures
+        plan = make_plan(replace(request, run_dir=Path(scratch)))
+        return _run_unrecorded(plan, dry_run=options.dry_run, listener=listener)
 
 
 def _look_at(

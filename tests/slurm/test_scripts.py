@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from login_node import Login
 from mim_package import fake_torch, install, make_venv, write_package
+from tiny_model import write_model
 from toy_scripts import SAY, add_scripts
 from toy_toolbox import ROOT, install_toolbox
 
@@ -82,6 +83,17 @@ def test_a_script_goes_on_by_itself_and_is_cancelled(desk: Login) -> None:
     assert desk.status(run)["state"] == "running"
     assert desk.mimctl("cancel", run).returncode == 0
     desk.wait(run, lambda each: each["state"] == "cancelled")
+
+
+def test_inference_is_a_job_too(login: Login, tmp_path: Path) -> None:
+    checkpoint, pictures = write_model(tmp_path)
+    line = ("infer", "cls", checkpoint, *pictures, "-l", "slurm", "-c", 1, "--procs", 2, "--nodes", 2, "--json")
+    done = login.mimctl(*line, "--out-dir", "seen")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["images"]
+    assert [each["path"] for each in found] == list(map(str, pictures))
+    assert all(Path(each["picture"]).parent == tmp_path / "seen" for each in found)
+    assert login.status("last")["action"] == "infer"
 
 
 @pytest.fixture

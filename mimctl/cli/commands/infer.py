@@ -9,9 +9,9 @@ import click
 
 from mimctl import api
 from mimctl.cli.completing import model_argument
-from mimctl.cli.options import PATH, Context, config_options, index_option, plugin_argument, verb
+from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
 from mimctl.cli.result import Line, Result
-from mimctl.cli.runs import explain_plan, started
+from mimctl.cli.runs import detached, explain_plan, launch_of, started
 
 
 @verb(
@@ -20,6 +20,7 @@ from mimctl.cli.runs import explain_plan, started
         "mimctl infer det rtmdet_nano photo.jpg",
         "mimctl infer det work_dirs/my/epoch_20.pth photos/ --score-thr 0.5 --out-dir drawn --json",
         "mimctl infer cls work_dirs/my/epoch_20.pth photos/ --topk 3",
+        "mimctl infer det rtmdet_nano photos/ --launcher slurm --gpus 4 --detach",
     ],
     target=True,
 )
@@ -35,13 +36,11 @@ from mimctl.cli.runs import explain_plan, started
     help="Drop results below this score.  [default: 0.3 of boxes]",
 )
 @click.option("--topk", type=click.IntRange(min=1), metavar="N", help="Keep the best N results.  [default: 5 classes]")
-@click.option("-G", "--gpus", type=click.IntRange(0, 1), metavar="N", help="0 is the CPU.  [default: 1 if seen]")
-@click.option("--dry-run", is_flag=True, help="Print what would be started, start nothing.")
 @index_option
 @config_options
+@launch_options
 def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:
     """Run a model on images: files, folders or patterns. MODEL is a checkpoint, a run's folder or a name of the zoo."""
-    from mimctl.launch.model import LaunchOptions
     from mimctl.launch.verbs import InferOptions
 
     options = InferOptions(
@@ -59,11 +58,13 @@ def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **
             model,
             images,
             options,
-            LaunchOptions(gpus=values["gpus"]),
+            launch_of(values),
             listener=view,
             watch=view,
             settings=context.settings,
         )
+    if outcome.record is not None and outcome.result is None:
+        return detached(outcome.record)
     if outcome.result is None:
         return explain_plan(outcome, is_verbose=context.output.verbose)
     return started(outcome, lines=image_lines(outcome.result), quiet=pictures(outcome.result))
