@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mimctl.errors import UsageError
 from mimctl.launch.model import LaunchOptions, SlurmOptions
@@ -92,6 +95,15 @@ def test_a_jobs_name_partition_and_time_may_be_typed_as_arguments():
 def test_words_that_would_mean_something_else_are_refused(option, text, told):
     with pytest.raises(UsageError, match=re.escape(told)):
         ask(**{option: text})
+
+
+@given(st.lists(st.tuples(st.from_regex(r"[a-z][a-z-]{3,9}", fullmatch=True), st.text(max_size=9)), max_size=4))
+def test_arguments_read_back_as_they_were_typed(pairs):
+    words = [f"--x{name}={value}" for name, value in pairs]
+    assert [each.word for each in read_arguments("--sbatch-args", shlex.join(words))] == words
+    apart = [word for name, value in pairs for word in (f"--x{name}", f"v{value}")]
+    read = read_arguments("--srun-args", shlex.join(apart))
+    assert [(each.name, each.value) for each in read] == [(f"x{name}", f"v{value}") for name, value in pairs]
 
 
 @pytest.mark.parametrize("line", ["a\r\nb", "a\0b"])
