@@ -120,7 +120,8 @@ def run_here(plan: LaunchPlan, listener: Listener, streams: Streams | None = Non
             outcome = replace(outcome, exit_code=128 + signal.SIGTERM)
         code = outcome.exit_code
     finally:
-        write_exit_code(plan.run_dir, code)
+        with contextlib.suppress(OSError):  # a full disk has been told of by the run itself
+            write_exit_code(plan.run_dir, code)
     return outcome
 
 
@@ -130,9 +131,9 @@ def _submit(plan: LaunchPlan, record: RunRecord, book: RunBook | None) -> RunRec
     record = replace(record, job_id=job_id)
     try:
         _write_down(record, book)
-    except OSError:
+    except OSError as err:
         cancel(job_id)
-        raise
+        raise disk_error(err, record.run_dir) or err from err
     return record
 
 
