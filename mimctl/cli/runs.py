@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.cli.result import Line, Result, Styled
+from mimctl.errors import UsageError
 
 if TYPE_CHECKING:
     from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan
@@ -38,6 +39,8 @@ def launch_of(values: Mapping[str, Any]) -> LaunchOptions:
     """Return how the processes are started, as typed."""
     from mimctl.launch.model import LaunchOptions
 
+    if values["foreground"] and values["detach"]:
+        raise UsageError("`--foreground` waits for the run, `--detach` does not", hints=["leave one of them out"])
     return LaunchOptions(**{each.name: values[each.name] for each in fields(LaunchOptions)})
 
 
