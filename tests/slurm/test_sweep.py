@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
 
-from login_node import Login
+import pytest
+from login_node import TOY, VALIDATION, Login
+from sweeping import RANGE, a_good_one_then_a_bad_one, choice, seed_where, told
 
 
 def test_a_sweep_is_one_array_with_so_many_tasks_at_a_time(login: Login) -> None:
@@ -27,3 +31,32 @@ def test_a_sweep_is_one_array_with_so_many_tasks_at_a_time(login: Login) -> None
     again = login.mimctl(*line, *axes, trouble, "--json")
     second = json.loads(again.stdout)["trials"]
     assert [second[n]["job_id"] == trials[n]["job_id"] for n in range(4)] == [True, False, True, False]
+
+
+def test_drawn_trials_are_jobs_that_are_judged_and_looked_after_again(login: Login) -> None:
+    pytest.importorskip("optuna", reason="samplers are an extra")
+    (login.folder / "toy.py").write_text(TOY + VALIDATION)
+    waits = choice("wait")  # for a minute, in its second epoch
+    seed = seed_where(a_good_one_then_a_bad_one, waits, trials=3)
+    line = ("sweep", "det", "toy.py", "--launcher", "slurm", "--gpus", 0, "-c", 1, "--max-jobs", 1, "--seed", seed)
+    drawn = ("--grid", RANGE, "--grid", waits, "--sampler", "asha", "--trials", 3, "--metric", "toy/accuracy")
+    process = subprocess.Popen(
+        login.argv(*line, *drawn), cwd=login.folder, env=login.environment, stderr=subprocess.PIPE, text=True
+    )
+    first = login.folder / "sweeps/toy/trials/0000/run/run.json"
+    deadline = time.monotonic() + 60
+    while not first.exists() or json.loads(first.read_text())["job_id"] is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert (process.returncode, "the jobs go on" in said) == (130, True), said
+    job = json.loads(first.read_text())["job_id"]
+    done = login.mimctl(*line, *drawn)
+    assert done.returncode == 0, done.stderr
+    trials = told(login)["trials"]
+    assert [each["state"] for each in trials][:2] == ["done", "pruned"]
+    assert trials[2]["state"] in ("done", "pruned")
+    assert trials[0]["job_id"] == job, "the job that went on is not started again"
+    assert len({each["job_id"] for each in trials}) == 3
+    assert "CANCELLED" in login.job_env(trials[1]["job_id"])

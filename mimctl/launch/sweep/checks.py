@@ -8,6 +8,7 @@ from pathlib import Path
 from mimctl.errors import UsageError
 from mimctl.launch.model import LaunchOptions
 from mimctl.launch.sweep.axes import MAX_TRIALS
+from mimctl.launch.sweep.goal import best_of
 from mimctl.launch.sweep.model import FILE_NAME, JUDGING, Sweep, SweepOptions, points_of, read_sweep, trials_of
 
 
@@ -43,7 +44,7 @@ def require_same(folder: Path, sweep: Sweep) -> None:
     if not (folder / FILE_NAME).is_file():
         return
     found = read_sweep(folder)
-    if sweep.sampler not in JUDGING or not _is_judged(folder):
+    if sweep.sampler not in JUDGING or not _is_judged(folder, found):
         found = replace(found, metric=sweep.metric, direction=sweep.direction)
     if found != sweep:
         raise UsageError(
@@ -54,7 +55,7 @@ def require_same(folder: Path, sweep: Sweep) -> None:
         )
 
 
-def _is_judged(folder: Path) -> bool:
+def _is_judged(folder: Path, sweep: Sweep) -> bool:
     """Return whether some trial was judged: by another metric it would have been judged otherwise."""
-    sweep = read_sweep(folder)
-    return any(each.phase in ("done", "pruned") for each in trials_of(folder, points_of(folder, sweep)))
+    trials = trials_of(folder, points_of(folder, sweep))
+    return best_of(sweep, [each for each in trials if each.phase in ("done", "pruned")])[0] is not None

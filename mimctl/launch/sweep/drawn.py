@@ -14,7 +14,9 @@ from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.sweep.axes import Point
 from mimctl.launch.sweep.bench import Bench, Prepared, write_trial
 from mimctl.launch.sweep.goal import Goal, Validations, goal_of
+from mimctl.launch.sweep.hands import adopt, taken_up
 from mimctl.launch.sweep.here import append_error
+from mimctl.launch.sweep.jobs import Jobs
 from mimctl.launch.sweep.model import (
     JUDGING,
     Sweep,
@@ -23,7 +25,6 @@ from mimctl.launch.sweep.model import (
     points_of,
     run_dir,
     trial_of,
-    trials_of,
     write_point,
     write_pruned,
 )
@@ -56,9 +57,9 @@ class Drawn:
         self._adopted: list[Going] = []
         self._again: list[int] = []
 
-    def run(self, most: int, adopt: Callable[[Trial], Going]) -> None:
-        """Draw and run trials until there are as many as were asked for."""
-        self._take_up(adopt)
+    def run(self, most: int, jobs: Jobs) -> None:
+        """Draw and run trials until there are as many as were asked for; `jobs` looks after those submitted before."""
+        self._take_up(jobs)
         run_all(
             self._started(),
             most=most,
@@ -67,19 +68,16 @@ class Drawn:
             pause_s=self._hand.pause_s,
         )
 
-    def _take_up(self, adopt: Callable[[Trial], Going]) -> None:
+    def _take_up(self, jobs: Jobs) -> None:
         """Bring the study up to what has become of its trials while nobody looked."""
         for number in range(len(self._points), len(self._study)):
             self._keep(number, self._study.point(number))
-        for trial in trials_of(self._folder, self._points):
+        for trial in taken_up(self._folder, self._points):
             if trial.phase in ("done", "pruned"):
                 self._settle(trial)
             elif trial.is_going:
                 self._prepared[trial.number] = self._bench.prepare(trial.number, trial.point)
-                going = adopt(trial)
-                if trial.pruned is not None:
-                    going.give_up()
-                self._adopted.append(going)
+                self._adopted.append(adopt(trial, jobs))
             else:
                 self._again.append(trial.number)
 

@@ -14,7 +14,7 @@ from mimctl.launch.slurm.client import submit
 from mimctl.launch.slurm.script import ArrayOf, render_script, sbatch_options
 from mimctl.launch.sweep.axes import points
 from mimctl.launch.sweep.bench import Bench, Prepared, write_trial
-from mimctl.launch.sweep.hands import adopt, hand_here
+from mimctl.launch.sweep.hands import adopt, hand_here, taken_up
 from mimctl.launch.sweep.here import Here
 from mimctl.launch.sweep.holding import held, watched
 from mimctl.launch.sweep.jobs import Jobs
@@ -28,20 +28,24 @@ def walk_grid(sweep: Sweep, bench: Bench, tell: Tell) -> SweepResult:
     """Run what is not done of a grid."""
     folder, grid = bench.folder, points(sweep.axes)
     trials = trials_of(folder, grid)
-    left = [each for each in trials if not each.is_going and each.phase != "done"]
-    prepared = {each.number: bench.prepare(each.number, each.point, goes_on=each.state is not None) for each in left}
+    prepared = {
+        each.number: bench.prepare(each.number, each.point, goes_on=each.state is not None)
+        for each in trials
+        if each.phase != "done"
+    }
     if bench.options.dry_run:
-        plans = [each.plan for each in prepared.values()]
+        plans = [prepared[each.number].plan for each in trials if each.phase != "done" and not each.is_going]
         return SweepResult(folder=folder, sweep=sweep, trials=trials, plans=plans)
     is_slurm = bench.launch.launcher == "slurm"
     job_id = None
     with held(folder), watched(are_jobs=is_slurm):
         sweep.write(folder)
-        going = [each for each in trials_of(folder, grid) if each.is_going]
-        for each in going:
-            prepared.pop(each.number, None)
+        trials = taken_up(folder, grid)
         jobs = Jobs(tell)
-        started = [adopt(each, jobs) for each in going]
+        started = [adopt(each, jobs) for each in trials if each.is_going]
+        for each in trials:
+            if each.is_going or each.phase == "done":
+                prepared.pop(each.number, None)
         if is_slurm and prepared:
             job_id, records = _submit(bench, prepared)
             tell(f"job {job_id}: {len(prepared)} trials, {bench.options.max_jobs} at a time")

@@ -16,16 +16,17 @@ from mimctl.launch.failure import error_of
 from mimctl.launch.growing import shown_line
 from mimctl.launch.local import LocalRun
 from mimctl.launch.model import LaunchPlan, Outcome, Silence
-from mimctl.launch.process_table import start_time
+from mimctl.launch.process_table import descendants, end_all, start_time
 from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord
-from mimctl.launch.runs.state import state_of
 from mimctl.launch.streams import KEPT_LINES
 from mimctl.launch.sweep.queue import Going
 
 OUTPUT = "output.txt"
 """What a trial prints, in the folder of its run."""
 KEPT_BYTES = 1 << 16
+ORPHAN_S = 30.0
+"""Seconds that a trial has to save its state whose sweep was killed."""
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
@@ -131,26 +132,19 @@ class _ToFile:
         """Nothing is kept back."""
 
 
-class Orphan:
-    """A trial of this machine whose sweep was killed; it went on alone."""
-
-    def __init__(self, number: int, record: RunRecord) -> None:
-        self.number = number
-        self._record = record
-
-    def is_over(self) -> bool:
-        """Return whether its process has ended."""
-        return state_of(self._record).phase != "running"
-
-    def give_up(self) -> None:
-        """Ask it to end."""
-        if self._record.pid is not None and start_time(self._record.pid) == self._record.pid_started:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._record.pid, signal.SIGTERM)
-
-    def leave(self) -> None:
-        """Ask it to end: the sweep that looks after it ends."""
-        self.give_up()
+def end_orphan(record: RunRecord) -> None:
+    """End a trial of this machine whose sweep was killed: it saves its state, is waited for, and goes on from there."""
+    pid = record.pid
+    if pid is None or not record.pid_started or start_time(pid) != record.pid_started:
+        return
+    family = {pid: record.pid_started, **descendants(pid)}
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + ORPHAN_S
+    while any(start_time(each) == started for each, started in family.items()):
+        if time.monotonic() > deadline:
+            end_all(family)
+        time.sleep(Here.pause_s)
 
 
 def write_error(run_dir: Path, outcome: Outcome, plan: LaunchPlan) -> None:

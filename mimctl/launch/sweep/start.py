@@ -13,7 +13,7 @@ from mimctl.launch.sweep.bench import Bench
 from mimctl.launch.sweep.checks import require_possible, require_same
 from mimctl.launch.sweep.drawn import Drawn
 from mimctl.launch.sweep.grid import walk_grid
-from mimctl.launch.sweep.hands import adopt, hand_here
+from mimctl.launch.sweep.hands import hand_here
 from mimctl.launch.sweep.holding import held, watched
 from mimctl.launch.sweep.jobs import Jobs
 from mimctl.launch.sweep.model import JUDGING, Sweep, SweepOptions, SweepResult, points_of, trials_of
@@ -73,7 +73,7 @@ def _draw(sweep: Sweep, bench: Bench, tell: Tell) -> SweepResult:
         sweep.write(folder)
         jobs = Jobs(tell)
         hand = jobs if is_slurm else hand_here(bench)
-        Drawn(sweep, study, bench, hand, tell=tell).run(options.max_jobs, lambda trial: adopt(trial, jobs))
+        Drawn(sweep, study, bench, hand, tell=tell).run(options.max_jobs, jobs)
     return SweepResult(folder=folder, sweep=sweep, trials=trials_of(folder, points_of(folder, sweep)))
 
 

@@ -26,7 +26,7 @@ RANDOM_TRIALS = 10
 class Study:
     """A sampler and what it was told; costs are numbers of which the smallest is the best.
 
-    Trial `n` is drawn by a seed of its own, so that a sweep that was killed draws what it would have drawn.
+    Each value is drawn by a seed of its own, so that a sweep that was killed draws what it would have drawn.
     One process at a time; without a folder nothing is kept. Raises MimctlError[missing-extra] without Optuna.
     """
 
@@ -43,7 +43,7 @@ class Study:
         self._study = create_study(
             storage=storage,
             study_name="sweep",
-            sampler=self._sampler(0),
+            sampler=self._sampler(""),
             pruner=pruner,
             load_if_exists=storage is not None,
         )
@@ -55,16 +55,17 @@ class Study:
 
     def draw(self) -> tuple[int, dict[str, Any]]:
         """Return the number and the point of a new trial."""
-        self._study.sampler = self._sampler(len(self._trials))
         trial = self._study.ask()
         self._trials[trial.number] = trial
         return trial.number, self.point(trial.number)
 
     def point(self, number: int) -> dict[str, Any]:
         """Return what was drawn for a trial; what is missing, as the process was killed meanwhile, is drawn now."""
-        self._study.sampler = self._sampler(number)
-        trial = self._trials[number]
-        return {path: _suggest(trial, path, axis) for path, axis in self._axes.items()}
+        point = {}
+        for path, axis in self._axes.items():
+            self._study.sampler = self._sampler(f"{self._seed}/{number}/{path}")
+            point[path] = _suggest(self._trials[number], path, axis)
+        return point
 
     def is_open(self, number: int) -> bool:
         """Return whether a trial has no end yet."""
@@ -95,10 +96,10 @@ class Study:
     def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, seed_text: str) -> optuna.samplers.BaseSampler:
         from optuna.samplers import RandomSampler, TPESampler
 
-        seed = zlib.crc32(f"{self._seed}/{number}".encode())
+        seed = zlib.crc32(seed_text.encode())
         if self._kind != "tpe":
             return RandomSampler(seed=seed)
         with warnings.catch_warnings():
