@@ -98,7 +98,8 @@ def _defaults(place: Workplace) -> ClusterDefaults:
             raise
         _tell(place, "there is no Slurm here: what is set for clusters is left out")
         return ClusterDefaults()
-    found = place.clusters.get(name, ClusterDefaults())
+    # Slurm does not tell names of clusters apart by their case.
+    found = next((each for key, each in place.clusters.items() if key.lower() == name.lower()), ClusterDefaults())
     if named := found.named():
         _tell(place, f"set for cluster `{name}`: {', '.join(named)}")
     return found

@@ -58,7 +58,7 @@ def test_a_cluster_may_be_told_to_take_fewer_gpus_of_a_node(place):
         source="",
         paths=(),
         plugins=(),
-        clusters={"alps": ClusterDefaults(gpus_per_node=2, partition="big")},
+        clusters={"Alps": ClusterDefaults(gpus_per_node=2, partition="big")},
     )
     assert counts(limited, gpus=4) == ("cuda", 2, 2)
     assert counts(limited, gpus=4, gpus_per_node=4) == ("cuda", 4, 1)
