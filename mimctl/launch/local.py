@@ -8,7 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ POLL_S = 0.05
 INTERRUPT_GRACE_S = 2.5
 """After Ctrl-C: seconds until SIGTERM; SIGKILL follows `TERMINATE_GRACE_S` later. Both together stay below 5 s."""
 TERMINATE_GRACE_S = 1.0
+_KILLED = (128 + signal.SIGKILL, 128 + signal.SIGUSR2)
 
 
 class LocalRun:
@@ -72,6 +74,11 @@ class LocalRun:
             last_lines=self._streams.kept,
         )
 
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """What the child has printed last."""
+        return self._streams.kept
+
     def stop(self) -> None:
         """Stop the child and all that it started."""
         try:
@@ -85,18 +92,31 @@ class LocalRun:
         self._streams.finish()
 
 
-def run(plan: LaunchPlan, listener: Listener, streams: Streams | None = None) -> Outcome:
+def run(
+    plan: LaunchPlan,
+    listener: Listener,
+    streams: Streams | None = None,
+    *,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    is_stuck: Callable[[Sequence[str]], bool] | None = None,
+) -> Outcome:
     """Run the plan's child to its end; what it prints goes to the listener, or where `streams` lead.
 
-    SIGTERM and SIGHUP of this process go on to the child, whose exit code says the rest. On KeyboardInterrupt the
-    child and all its descendants are stopped before it is raised again.
+    SIGTERM and SIGHUP of this process go on to the child as `stop_signal`; its exit code says the rest, 143 where it
+    was killed then. On KeyboardInterrupt the child and all its descendants are stopped before it is raised again.
+    Where `is_stuck` says so of the child's last lines, it gets SIGTERM.
     """
     running = LocalRun(plan, listener, streams)
     try:
-        with _signals_forwarded_to(running.process):
+        with _signals_forwarded_to(running.process, stop_signal) as told:
             while (outcome := running.poll()) is None:
+                if is_stuck is not None and is_stuck(running.last_lines):
+                    running.process.terminate()
+                    is_stuck = None
                 time.sleep(POLL_S)
-            return outcome
+        if told and outcome.error is None and outcome.exit_code in _KILLED:
+            return replace(outcome, exit_code=128 + signal.SIGTERM)
+        return outcome
     except BaseException:
         running.stop()
         raise
@@ -128,19 +148,24 @@ def run_script(
 
 
 @contextlib.contextmanager
-def _signals_forwarded_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _signals_forwarded_to(
+    process: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.SIGTERM
+) -> Iterator[Sequence[int]]:
+    """Forward while the block runs, and yield the list of the signals that came."""
+    told: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield told
         return
 
     def forward(number: int, _frame: object) -> None:
+        told.append(number)
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(stop_signal)
 
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
     held = {number: signal.signal(number, forward) for number in numbers}  # `nohup` has the end of a terminal ignored
     try:
-        yield
+        yield told
     finally:
         for number, handler in held.items():
             signal.signal(number, handler)

@@ -26,7 +26,7 @@ from mimctl.launch.runs.record import RunRecord, record_of
 from mimctl.launch.slurm.client import cancel, leaked, submit
 from mimctl.launch.slurm.ended import error_of_job
 from mimctl.launch.slurm.follow import follow
-from mimctl.launch.slurm.ranks import first_error
+from mimctl.launch.slurm.ranks import FirstFailure, first_error
 from mimctl.launch.streams import Streams
 
 
@@ -106,15 +106,8 @@ def raise_failed(outcome: Outcome, plan: LaunchPlan) -> None:
 def run_here(plan: LaunchPlan, listener: Listener, streams: Streams | None = None) -> Outcome:
     """Run a plan's child on this machine, write down how it ended, and return it."""
     code = 130
-    ranks = plan.run_dir / "ranks"
-    if plan.argv[0] == "srun":
-        shutil.rmtree(ranks, ignore_errors=True)
-        ranks.mkdir()
-        plan = replace(plan, unset=(*plan.unset, *leaked()))
     try:
-        outcome = local.run(plan, listener, streams)
-        if outcome.exit_code and outcome.error is None and (told := first_error(ranks)):
-            outcome = replace(outcome, error=told, exit_code=int(told.get("exit_code", outcome.exit_code)))
+        outcome = _run_step(plan, listener, streams) if plan.argv[0] == "srun" else local.run(plan, listener, streams)
         if outcome.exit_code == 0 and (plan.run_dir / MARKER).exists():
             # A scheduler takes the marker for an answer; whoever waits here must not take half a training for a whole.
             outcome = replace(outcome, exit_code=128 + signal.SIGTERM)
@@ -123,6 +116,26 @@ def run_here(plan: LaunchPlan, listener: Listener, streams: Streams | None = Non
         with contextlib.suppress(OSError):  # a full disk has been told of by the run itself
             write_exit_code(plan.run_dir, code)
     return outcome
+
+
+def _run_step(plan: LaunchPlan, listener: Listener, streams: Streams | None) -> Outcome:
+    """Run a step of Slurm and wait for it."""
+    ranks = plan.run_dir / "ranks"
+    shutil.rmtree(ranks, ignore_errors=True)
+    ranks.mkdir()
+    # srun kills its tasks at SIGTERM; SIGUSR2 goes on to them, and lets a training save its state.
+    stop_signal = signal.SIGUSR2 if plan.spec.action == "train" else signal.SIGTERM
+    plan = replace(plan, unset=(*plan.unset, *leaked()))
+    # Agents end together by themselves, and say why.
+    is_stuck = None if plan.spec.launcher.is_elastic else FirstFailure(ranks)
+    outcome = local.run(plan, listener, streams, stop_signal=stop_signal, is_stuck=is_stuck)
+    is_told = outcome.exit_code in (0, 128 + signal.SIGTERM) or outcome.error is not None
+    if is_told or not (told := first_error(ranks, outcome.last_lines)):
+        return outcome
+    path = ranks / f"error-{told.get('details', {}).get('rank', 0)}.json"
+    if not path.exists():  # the rank died without a word: `mimctl status` reads it here
+        write_text(path, json.dumps(told))
+    return replace(outcome, error=told, exit_code=int(told.get("exit_code", outcome.exit_code)))
 
 
 def _submit(plan: LaunchPlan, record: RunRecord, book: RunBook | None) -> RunRecord:

@@ -43,7 +43,7 @@ def follow(job_id: str, run_dir: Path, listener: Listener, *, skip: int = 0) -> 
         if is_over:
             break
         time.sleep(POLL_S)
-    error = error or first_error(run_dir / "ranks")
+    error = error or first_error(run_dir / "ranks", kept)
     return _outcome(watch.job, run_dir, error, tuple(kept))
 
 
