@@ -128,9 +128,13 @@ def render_rank(request: RunRequest) -> str:
 
 
 def srun_options(request: RunRequest) -> list[str]:
-    """Return srun's options for a watched run, unquoted; one Ctrl-C is enough to end it."""
+    """Return srun's options for a watched run, unquoted; one Ctrl-C is enough to end it.
+
+    Who watches ends it when a rank has failed: Slurm would give the others `KillWait`, and listen to nobody meanwhile.
+    """
     options = job_options(request)
-    return [*_together(request), "--quit-on-interrupt", *options, *request.slurm.srun_args]
+    together = _together(request) if request.launcher.is_elastic else ["--kill-on-bad-exit=0"]
+    return [*together, "--quit-on-interrupt", *options, *request.slurm.srun_args]
 
 
 def _setup(request: RunRequest, *, run: str = "") -> str:
