@@ -106,6 +106,7 @@ def shown(value: object) -> str:
         "mimctl settings set mirrors.download.openmmlab.com https://mirror.example.org/openmmlab",
         "mimctl settings set offline true",
         "mimctl settings set clusters.alpha.partition gpu",
+        "mimctl settings set clusters.alpha.sbatch_args -- --constraint=a100",
         "mimctl settings set clusters.alpha.setup 'module load cuda/13' 'export NCCL_SOCKET_IFNAME=ib0'",
     ],
     reads_files=False,
