@@ -39,7 +39,7 @@ def test_every_exit_code_has_a_row():
 
 def test_every_variable_in_the_source_has_a_row():
     page = text_of("environment-variables.md")
-    internal = {"MIMCTL_ERROR_DIR", "MIMCTL_RESUME"}  # between who starts ranks, or submits a job, and these
+    internal = {"MIMCTL_ERROR_DIR", "MIMCTL_PLACE"}  # between who starts ranks and these
     found = {key.variable for key in KEYS.values() if key.variable}
     for path in (ROOT / "mimctl").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
