@@ -58,7 +58,7 @@ def _write_files(plan: LaunchPlan, texts: Mapping[Path, str]) -> None:
     for path, text in {**texts, **plan.files}.items():
         write_text(path, text, mode=0o666)
     plan.spec.write(plan.spec_path)
-    if not plan.is_script:
+    if plan.spec.entry:  # a job that is queued again reads it, whatever it runs
         write_text(plan.run_dir / "resume.json", replace(plan.spec, resume="auto").to_json())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,16 @@ def test_a_script_goes_on_by_itself_and_is_cancelled(desk: Login) -> None:
     desk.wait(run, lambda each: each["state"] == "cancelled")
 
 
+def test_a_script_that_is_queued_again_begins_anew(desk: Login) -> None:
+    run = desk.mimctl(*SLURM, "--gpus", 0, "--detach", "toy", "say", "--long").stdout.strip()
+    state = desk.wait(run, lambda each: (desk.folder / "long-0").exists())
+    (desk.folder / "long-0").unlink()
+    subprocess.run(["scontrol", "requeue", state["job_id"]], env=desk.environment, check=True)
+    desk.wait(run, lambda each: (desk.folder / "long-0").exists())
+    assert "Restarts=1" in desk.job_env(state["job_id"])
+    assert desk.mimctl("cancel", run).returncode == 0
+
+
 def test_inference_is_a_job_too(login: Login, tmp_path: Path) -> None:
     checkpoint, pictures = write_model(tmp_path)
     line = ("infer", "cls", checkpoint, *pictures, "-l", "slurm", "-c", 1, "--procs", 2, "--nodes", 2, "--json")
@@ -124,10 +135,13 @@ def test_mims_line_trains_on_the_nodes(packages: Login) -> None:
     options = ("-l", "slurm", "-G", 2, "-g", 2, "-c", 1, "-p", "high", "--srun-args", "--comment='two words'")
     done = packages.mimctl("train", "mmtoy", "net_s_1x_coco", *options, "--amp")
     assert done.returncode == 0, done.stderr
-    (told,) = said(packages.folder).values()
+    (told,) = said(packages.folder).values()  # mmengine reads srun's own variables
     assert re.search(r"net_s_1x_coco\.py$", told["argv"][0])
     assert told["argv"][1:] == ["--launcher", "slurm", "--amp"]
     assert told["gpus"] == "0,1"
     state = packages.status("last")
     assert (state["action"], state["plugin"], state["state"]) == ("train", "mm-toy-suite", "done")
     assert "scripts of its own" in packages.mimctl("resume", "last").stderr
+    made = ("--setup", "export CUDA_VISIBLE_DEVICES=9", "--container", "env MASTER_ADDR=inside")
+    assert packages.mimctl("train", "mmtoy", "net_s_1x_coco", *options, *made).returncode == 0
+    assert [(each["gpus"], each["MASTER_ADDR"]) for each in said(packages.folder).values()][-1] == ("9", "inside")

@@ -10,16 +10,17 @@ from mimctl.errors import UsageError
 from mimctl.launch.model import SlurmOptions
 from mimctl.launch.plan import RANK_VARIABLES
 from mimctl.launch.scripts.programs import Program
+from mimctl.launch.slurm.script import render_setup
 from mimctl.spec import LauncherFacts
 
 _CONSOLE = (
     "import functools, importlib, sys; sys.argv[0] = {name!r}; "
     "sys.exit(functools.reduce(getattr, {function!r}.split('.'), importlib.import_module({module!r}))())"
 )
-RANK_SCRIPT = """\
+_RANK = """\
 #!/bin/bash
 # One rank of a script under Slurm: `srun ... bash rank.sh python -u SCRIPT ...`.
-export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)}"
+{setup}export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)}}"
 export RANK="$SLURM_PROCID" WORLD_SIZE="$SLURM_NTASKS" LOCAL_RANK="$SLURM_LOCALID"
 exec "$@"
 """
@@ -81,10 +82,6 @@ def by_srun(
     """Return what starts a script and its words over tasks of Slurm, in mim's line; `prefix` stands before Python."""
     if facts.is_elastic:
         raise UsageError("`--elastic` needs our engine, which does not start scripts of packages")
-    if slurm.setup:
-        raise UsageError(
-            "`--setup` needs a batch script; packages are started by srun", hints=["put it into the shell"]
-        )
     more = {"time": slurm.time, "account": slurm.account, "qos": slurm.qos}
     gives_gpus = any(each.startswith(("--gres", "--gpus")) for each in (*slurm.sbatch_args, *slurm.srun_args))
     argv = (
@@ -108,3 +105,8 @@ def by_srun(
     kept = ("MASTER_PORT", "MASTER_ADDR") if prefix else ("MASTER_PORT",)
     unset = tuple(name for name in RANK_VARIABLES if name not in kept)
     return Line(argv=argv, environment={"MASTER_PORT": str(port)}, unset=unset)
+
+
+def render_rank(slurm: SlurmOptions) -> str:
+    """Return the script that a task is where a program has to find its place, or its surroundings have to be made."""
+    return _RANK.format(setup=render_setup(slurm))

@@ -36,7 +36,7 @@ def make_script_plan(request: ScriptRequest, place: Workplace) -> LaunchPlan:
     files: dict[Path, str] = {}
     line = _line(request, facts, slurm, place, run_dir / "rank.sh")
     if str(run_dir / "rank.sh") in line.argv:
-        files[run_dir / "rank.sh"] = lines.RANK_SCRIPT
+        files[run_dir / "rank.sh"] = lines.render_rank(slurm)
     spec = RunSpec(
         plugin=request.toolbox.name,
         package=_import_package(request.toolbox),
@@ -95,7 +95,7 @@ def _line(
     port = request.launch.port or _free_port()
     if facts.kind == "pytorch":
         return lines.by_torch(place.python, script, facts, port=port)
-    prefix = ("bash", str(rank)) if request.verb == "run" else ()
+    prefix = ("bash", str(rank)) if request.verb == "run" or slurm.setup else ()  # mim's own line, where that is enough
     return lines.by_srun(place.python, script, facts, slurm, port=port, prefix=prefix)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import UsageError
-from mimctl.launch.model import RunRequest
+from mimctl.launch.model import RunRequest, SlurmOptions
 from mimctl.launch.slurm.arguments import GPU_NAMES, Argument, argument_of
 from mimctl.launch.slurm.fitting import is_gpu
 
@@ -115,7 +115,7 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request, array=array)),
         port=_port(request),
         run=run,
-        setup=_setup(request, run=run),
+        setup=render_setup(request.slurm, run=run),
         srun=f'{shlex.join(srun)} "$SPEC"',
         max_restarts=MAX_RESTARTS,
     )
@@ -124,7 +124,9 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
 def render_rank(request: RunRequest) -> str:
     """Return the script that each task of a watched run is: where the ranks meet, then the run."""
     ranks = shlex.quote(str(request.run_dir / "ranks"))
-    return _RANK.format(port=_port(request), ranks=ranks, setup=_setup(request), child=shlex.join(_child(request)))
+    return _RANK.format(
+        port=_port(request), ranks=ranks, setup=render_setup(request.slurm), child=shlex.join(_child(request))
+    )
 
 
 def srun_options(request: RunRequest) -> list[str]:
@@ -137,11 +139,11 @@ def srun_options(request: RunRequest) -> list[str]:
     return [*together, "--quit-on-interrupt", *options, *request.slurm.srun_args]
 
 
-def _setup(request: RunRequest, *, run: str = "") -> str:
+def render_setup(slurm: SlurmOptions, *, run: str = "") -> str:
     """Return the set-up lines, each followed by a look at how it went; `run` is the run's folder in a batch script."""
-    if not request.slurm.setup:
+    if not slurm.setup:
         return ""
-    lines = [f"{each}\nset_up $? {shlex.quote(each)}" for each in request.slurm.setup]
+    lines = [f"{each}\nset_up $? {shlex.quote(each)}" for each in slurm.setup]
     return _SETUP.format(
         lines="\n".join(lines),
         on_failure='echo "$1" > "$RUN/exit_code"; ' if run else "",
