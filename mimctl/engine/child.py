@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from mimctl.engine.nodes.address import choose_interface_of_task
 from mimctl.engine.ranks import siblings
 from mimctl.engine.ranks.errors import of_other_ranks
 from mimctl.engine.ranks.place import take_place
@@ -88,6 +89,7 @@ def prepare_process(spec: RunSpec) -> None:
         for ours, theirs in SLURM_VARIABLES.items():
             if theirs in os.environ:
                 os.environ[ours] = os.environ[theirs]
+        choose_interface_of_task()
         if os.environ.get("WORLD_SIZE") == "1":
             os.environ["MASTER_PORT"] = "0"  # who is alone meets nobody: any free port, whatever jobs share the node
     if spec.launcher.device == "cpu":

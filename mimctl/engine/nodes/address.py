@@ -1,11 +1,18 @@
-"""By which of its interfaces a machine reaches another."""
+"""By which of its interfaces a machine reaches another.
+
+Gloo takes the address that the host's own name has. Where that is 127.0.1.1, as Debian installs it, no other node finds
+it; torch then waits, or says that a connection was refused.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
+import subprocess
 
+GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
 _SIOCGIFADDR = 0x8915
 
 
@@ -30,3 +37,30 @@ def interface_of(address: str) -> str | None:
             if socket.inet_ntoa(found[20:24]) == address:
                 return name
     return None
+
+
+def choose_interface_of_task() -> None:
+    """Let gloo take the way to another node of a Slurm job where this host's own name leads nowhere.
+
+    What the user has said stays; so does all where Slurm's commands are not at hand (in a container).
+    """
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST", "")
+    is_several = int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES") or 1) > 1
+    if not is_several or GLOO_INTERFACE in os.environ or _is_known(socket.gethostname()):
+        return
+    try:
+        line = ["scontrol", "show", "hostnames", nodes]
+        names = subprocess.run(line, capture_output=True, text=True, timeout=10).stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    other = next((name for place, name in enumerate(names) if str(place) != os.environ.get("SLURM_NODEID")), None)
+    address = own_address(other, 1) if other is not None else None
+    if address is not None and (name := interface_of(address)) is not None:
+        os.environ[GLOO_INTERFACE] = name
+
+
+def _is_known(host: str) -> bool:
+    try:
+        return not socket.gethostbyname(host).startswith("127.")
+    except OSError:
+        return False

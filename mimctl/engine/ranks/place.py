@@ -6,8 +6,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
+from mimctl.engine.nodes.address import GLOO_INTERFACE
+
 PLACE_VARIABLE = "MIMCTL_PLACE"
-_GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,7 @@ class RankPlace:
 def take_place() -> None:
     """Correct this rank's variables: the elastic launch of its node has counted the ranks of that node alone.
 
-    Gloo takes the way by which the nodes met, unless the user has said which; by itself it takes the address that the
-    host's own name has, which may be 127.0.1.1.
+    Gloo takes the way by which the nodes met, unless the user has said which.
     """
     text = os.environ.pop(PLACE_VARIABLE, None)
     if text is None:
@@ -48,5 +48,5 @@ def take_place() -> None:
         found |= {"GROUP_RANK": place.node, "GROUP_WORLD_SIZE": place.num_nodes}
         found |= {"MASTER_ADDR": place.host, "MASTER_PORT": place.port, "TORCHELASTIC_USE_AGENT_STORE": True}
         if place.interface is not None:
-            os.environ.setdefault(_GLOO_INTERFACE, place.interface)
+            os.environ.setdefault(GLOO_INTERFACE, place.interface)
     os.environ.update({name: str(value) for name, value in found.items()})
