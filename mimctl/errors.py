@@ -124,16 +124,17 @@ def disk_error(error: OSError, place: object = None) -> MimctlError | None:
     The disk or the quota is full, or writing is forbidden; any other refusal is no mistake of whoever started the run.
     """
     name = place if place is not None else error.filename
-    shown = f"`{name}`" if name else "the disk"
     causes = [error.strerror or str(error)]
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hints = [
             "free some space, or give another place: `--work-dir`",
             "keep fewer checkpoints: `default_hooks.checkpoint.max_keep_ckpts=1`",
         ]
-        return MimctlError(f"no space left to write {shown}", code="disk-full", causes=causes, hints=hints)
+        shown = f"to write `{name}`" if name else "on the disk"
+        return MimctlError(f"no space left {shown}", code="disk-full", causes=causes, hints=hints)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         hints = ["give a place that you may write to: `--work-dir`"]
+        shown = f"`{name}`" if name else "a file"
         return MimctlError(f"no permission for {shown}", code="no-permission", causes=causes, hints=hints)
     return None
 

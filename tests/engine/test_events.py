@@ -30,6 +30,18 @@ def test_event_is_one_line_of_strict_json(tmp_path: Path) -> None:
     assert isinstance(record["time"], float)
 
 
+def test_what_was_left_of_a_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first, second = EventWriter(path), EventWriter(path)
+    first.emit("step", step=1)
+    with path.open("a") as stream:
+        stream.write('{"event": "st')  # the disk was full, or the run killed
+    second.emit("error", code="disk-full")
+    second.emit("done")
+    read = [line for line in path.read_text().splitlines() if not line.endswith('"st')]
+    assert [json.loads(line)["event"] for line in read] == ["step", "error", "done"]
+
+
 def test_only_the_first_rank_writes_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = RunSpec(
         plugin="a", package="a", action="train", entry="a:b", mimctl_version="0", events_path=str(tmp_path / "e.jsonl")

@@ -78,9 +78,7 @@ def state_of(record: RunRecord) -> RunState:
 def _state(record: RunRecord, job: Job | None, names: frozenset[str], silence: str | None) -> RunState:
     told = told_by(record.folder / "events.jsonl")
     error = told.error or first_error(record.folder / "ranks")
-    phase = _phase(record, job, names, has_answer=silence is None)
-    if phase == "unknown" and error is not None and silence is None:
-        phase = "failed"
+    phase = _phase(record, job, names, has_answer=silence is None, has_error=error is not None)
     leaves_off = phase in ("failed", "cancelled", "stopped", "unknown") and record.action == "train"
     return RunState(
         record=record,
@@ -97,7 +95,7 @@ def _state(record: RunRecord, job: Job | None, names: frozenset[str], silence: s
     )
 
 
-def _phase(record: RunRecord, job: Job | None, names: frozenset[str], *, has_answer: bool) -> Phase:
+def _phase(record: RunRecord, job: Job | None, names: frozenset[str], *, has_answer: bool, has_error: bool) -> Phase:
     if job is not None and not job.is_over:
         return "waiting" if job.state in WAITING else "running"
     if not has_answer:
@@ -114,10 +112,10 @@ def _phase(record: RunRecord, job: Job | None, names: frozenset[str], *, has_ans
         return _ENDS[job.state]
     if code is not None:
         return _CODES.get(code, "failed")
-    if job is not None:
-        return "failed"
     if is_alive:
         return "running"
+    if job is not None or has_error:
+        return "failed"
     is_here = record.job_id is None and record.host == socket.gethostname()
     return "stopped" if is_here else "unknown"
 
