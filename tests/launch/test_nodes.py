@@ -16,10 +16,14 @@ from mimctl.api.machines import on_login_node
 from mimctl.environment.elsewhere import on_machine, read_elsewhere
 from mimctl.environment.installed import Fact, Ops
 from mimctl.environment.plain import to_plain
+from mimctl.errors import NoCompatibleBuildError
 from mimctl.installer.model import InstallOptions, InstallPlan, TorchChange
+from mimctl.launch.model import SlurmOptions, Workplace
 from mimctl.launch.slurm.nodes.judge import judge
 from mimctl.launch.slurm.nodes.known import read_known, write_known
-from mimctl.launch.slurm.nodes.look import LookOptions, srun_line
+from mimctl.launch.slurm.nodes.look import LookOptions, is_there, srun_line
+from mimctl.launch.slurm.nodes.require import require_fit
+from mimctl.spec import LauncherFacts
 
 X86 = ("cp311-cp311-manylinux_2_28_x86_64",)
 UNLABELLED = ("2.13.0", "2.14.0a0+git123")
@@ -136,6 +140,51 @@ def test_names_of_clusters_and_partitions_lead_to_no_other_place(tmp_path):
     paths = {write_known(folder, name, name, to_plain(make_env())) for name in names}
     assert len(paths) == len(names)
     assert all(path.resolve().parent.parent == folder for path in paths)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Return a workplace with a torch for CUDA 13, and what it was told; the cluster is `alps`."""
+    monkeypatch.setenv("SLURM_CLUSTERS", "alps")
+    (tmp_path / "site-packages/torch").mkdir(parents=True)
+    (tmp_path / "site-packages/torch/version.py").write_text("__version__ = '2.13.0+cu130'\ncuda = '13.0'\n")
+    told = []
+    paths = (tmp_path / "site-packages",)
+    found = Workplace(python=tmp_path / "bin/python", source="a test", paths=paths, plugins=(), note=told.append)
+    return replace(found, nodes_dir=tmp_path / "clusters"), told
+
+
+GPUS = LauncherFacts(kind="slurm", device="cuda", num_procs=4, num_nodes=2)
+
+
+def test_of_several_partitions_one_has_to_fit(place):
+    place, told = place
+    for name, driver in (("old", "535.1"), ("older", "470.1"), ("new", "580.65")):
+        write_known(place.nodes_dir, "alps", name, to_plain(make_env(driver=driver)))
+    require_fit(GPUS, SlurmOptions(), ["old", "new"], place)
+    require_fit(GPUS, SlurmOptions(), ["new"], place)
+    assert told == []
+    with pytest.raises(NoCompatibleBuildError, match="cannot work on partition `older`"):
+        require_fit(GPUS, SlurmOptions(), ["older", "old"], place)
+    require_fit(GPUS, SlurmOptions(), ["old", "unseen"], place)
+    assert [text.partition(":")[0] for text in told] == ["nothing is known of the nodes of partition `unseen`"]
+
+
+def test_a_container_and_a_run_on_the_cpu_are_let_through(place):
+    place, told = place
+    write_known(place.nodes_dir, "alps", "old", to_plain(make_env(driver="535.1")))
+    require_fit(GPUS, SlurmOptions(container=("apptainer", "exec", "x.sif")), ["old", "unseen"], place)
+    require_fit(replace(GPUS, device="cpu"), SlurmOptions(), ["old", "unseen"], place)
+    require_fit(GPUS, SlurmOptions(), [], place)
+    assert told == []
+
+
+def test_only_a_process_on_a_node_is_there():
+    assert is_there("gpu", {"SLURM_JOB_PARTITION": "gpu", "SLURMD_NODENAME": "n1"})
+    # The shell of salloc has the variables of its job and runs on the login node.
+    assert not is_there("gpu", {"SLURM_JOB_PARTITION": "gpu"})
+    assert not is_there("cpu", {"SLURM_JOB_PARTITION": "gpu", "SLURMD_NODENAME": "n1"})
+    assert not is_there("gpu", {})
 
 
 def test_a_look_asks_for_a_gpu_only_where_nodes_have_some():

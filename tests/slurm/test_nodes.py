@@ -160,6 +160,21 @@ def test_a_look_that_gets_no_node_ends_in_time_and_leaves_no_job(user: Login, cl
         wait_for(user, job, "")
 
 
+def test_in_a_job_the_node_of_the_job_is_looked_at(user: Login, nodes: Nodes) -> None:
+    nodes.have(H100)
+    asked = " ".join(user.argv("env", "--partition", "high", "--json"))
+    # The node has no other CPU to give: nothing but this job can answer.
+    where = ("-p", "high", "-w", "n2", "--exclusive", "--output=said.json")
+    argv = ["sbatch", "--parsable", *where, "--wrap", f"{asked} 2>/dev/null"]
+    done = subprocess.run(argv, env=user.environment, cwd=user.folder, capture_output=True, text=True, check=True)
+    wait_for(user, done.stdout.strip(), "")
+    found = json.loads((user.folder / "said.json").read_text())
+    assert (found["node"], found["facts"]["accelerator"]["value"]["driver"]) == ("n2", "580.65.06")
+    # It is kept for the submissions of the login node.
+    said = user.mimctl(*TRAIN, "--gpus", 1, "--partition", "high", "--json")
+    assert document(said)["error"]["code"] == "unfit-partition"
+
+
 def queue(user: Login) -> list[str]:
     said = subprocess.run(["squeue", "-h", "-o", "%i"], env=user.environment, capture_output=True, text=True)
     return sorted(said.stdout.split())
@@ -235,6 +250,29 @@ def test_what_is_refused_starts_nothing_and_leaves_nothing(user: Login, nodes: N
     said = user.mimctl(*TRAIN, "--gpus", 2, "--partition", "low", "--python", venv, "--dry-run")
     assert said.returncode == 0, said.stderr
     assert "`mimctl env --partition low`" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("test", "det", "toy.py", "-C", "some.pth"),
+        ("infer", "det", "some.pth", "some.png"),
+        ("sweep", "det", "toy.py", "--grid", "optim_wrapper.optimizer.lr=0.1,0.2"),
+        ("run", "det", "mimctl_det.infer"),
+    ],
+    ids=lambda line: line[0],
+)
+def test_no_verb_submits_what_cannot_work(user: Login, nodes: Nodes, line: tuple[str, ...]) -> None:
+    """The torch of the tests is a build for the CPU."""
+    nodes.have(H100)
+    for name in ("some.pth", "some.png"):
+        (user.folder / name).touch()
+    assert user.mimctl("env", "--partition", "high").returncode == 0
+    words = ("--launcher", "slurm", "--gpus", 2, "--partition", "high")
+    at = 2 if line[0] == "run" else len(line)
+    error = document(user.mimctl(*line[:at], *words, "--json", *line[at:]))["error"]
+    assert (error["code"], queue(user)) == ("unfit-partition", [])
+    assert "computes on the CPU alone, 2 GPUs are asked for" in error["causes"][0]
 
 
 def test_a_wheel_of_another_processor_cannot_work_on_the_cpu_either(user: Login, nodes: Nodes, venv: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ WAIT_S = 60
 LOOK_S = 120.0
 """How long it may take once it has one: a cold network file system, a driver that wakes up eight GPUs."""
 _END_S = 5.0
+_LOOKS = ("-P", "-c", OPEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +59,20 @@ class Look:
 def look_at(partition: str, python: Path, *, folder: Path, options: LookOptions | None = None) -> Look:
     """Look at one node of a partition and keep what was seen in `folder`.
 
-    `python` is the interpreter that runs there. Raises UsageError[unknown-partition], MimctlError[no-free-node] where
+    In a job on such a node that node is looked at, and Slurm is not asked for another one. `python` is the interpreter
+    that runs there. Raises UsageError[unknown-partition], MimctlError[no-free-node] where
     none was free in time, [not-on-node] where the node has no such interpreter, [slurm-refused], [slurm-missing].
     """
     if "," in partition:
         raise UsageError("one partition is looked at at a time", hints=["name each in a call of its own"])
     kinds = tuple(find_kinds(node_kinds(), partition)[partition])
     cluster = cluster_name()
-    argv = srun_line(partition, python, options or LookOptions(), has_gpus=any(each.gpus for each in kinds))
-    answer = _ask_node(argv, partition, python, options or LookOptions())
+    options = options or LookOptions()
+    if is_there(partition, os.environ):
+        argv = [str(python), *_LOOKS]
+    else:
+        argv = srun_line(partition, python, options, has_gpus=any(each.gpus for each in kinds))
+    answer = _ask_node(argv, partition, python, options)
     document = {
         "cluster": cluster,
         "partition": partition,
@@ -81,6 +88,11 @@ def look_at(partition: str, python: Path, *, folder: Path, options: LookOptions 
         document=document,
         path=write_known(folder, cluster, partition, document),
     )
+
+
+def is_there(partition: str, environ: Mapping[str, str]) -> bool:
+    """Return whether this process runs on a node of a partition; salloc's shell has its variables on the login node."""
+    return environ.get("SLURM_JOB_PARTITION") == partition and bool(environ.get("SLURMD_NODENAME"))
 
 
 def srun_line(partition: str, python: Path, options: LookOptions, *, has_gpus: bool) -> list[str]:
@@ -100,9 +112,7 @@ def srun_line(partition: str, python: Path, options: LookOptions, *, has_gpus: b
         *(f"--{name}={value}" for name, value in named.items() if value),
         *options.srun_args,
         str(python),
-        "-P",
-        "-c",
-        OPEN,
+        *_LOOKS,
     ]
 
 
@@ -149,7 +159,7 @@ def _why(said: str, partition: str, python: Path, options: LookOptions) -> Mimct
             code="no-free-node",
             hints=[
                 f"wait longer: `mimctl env --partition {partition} --wait 3600`",
-                "or look from a job of yours: `mimctl env --json > node.json`, and take that: `--for node.json`",
+                "or type the same in a job of yours on such a node: it looks there, and asks for no other",
             ],
         )
     missing = [line for line in lines if "No such file or directory" in line and str(python) in line]
@@ -164,5 +174,8 @@ def _why(said: str, partition: str, python: Path, options: LookOptions) -> Mimct
         f"no node of partition `{partition}` could be looked at",
         code="slurm-refused",
         causes=lines[-4:] or ["srun said nothing"],
-        hints=["what your site asks of every job can be said: `--account`, `--qos`, `--srun-args`"],
+        hints=[
+            "what your site asks of every job can be said: `--account`, `--qos`, `--srun-args`",
+            "or type the same in a job on such a node: it looks there, without srun",
+        ],
     )
