@@ -16,9 +16,20 @@ import pytest
 from login_node import TOY, VALIDATION, Login
 from sweeping import LR, RANGE, a_good_one_then_a_bad_one, choice, seed_where, states, told
 
+from mimctl import settings
 from mimctl.cli.commands.sweep import COMMANDS
 from mimctl.errors import MimctlError, render
+from mimctl.launch.job import job_of
+from mimctl.launch.model import ConfigOptions, LaunchOptions
+from mimctl.launch.sweep.axes import read_grid
+from mimctl.launch.sweep.bench import Bench
+from mimctl.launch.sweep.drawn import Drawn
+from mimctl.launch.sweep.here import Here
 from mimctl.launch.sweep.holding import watched
+from mimctl.launch.sweep.jobs import Jobs
+from mimctl.launch.sweep.model import Sweep, SweepOptions, points_of, trials_of
+from mimctl.launch.sweep.study import Study
+from mimctl.launch.workplace import find_workplace
 
 pytest.importorskip("optuna", reason="samplers are an extra")
 
@@ -142,6 +153,35 @@ def test_nohup_keeps_a_sweep_from_ending_with_its_terminal() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, held)
+
+
+def test_a_point_that_cannot_be_trained_is_a_failed_trial(
+    desk: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIMCTL_HOME", str(tmp_path / "home"))
+    # As if the file had been edited while the sweep went on: the mistake is in it when its trials are prepared.
+    (tmp_path / "toy.py").write_text(TOY.replace("max_epochs=2", "max_epochs='two'"))
+    launch, options = LaunchOptions(gpus=0), SweepOptions(sampler="random", trials=2)
+    place = find_workplace(settings.load({"python": sys.executable}))
+    bench = Bench(
+        folder=tmp_path / "sweep",
+        plugin="det",
+        config=ConfigOptions(config="toy.py"),
+        launch=launch,
+        options=options,
+        place=place,
+        fetch=lambda addresses: {},
+        job=job_of(launch, place, job_name="toy"),
+    )
+    sweep = Sweep(plugin="det", config="toy.py", axes=read_grid([RANGE]), sampler="random")
+    heard: list[str] = []
+    study = Study(None, sweep.axes, sampler="random")
+    Drawn(sweep, study, bench, Here(), tell=heard.append).run(1, Jobs(heard.append))
+    trials = trials_of(bench.folder, points_of(bench.folder, sweep))
+    assert [each.phase for each in trials] == ["failed", "failed"]
+    assert all("max_epochs" in str(each.state and each.state.error) for each in trials)
+    assert [line.partition(":")[0] for line in heard] == ["trial 0 of 2", "trial 1 of 2"]
 
 
 RANDOM = ("--sampler", "random", "--trials", "3")
