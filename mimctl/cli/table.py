@@ -102,6 +102,7 @@ COMMANDS: tuple[Entry, ...] = (
         "mimctl.cli.commands.index",
         ("build", "Turn wheels and zoo sources into a static index"),
         ("yank", "Withdraw wheels, or bring them back"),
+        ("serve", "Serve an index to this machine, and look at it"),
     ),
     _group(
         "zoo",

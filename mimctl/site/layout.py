@@ -17,7 +17,7 @@ from typing import Any
 import mimctl
 from mimctl.errors import UsageError
 from mimctl.index.model import TorchVersions
-from mimctl.site import pages
+from mimctl.site import pages, people
 from mimctl.site.entry import Entry
 from mimctl.site.sources import Zoo
 
@@ -71,11 +71,22 @@ def write_index(
     document = {**head, "files": files, "torch": asdict(torch)}
     write(root / "index.json", pages.to_json(document, many="files"))
     write(root / "toolboxes.json", pages.to_json({**head, "toolboxes": toolboxes, "models": dict(num_models)}))
-    write(root / "index.html", pages.start_page(toolboxes=toolboxes, files=entries, zoos=num_models))
+    _write_people(root, entries, toolboxes, num_models)
     _write_projects(root / "simple", [each for each in entries if each.label is None], to_root="../../")
     for backend in sorted({each.label for each in entries if each.label and each.label == each.backend}):
         chosen = [each for each in entries if each.label == each.backend == backend or _serves_all(each)]
         _write_projects(root / "whl" / backend, chosen, to_root="../../../")
+
+
+def _write_people(
+    root: Path, entries: Sequence[Entry], toolboxes: Mapping[str, Mapping[str, Any]], num_models: Mapping[str, int]
+) -> None:
+    write(root / "index.html", people.start_page(toolboxes=toolboxes, files=entries, zoos=num_models))
+    write(root / "page" / "data" / "index.js", people.index_data(toolboxes, entries, num_models))
+    for name in people.PAGES:
+        copy_anew(people.STATIC / name, root / name)
+    for name in people.ASSETS:
+        copy_anew(people.STATIC / name, root / "page" / name)
 
 
 def unlisted(entries: Iterable[Entry]) -> list[str]:
@@ -100,6 +111,7 @@ def write_zoos(root: Path, zoos: Iterable[Zoo]) -> None:
     """Write zoo/<toolbox>.json and the files that the models name."""
     for zoo in zoos:
         write(root / "zoo" / f"{zoo.plugin}.json", pages.to_json(zoo.document, many="models"))
+        write(root / "page" / "data" / f"zoo-{zoo.plugin}.js", people.zoo_data(zoo.plugin, zoo.document))
         for inside, source in zoo.files:
             copy(source, root / inside)
 
@@ -126,6 +138,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     path.write_bytes(data)
     path.chmod(0o644)
+
+
+def copy_anew(source: Path, target: Path) -> None:
+    """Copy a file's contents, in the place of what another tree may hold too."""
+    target.unlink(missing_ok=True)
+    copy(source, target)
 
 
 def copy(source: Path, target: Path) -> None:

@@ -1,11 +1,10 @@
-"""Renders the pages of an index for pip, uv and people: PEP 503 HTML, PEP 691 JSON, and a start page."""
+"""Renders the pages of an index for pip and uv: PEP 503 HTML, PEP 691 JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 from urllib.parse import quote
 
 from mimctl.site.entry import Entry
@@ -45,39 +44,6 @@ def projects_json(projects: Iterable[str]) -> str:
     return to_json({"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in projects]})
 
 
-def start_page(*, toolboxes: Mapping[str, Mapping[str, Any]], files: Sequence[Entry], zoos: Mapping[str, int]) -> str:
-    """Return the page for people: what to type, what is here. A script fills in the page's own address."""
-    held = {file.project for file in files}
-    names = sorted(toolboxes, key=lambda name: (str(toolboxes[name].get("distribution")) not in held, name))
-    install = next(iter(names), "det")
-    commands = (
-        "pip install --extra-index-url <b>ADDRESS</b>/simple mimctl\n"
-        "mimctl settings set index <b>ADDRESS</b>\n"
-        f"mimctl install {escape(install)}\n"
-    )
-    boxes = "".join(
-        f"<tr><td><code>mimctl install {escape(name)}</code><td>{escape(str(box['summary']))}"
-        f"<td>{zoos.get(name, 0)} models\n"
-        for name, box in sorted(toolboxes.items())
-    )
-    wheels = "".join(
-        f'<tr><td><a href="{file.url}">{escape(file.filename)}</a><td>{escape(file.backend or "")}'
-        f"<td>{file.size / 1000:.1f} kB<td><code>{file.sha256[:16]}…</code><td>{_withdrawn(file)}\n"
-        for file in files
-    )
-    body = (
-        "<h1>A mimctl index</h1>\n"
-        "<p>Wheels and models for <code>mimctl</code>. <b>ADDRESS</b> is the address of this page.\n"
-        f"<pre>{commands}</pre>\n"
-        f"<h2>Toolboxes</h2>\n<table>\n{boxes}</table>\n"
-        f"<h2>Wheels</h2>\n<table>\n{wheels}</table>\n"
-        '<p>For programs: <a href="index.json">index.json</a>, <a href="toolboxes.json">toolboxes.json</a>, '
-        '<a href="simple/">simple/</a>\n'
-        f"<script>{_FILL_IN_ADDRESS}</script>\n"
-    )
-    return _html("mimctl index", body)
-
-
 def to_json(data: Mapping[str, object], *, many: str | None = None) -> str:
     """Return data as JSON text with sorted keys and a final newline.
 
@@ -92,16 +58,6 @@ def to_json(data: Mapping[str, object], *, many: str | None = None) -> str:
     lines = ",\n".join(json.dumps(element, sort_keys=True, ensure_ascii=False) for element in each)
     start = json.dumps(head, sort_keys=True, ensure_ascii=False).removesuffix("}")
     return f'{start}, "{many}": [\n{lines}\n]}}\n'
-
-
-_FILL_IN_ADDRESS = (
-    'const address = new URL(".", location.href).href.replace(/[/]$/, "");'
-    'for (const mark of document.querySelectorAll("pre b")) mark.textContent = address;'
-)
-
-
-def _withdrawn(file: Entry) -> str:
-    return "" if file.yanked is None else escape(f"withdrawn: {file.yanked}".rstrip(": "))
 
 
 def _attributes(file: Entry, to_root: str) -> str:

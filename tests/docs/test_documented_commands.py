@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-
-from mimctl.cli.lazy import root
+from command_line import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -36,23 +35,6 @@ def workflow_commands() -> Iterator[tuple[str, str]]:
             for line in (line for step in job["steps"] for line in step.get("run", "").splitlines()):
                 for found in re.finditer(r"\$\((mimctl [^)]*)\)|^(mimctl .*)$", line.strip()):
                     yield str(page.relative_to(ROOT)), found[1] or found[2]
-
-
-def parse(words: list[str]) -> None:
-    """Let click parse the words as the command line does, without running anything."""
-    command: click.Command = root()
-    context = click.Context(command, info_name="mimctl")
-    while isinstance(command, click.Group) and words:
-        name, *words = words
-        found = command.get_command(context, name)
-        if found is None:
-            raise click.UsageError(f"no command {name}")
-        command = found
-        if isinstance(command, click.Group):
-            context = click.Context(command, info_name=name, parent=context)
-    if "-h" in words or "--help" in words:
-        return
-    command.make_context(command.name, list(words), parent=context)
 
 
 @pytest.mark.parametrize(("page", "command"), sorted({*documented_commands(), *workflow_commands()}))

@@ -16,7 +16,7 @@ import yaml
 from tiny_wheels import OPS_BUILD, write_ops_wheel, write_wheel
 
 from mimctl.errors import ConfigError, IntegrityError, MimctlError, UsageError
-from mimctl.site import pages
+from mimctl.site import people
 from mimctl.site.build import SiteReport, SiteSources, build_site
 from mimctl.site.sources import read_toolboxes
 
@@ -168,7 +168,7 @@ def test_a_failed_write_leaves_no_folder(wheels: Path, tmp_path: Path, monkeypat
         Path("/dev/full").write_text("x", encoding="utf-8")
         return ""
 
-    monkeypatch.setattr(pages, "start_page", full)
+    monkeypatch.setattr(people, "start_page", full)
     with pytest.raises(OSError, match="No space left"):
         build(wheels=[wheels], out=tmp_path / "site")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wheels"]

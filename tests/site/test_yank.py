@@ -50,7 +50,7 @@ def test_all_pages_say_that_a_wheel_is_withdrawn(site: Path, tmp_path: Path) -> 
     assert "withdrawn: &quot;nms&quot; &lt;is&gt; wrong" in (site / "index.html").read_text(encoding="utf-8")
     changed = {name for name, data in tree(site).items() if before[name] != data}
     pages = {f"{folder}/mimctl-ops/index.{kind}" for folder in ("simple", "whl/cpu") for kind in ("html", "json")}
-    assert changed == pages | {"index.json", "index.html"}
+    assert changed == pages | {"index.json", "index.html", "page/data/index.js"}
     yank(site, [ANY], reason=None)
     assert tree(site) == before
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []

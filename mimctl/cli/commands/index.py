@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 
@@ -131,6 +132,27 @@ def yank(context: Context, files: tuple[str, ...], reason: str, undo: bool, out:
     )
 
 
+@verb("serve", examples=["mimctl index serve site", "mimctl index serve site --port 8000 --open"])
+@click.argument("site", type=PATH, metavar="DIR")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Its port.  [default: a free one]")
+@click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
+def serve(context: Context, site: Path, port: int, opens: bool) -> Result:
+    """Serve an index to this machine until Ctrl-C: its pages for people, and all that pip, uv and mimctl read."""
+    from mimctl.site.serve import serving
+
+    with serving(site.expanduser().absolute(), port) as (address, server):
+        context.output.note(f"serving {site}; Ctrl-C ends it")
+        if not context.output.json:
+            click.echo(address)
+        if opens:
+            import webbrowser
+
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    return Result(data={"address": address})
+
+
 def _site_of(files: tuple[str, ...]) -> Path:
     """Return the index that paths of wheels lie in, `<index>/files/<wheel>`; raise UsageError for bare names."""
     folders = {Path(file).parent for file in files}
@@ -143,4 +165,4 @@ def _site_of(files: tuple[str, ...]) -> Path:
     return folder.parent
 
 
-COMMANDS = {"build": build, "yank": yank}
+COMMANDS = {"build": build, "yank": yank, "serve": serve}
