@@ -14,6 +14,18 @@ from login_node import TOY, VALIDATION, Login
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300
 
+WITHOUT_GPUS = {
+    "--gpus 16 --gpus-per-node 4": "--gpus 0 --procs 4 --nodes 2",
+    "--gpus 16": "--gpus 0 --procs 2 --nodes 2",
+    "--gpus 8": "--gpus 0 --procs 2",
+    "--gpus 4": "--gpus 0 --procs 2",
+    "--gpus 2": "--gpus 0 --procs 2",
+    "--gpus 1": "--gpus 0",
+    "--partition gpu": "--partition low",
+    "-p gpu": "-p low",
+}
+"""What is typed in the place of a page's words: processes on the CPU stand for GPUs, `mini_slurm` for a cluster."""
+
 _BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TESTED = """
 test_dataloader = val_dataloader
@@ -26,11 +38,11 @@ auto_scale_lr = dict(base_batch_size=4)
 class Reader:
     """A reader at a desk, with `my.py`, a small experiment, in the folder.
 
-    `stands_for` says which words are typed in the place of others: this machine has no GPUs, its partitions other
-    names. What a test expects of a command is said where it is typed; `left` holds those not typed yet.
+    `stands_for` says which words are typed in the place of others. What a test expects of a command is said where it is
+    typed; `left` holds those not typed yet.
     """
 
-    def __init__(self, page: str, login: Login, stands_for: Mapping[str, str]) -> None:
+    def __init__(self, page: str, login: Login, stands_for: Mapping[str, str] = WITHOUT_GPUS) -> None:
         self.left = commands_of(page)
         self.folder = login.folder
         self.stands_for = dict(stands_for)
@@ -76,9 +88,14 @@ class Reader:
         return line
 
     def _shell(self, line: str) -> list[str]:
-        for words, others in self.stands_for.items():
-            line = line.replace(words, others)
-        return ["bash", "-c", "\n".join([*self._exports, line])]
+        return ["bash", "-c", stood_in("\n".join([*self._exports, line]), self.stands_for)]
+
+
+def stood_in(text: str, stands_for: Mapping[str, str]) -> str:
+    """Return a text with words in the place of others, in the order of the table."""
+    for words, others in stands_for.items():
+        text = text.replace(words, others)
+    return text
 
 
 def commands_of(page: str) -> list[str]:

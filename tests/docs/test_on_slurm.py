@@ -14,18 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 from login_node import Login
-from page_reader import Reader
+from page_reader import WITHOUT_GPUS, Reader
 
-HERE = {
-    "--gpus 16 --gpus-per-node 4": "--gpus 0 --procs 4 --nodes 2",
-    "--gpus 8": "--gpus 0 --procs 2",
-    "--gpus 2": "--gpus 0 --procs 2",
-    "--gpus 1": "--gpus 0",
-    "--partition gpu": "--partition low",
-    "-p gpu": "-p low",
-    "alpha.partition gpu": "mimctltest.partition low",
-    "alpha.setup": "mimctltest.setup",
-}
+HERE = {**WITHOUT_GPUS, "alpha.partition gpu": "mimctltest.partition low", "alpha.setup": "mimctltest.setup"}
 SLOWLY = 'custom_hooks = [dict(type="Trouble", kind="slow", at=0)]\n'  # half a second an iteration
 
 
@@ -66,7 +57,7 @@ def test_the_page_on_slurm_does_what_it_says(login: Login) -> None:
 
 @pytest.mark.slow
 def test_the_page_on_preemption_does_what_it_says(login: Login) -> None:
-    reader = Reader("go-on-after-a-preemption.md", login, HERE)
+    reader = Reader("go-on-after-a-preemption.md", login)
     config = login.folder / "my.py"
     config.write_text(config.read_text().replace("max_epochs=2", "max_epochs=4") + SLOWLY)
     reader.types("mimctl train det my.py")

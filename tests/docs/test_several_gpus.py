@@ -12,8 +12,6 @@ from login_node import Login
 from page_reader import ROOT, Reader
 from toy_toolbox import install_toolbox
 
-ON_THE_CPU = {"--gpus 4": "--gpus 0 --procs 2", "--gpus 2": "--gpus 0 --procs 2"}
-
 
 def world_size(folder: Path) -> int:
     meta = torch.load(folder / "work_dirs/my/epoch_2.pth", weights_only=True)["meta"]
@@ -32,7 +30,7 @@ print("rank", os.environ["RANK"], "of", os.environ["WORLD_SIZE"], *sys.argv[1:])
 def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(site_with_toolbox(tmp_path))])
     desk = Login.at(tmp_path, PYTHONPATH=path)
-    reader = Reader("train-on-several-gpus.md", desk, ON_THE_CPU)
+    reader = Reader("train-on-several-gpus.md", desk)
     assert "gpus" in reader.types("mimctl env")
     for beginning in ("mimctl train det my.py", "CUDA_VISIBLE_DEVICES=2,3"):
         reader.types(beginning)

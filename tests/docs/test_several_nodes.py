@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from login_node import Login
-from page_reader import Reader
+from page_reader import WITHOUT_GPUS, Reader
 
 ONCE = """\
 from pathlib import Path
@@ -30,13 +30,7 @@ class FailsOnce(Hook):
 def test_the_commands_of_the_page_do_what_it_says(cluster: dict[str, str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    here = {
-        "--gpus 8": "--gpus 0 --procs 2",
-        "--gpus 2": "--gpus 0 --procs 2",
-        "--gpus 16": "--gpus 0 --procs 2 --nodes 2",
-        "--partition gpu": "--partition low",
-        "node0:29400": f"127.0.0.1:{port}",
-    }
+    here = {**WITHOUT_GPUS, "node0:29400": f"127.0.0.1:{port}"}
     reader = Reader("train-on-several-nodes.md", Login.at(tmp_path, **cluster), here)
     type_on_both_nodes(reader)
     assert trained(tmp_path) == (2, 16)

@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 from login_node import Login
-from page_reader import Reader
+from page_reader import WITHOUT_GPUS, Reader
 
-HERE = {
-    "--gpus 1": "--gpus 0",
-    "--partition gpu": "--partition low",
-    "coco/bbox_mAP": "toy/accuracy",
-    "--trials 20": "--trials 3",
-    "--trials 40": "--trials 4",
-}
+HERE = {**WITHOUT_GPUS, "coco/bbox_mAP": "toy/accuracy", "--trials 20": "--trials 3", "--trials 40": "--trials 4"}
 PNG = b"\x89PNG"
 
 
