@@ -232,6 +232,17 @@ def test_what_a_site_prints_around_the_answer_is_passed_over_and_its_refusal_is_
     said = mimctl_with("env", "--partition", "gpu", "--json", REFUSAL="srun: error: no account named")
     error = json.loads(said.stdout)["error"]
     assert (error["code"], error["causes"]) == ("slurm-refused", ["no account named"])
+    for answer in (
+        "mimctl-facts: ",
+        'mimctl-facts: {"facts": {"gpus"',
+        "mimctl-facts: []",
+        "mimctl-facts: {}",
+        "\033[2J",
+    ):
+        said = mimctl_with("env", "--partition", "gpu", ANSWER=answer)
+        assert said.returncode == 1
+        assert ("error[slurm-refused]" in said.stderr) or ("error[bad-facts]" in said.stderr)
+        assert "\033" not in said.stderr
     assert json.loads(mimctl_with("env", "--partition", "gpu,cpu", "--json").stdout)["error"]["exit_code"] == 2
 
 
@@ -243,6 +254,7 @@ def mimctl_with(tmp_path):
         "scontrol": "echo 'ClusterName = alps'",
         "srun": f"""printf '%s\\n' "$@" > {tmp_path}/srun.words
 if [ -n "$REFUSAL" ]; then echo "$REFUSAL" >&2; exit 1; fi
+if [ -n "$ANSWER" ]; then echo "$ANSWER"; echo "$ANSWER" >&2; exit; fi
 if [ -n "$BANNER" ]; then echo "$BANNER"; fi
 while [ "${{1#--}}" != "$1" ]; do shift; done
 exec "$@" """,

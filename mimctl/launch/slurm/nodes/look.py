@@ -74,11 +74,11 @@ def look_at(partition: str, python: Path, *, folder: Path, options: LookOptions 
         argv = srun_line(partition, python, options, has_gpus=any(each.gpus for each in kinds))
     answer = _ask_node(argv, partition, python, options)
     document = {
+        **answer,
         "cluster": cluster,
         "partition": partition,
         "looked": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "nodes": [plain(each) for each in kinds],
-        **answer,
     }
     return Look(
         cluster=cluster,
@@ -105,6 +105,8 @@ def srun_line(partition: str, python: Path, options: LookOptions, *, has_gpus: b
         "--nodes=1",
         "--ntasks=1",
         "--cpus-per-task=1",
+        # Where the site says nothing of memory, a job takes all that a node has, and waits for it.
+        "--mem=1G",
         "--time=5",
         "--mpi=none",
         f"--immediate={options.wait_s}",
@@ -135,10 +137,14 @@ def _ask_node(argv: Sequence[str], partition: str, python: Path, options: LookOp
     finally:  # Ctrl-C too: the job must not wait in the queue for nobody
         _end(process)
     said = errors.decode("utf-8", "replace")
-    line = next((each for each in out.decode("utf-8", "replace").splitlines() if each.startswith(MARK)), None)
-    if line is None:
+    lines = out.decode("utf-8", "replace").split("\n")
+    line = next((each.removeprefix(MARK) for each in lines if each.startswith(MARK)), "")
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None  # nothing, or half of it
+    if not isinstance(answer, dict):
         raise _why(said, partition, python, options)
-    answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
     return answer
 
 
