@@ -13,15 +13,8 @@ CANARY = "s3cr3t-canary-7a1f"
 def test_a_secret_of_the_environment_is_written_and_printed_nowhere(tmp_path: Path) -> None:
     desk = Login.at(tmp_path)
     secrets = {"WANDB_API_KEY": CANARY, "MY_TOKEN": CANARY, "MASTER_TOKEN": CANARY}
-    line = (
-        "train",
-        "det",
-        "toy.py",
-        "--procs",
-        "2",
-        "--cfg-options",
-        "custom_hooks=[dict(type='Trouble', kind='error', at=3)]",
-    )
+    trouble = "custom_hooks=[dict(type='Trouble', kind='error', at=3)]"
+    line = ("train", "det", "toy.py", "--gpus", "0", "--cfg-options", trouble)
     before = os.umask(0o022)
     try:
         failed = desk.mimctl(*line, **secrets)
