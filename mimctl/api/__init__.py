@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.keeping import Share, cache_clean, cache_dir, cache_prune, cache_size
     from mimctl.api.locking import LOCK_FILE, lock, prepare_sync, sync
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
-    from mimctl.api.machines import find_machine, look_at
+    from mimctl.api.machines import find_machine, lock_words, look_at
     from mimctl.api.mending import find_steps, mend, preview
     from mimctl.api.models import download, download_dataset, get_model_info, search
     from mimctl.api.place import Watch, find_target
@@ -46,7 +46,7 @@ _ROOMS = {
     "locking": "LOCK_FILE lock prepare_sync sync",
     "looking": "Listing doctor env find_unfinished find_useless list_package show_settings",
     "installing": "find_own_upgrade install prepare_install prepare_uninstall prepare_upgrade repair uninstall upgrade",
-    "machines": "find_machine look_at",
+    "machines": "find_machine lock_words look_at",
     "mending": "find_steps mend preview",
     "running": "describe_data infer test train",
     "runs": "cancel logs resume status",
@@ -106,6 +106,7 @@ __all__ = [
     "list_package",
     "list_scripts",
     "lock",
+    "lock_words",
     "logs",
     "look_at",
     "mend",

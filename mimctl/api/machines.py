@@ -83,6 +83,20 @@ def find_machine(word: str, *, settings: Settings | None = None) -> Elsewhere:
     return found
 
 
+def lock_words(machine: Elsewhere) -> str | None:
+    """Return what `lock --for` and `bundle --for` call a machine; None where no torch is chosen for it by itself."""
+    from mimctl.environment.imagined import imagine
+    from mimctl.installer.locking.cells import cell_of
+    from mimctl.installer.locking.environments import accelerator_of
+
+    python = machine.facts["python"].value if "python" in machine.facts else "3.11"
+    env = imagine(python, machine.platform, machine.libc, machine.accelerator)
+    try:
+        return cell_of(env, accelerator_of(env)).words
+    except MimctlError:
+        return None
+
+
 def facts_for(machine: str | None, settings: Settings, *, asks_nvcc: bool = False) -> tuple[Environment, str | None]:
     """Return the facts about the target on the machine that is meant, and one line on which that is; None: this one."""
     from mimctl.environment.detect import describe

@@ -27,9 +27,10 @@ def show_node(
 
     context.output.note(f"waiting at most {wait or WAIT_S} s for a node of partition `{partition}`")
     look = api.look_at(partition, wait_s=wait, account=account, qos=qos, srun_args=srun_args, settings=context.settings)
-    rows = [*_head(look), *fact_rows(look.found.facts)]
+    words = api.lock_words(look.found)
+    rows = [*_head(look), ("lock", words or "none", "for `lock --for`, `bundle --for`"), *fact_rows(look.found.facts)]
     return Result(
-        data={**look.document, "path": str(look.path)},
+        data={**look.document, "lock": words, "path": str(look.path)},
         lines=table(rows, head=("fact", "value", "source")),
         quiet=[f"{name} {value}" for name, value, _ in rows],
         notes=[*_warnings(look), f"kept: runs on `{partition}` and `mimctl install --for {partition}` go by it"],

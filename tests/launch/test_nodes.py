@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from made_environment import make_env
 
-from mimctl.api.machines import on_login_node
+from mimctl.api.machines import lock_words, on_login_node
 from mimctl.environment.elsewhere import on_machine, read_elsewhere
 from mimctl.environment.installed import Fact, Ops
 from mimctl.environment.plain import to_plain
 from mimctl.errors import NoCompatibleBuildError
+from mimctl.installer.locking.cells import cell_for
 from mimctl.installer.model import InstallOptions, InstallPlan, TorchChange
 from mimctl.launch.model import SlurmOptions, Workplace
 from mimctl.launch.slurm.nodes.judge import judge
@@ -212,6 +213,24 @@ def test_a_torch_for_the_cpu_that_joins_on_a_login_node_is_told_of():
     for env in (make_env(torch=None), said):
         assert told(env) is None
     assert told(login, wish="cpu") is told(login, tag="cu130") is told(login, tag=None) is None
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (CPU, "linux-x86_64-cpu-glibc2.36"),
+        (NEWEST, "linux-x86_64-cu130-glibc2.36-driver580.65.06-sm9.0"),
+        (OLD, "linux-x86_64-cu126-glibc2.36-driver535.54-sm8.0"),
+        (UNSEEN, "linux-x86_64-cu130-glibc2.36-driver580.65.06"),
+        (node_of(platform="linux-arm", driver="580.65.06"), "linux-aarch64-cu130-glibc2.36-driver580.65.06"),
+        (ROCM, None),
+        (node_of(platform="alpine"), None),
+    ],
+)
+def test_a_node_has_the_words_that_locks_and_bundles_are_made_for(node, words):
+    assert lock_words(node) == words
+    if words is not None:
+        assert cell_for(words, "3.11").environment.accelerator.value.driver == node.accelerator.driver
 
 
 SINFO = "gpu*|6|64|512000|gpu:a100:4|g[1-6]\ngpu*|2|128|1031000|gpu:h100:8|h[1-2]\n"
