@@ -27,7 +27,8 @@ from mimctl.engine.registry import HOOKS
 from mimctl.engine.reporting.events import open_events, plain
 from mimctl.engine.reporting.log import configure_logging, get_logger
 from mimctl.engine.runner import Runner
-from mimctl.engine.running.work_dir import locked, put_earlier_run_away
+from mimctl.engine.running.run_lock import locked, patience_of
+from mimctl.engine.running.work_dir import put_earlier_run_away
 from mimctl.errors import ConfigError
 from mimctl.spec import RunSpec
 
@@ -234,7 +235,7 @@ def _work_dir_in_use(work_dir: Path, cfg: Config, spec: RunSpec) -> Iterator[Non
     if int(os.environ.get("RANK", "0")) != 0:
         yield
         return
-    with locked(work_dir):
+    with locked(work_dir, patience_s=patience_of(os.environ)):
         config_file = work_dir / f"{Path(spec.config or 'config').stem}.py"
         goes_on = spec.resume == "auto" or (spec.resume and Path(spec.resume).parent.resolve() == work_dir.resolve())
         if not goes_on:

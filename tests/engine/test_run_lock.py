@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,24 @@ def test_number_of_a_process_that_was_given_away_again_is_no_live_run(
     (tmp_path / LOCK_NAME).write_text(f"process {os.getppid()} on {os.uname().nodename} (started 1)\n")
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_a_job_that_was_queued_again_waits_for_its_own_earlier_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_locks: bool
+) -> None:
+    assert run_lock.patience_of({"SLURM_RESTART_COUNT": "1"}) > run_lock.DEAD_AFTER_S
+    assert run_lock.patience_of({"SLURM_RESTART_COUNT": "0"}) == run_lock.patience_of({}) == 0
+    monkeypatch.setattr(run_lock, "POLL_S", 0.05)
+    first = holder(tmp_path, "" if has_locks else WITHOUT_LOCKS)
+    if not has_locks:
+        for name in ("flock", "lockf"):
+            monkeypatch.setattr(fcntl, name, deny)
+    with pytest.raises(MimctlError, match="another run"), locked(tmp_path, patience_s=0.2):
+        pass
+    threading.Timer(0.5, first.kill).start()
+    with locked(tmp_path, patience_s=60):
+        assert first.wait(10) == -signal.SIGKILL
 
 
 def test_two_runs_take_their_turn(tmp_path: Path) -> None:
