@@ -32,12 +32,13 @@ class Wish:
 def find_kinds(kinds: Sequence[NodeKind], partition: str | None) -> dict[str, list[NodeKind]]:
     """Return what the nodes of the partitions that a job may go to have: those named (`a,b`), else the default one.
 
-    Raises UsageError[unknown-partition] with the nearest names.
+    Without Slurm at hand, which a dry run does not need, that is nothing. Raises UsageError[unknown-partition] with the
+    nearest names.
     """
     known: dict[str, list[NodeKind]] = {}
     for each in kinds:
         known.setdefault(each.partition, []).append(each)
-    if partition is None:
+    if partition is None or not known:
         return {name: found for name, found in known.items() if found[0].is_default}
     named = partition.split(",")
     for name in named:
