@@ -73,11 +73,11 @@ def _crashed(err: Exception) -> MimctlError:
 
 
 def _of_the_script(trace: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the script's own first line on."""
+    """Return a traceback from the script's own first line on, None where it did not get that far."""
     ours = (__file__, runpy.__file__)
     found = trace
     while found is not None and (
         found.tb_frame.f_code.co_filename in ours or found.tb_frame.f_code.co_filename.startswith("<frozen runpy")
     ):
         found = found.tb_next
-    return found or trace
+    return found

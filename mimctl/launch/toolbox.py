@@ -37,8 +37,7 @@ def find_toolbox(word: str, place: Workplace) -> Toolbox:
 def find_package(word: str, place: Workplace) -> MimPackage:
     """Return the package of mim's convention that `word` (`mmdet`, `mmdet==3.3.0`) names, whatever plugin goes by it.
 
-    Raises MimctlError[plugin-not-installed | broken-plugin], [verb-not-offered] for a plugin of ours, which has no
-    scripts.
+    Raises MimctlError[plugin-not-installed | broken-plugin], [verb-not-offered] for a plugin of ours.
     """
     name, _, version = word.partition("==")
     packages = find_packages(place.paths)
@@ -48,7 +47,9 @@ def find_package(word: str, place: Workplace) -> MimPackage:
             plugin = get_plugin(name, place.plugins)
             verbs = ", ".join(f"`{each}`" for each in sorted(plugin.manifest.verbs))
             raise MimctlError(
-                f"toolbox `{plugin.name}` has no scripts", code="verb-not-offered", causes=[f"it offers {verbs}"]
+                f"toolbox `{plugin.name}` is ours, no package with mim's folder",
+                code="verb-not-offered",
+                causes=[f"it offers {verbs}"],
             )
         raise _unknown(word, place, packages)
     if isinstance(package, BrokenMimPackage):

@@ -130,6 +130,15 @@ def running(pid):
         return False
 
 
+def test_a_packages_training_goes_on_by_itself(mimctl, place, here):
+    run = mimctl("train", "mmtoy", "net_s_1x_coco", "--detach", "--name", "left", "--exit", "7", env=place).out.strip()
+    lines = mimctl("logs", "-f", "left", env=place).out
+    assert lines.startswith("script: [")
+    assert "error[script-failed]: `train.py` of `mm-toy-suite` ended with exit code 7\n" in lines
+    state = json.loads(mimctl("status", run, "--json", env=place).out)
+    assert (state["state"], state["action"], state["plugin"]) == ("failed", "train", "mm-toy-suite")
+
+
 def test_with_json_what_the_script_prints_goes_to_stderr(mimctl, place, python):
     said = mimctl("train", "mmtoy", "net_s_1x_coco", "--json", env=place)
     document = json.loads(said.out)

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from login_node import Login
+from patience import wait_until
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.growing import GrowingFile
@@ -90,6 +90,23 @@ def test_the_book_forgets_the_oldest_and_what_is_gone(tmp_path: Path) -> None:
     assert book.runs() == []
 
 
+def test_with_an_old_script_its_folder_goes_too_where_it_is_ours(tmp_path: Path) -> None:
+    book = RunBook(tmp_path / "home/runs")
+    ended, running, users = book.scripts_dir / "one", book.scripts_dir / "two", tmp_path / "work/three"
+    for number, place in enumerate((ended, running, users)):
+        place.mkdir(parents=True)
+        if place != running:
+            (place / "exit_code").write_text("0\n")
+        book.folder.mkdir(exist_ok=True)
+        (book.folder / f"old{number}").write_text(f"{place}\n")
+        os.utime(book.folder / f"old{number}", (number, number))
+    for number in range(KEPT_RUNS - 1):
+        (book.folder / f"run{number:03d}").write_text("/nowhere\n")
+    book.add(record_of(tmp_path / "new", "abcdef"))
+    assert not (book.folder / "old2").exists()
+    assert [place.is_dir() for place in (ended, running, users)] == [False, True, True]
+
+
 def test_ids_differ_and_begin_with_a_letter(tmp_path: Path) -> None:
     book = RunBook(tmp_path)
     ids = {book.new_id() for _ in range(200)}
@@ -146,10 +163,7 @@ def test_a_run_of_this_machine_is_seen_cancelled_and_gone_on_with(desk: Login, t
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "work_dirs/toy/last_checkpoint").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: (tmp_path / "work_dirs/toy/last_checkpoint").exists())
     running = desk.status("mine")
     assert (running["state"], running["job_id"]) == ("running", None)
     assert running["step"]["phase"] == "train"
