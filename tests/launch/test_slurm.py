@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 
 from mimctl.errors import UsageError
 from mimctl.launch.model import RunRequest, SlurmOptions
@@ -200,6 +200,10 @@ def test_an_unfinished_run_is_requeued_and_goes_on_from_its_checkpoint(tmp_path,
     assert log.read_text().splitlines()[-1] == "requeue 20105"
     process, log = job(plan, SLURM_RESTART_COUNT="1")
     process.communicate(timeout=30)
+    assert log.read_text().splitlines()[-2].endswith("/spec.json"), "it has not begun: whose checkpoints are there?"
+    (plan.run_dir / "20260101_000000.log").touch()
+    process, log = job(plan, SLURM_RESTART_COUNT="1")
+    process.communicate(timeout=30)
     assert log.read_text().splitlines()[-2].endswith("/resume.json")
     assert RunSpec.read(plan.spec_path.parent / "resume.json").resume == "auto"
     assert not (plan.spec_path.parent / "unfinished").exists()
@@ -239,10 +243,7 @@ def test_a_job_that_may_not_be_requeued_says_how_to_go_on(tmp_path, job):
 def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_path, job):
     plan = plan_of(tmp_path)
     process, log = job(plan, SRUN_DOES="slow")
-    deadline = time.monotonic() + 20
-    while not (plan.spec_path.parent / "started").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: (plan.spec_path.parent / "started").exists(), seconds=20)
     step = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.send_signal(signal.SIGTERM)
     os.kill(step, signal.SIGTERM)

@@ -59,8 +59,12 @@ mkdir -p "$RUN/ranks"
 {setup}JOB="$SLURM_JOB_ID"
 if [ -n "${{SLURM_ARRAY_JOB_ID:-}}" ]; then JOB="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; fi
 SPEC="$RUN/spec.json"
-# After a preemption, and when it is submitted to be resumed, the run goes on from its newest checkpoint.
-if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || [ -n "${{MIMCTL_RESUME:-}}" ]; then SPEC="$RUN/resume.json"; fi
+# After a preemption, and when it is submitted to be resumed, a run that had begun goes on from its newest checkpoint;
+# before it had (it has no log), what lies in the work dir may be an earlier run's.
+LOGS=("$RUN"/*.log)
+if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] || [ -n "${{MIMCTL_RESUME:-}}" ]; then
+  if [ -e "${{LOGS[0]:-}}" ]; then SPEC="$RUN/resume.json"; fi
+fi
 # What a rank fails with is written here, for srun itself reports another rank's end as often as not.
 export MIMCTL_ERROR_DIR="$RUN/ranks"
 
