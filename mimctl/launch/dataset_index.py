@@ -85,7 +85,7 @@ def fetch(plan: DatasetPlan, *, stdout: IO[bytes] | None, note: Callable[[str], 
             continue
         if note is not None:
             note(f"running {shlex.join(argv)}")
-        code = run_script(argv, environment={}, stdout=stdout)
+        code = run_script(argv, stdout=stdout)
         if code != 0:
             raise MimctlError(
                 f"fetching the data set `{plan.name}` ended with exit code {code}",

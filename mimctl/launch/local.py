@@ -122,20 +122,13 @@ def run(
         raise
 
 
-def run_script(
-    argv: Sequence[str],
-    *,
-    environment: Mapping[str, str],
-    unset: Sequence[str] = (),
-    stdout: IO[bytes] | None = None,
-) -> int:
+def run_script(argv: Sequence[str], *, stdout: IO[bytes] | None = None) -> int:
     """Run a program that speaks for itself: its streams are ours (`stdout` replaces the standard output).
 
     Returns its exit code, 128 + n for signal n. SIGTERM and SIGHUP of this process go on to it. On KeyboardInterrupt
     it and all its descendants are stopped before it is raised again.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in unset}
-    process = subprocess.Popen(argv, env={**inherited, **environment}, stdout=stdout, start_new_session=True)
+    process = subprocess.Popen(argv, stdout=stdout, start_new_session=True)
     try:
         with _signals_forwarded_to(process):
             code = process.wait()
