@@ -17,9 +17,9 @@ from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.growing import GrowingFile
 from mimctl.launch.process_table import start_time
 from mimctl.launch.runs.book import KEPT_RUNS, RunBook
-from mimctl.launch.runs.control import log_file
+from mimctl.launch.runs.control import cancel, log_file, resume
 from mimctl.launch.runs.record import RunRecord, read_record
-from mimctl.launch.runs.state import state_of
+from mimctl.launch.runs.state import state_of, states_of
 
 
 def record_of(folder: Path, run_id: str, *, name: str = "net", started: float = 1.0, **more: object) -> RunRecord:
@@ -120,6 +120,73 @@ def test_a_process_with_the_number_of_a_dead_one_is_not_the_run(tmp_path: Path) 
     assert state_of(alive).phase == "running"
     assert state_of(replace(alive, pid_started="1")).phase == "stopped"
     assert state_of(replace(alive, host="elsewhere")).phase == "unknown"
+
+
+SQUEUE = """\
+#!/bin/sh
+echo "squeue $*" >> "$(dirname "$0")/asked"
+cat "$(dirname "$0")/answer"
+"""
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that holds what a stand-in for `squeue` answers."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "squeue").write_text(SQUEUE)
+    (folder / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/bin")
+    return folder / "answer"
+
+
+def test_a_job_is_what_slurm_says_and_then_what_it_wrote_down(tmp_path: Path, queue: Path) -> None:
+    record = record_of(tmp_path / "run", "abcdef", job_id="7")
+
+    def phase(state: str = "") -> str:
+        queue.write_text(f"7|{state}|None|n1\n" if state else "")
+        return state_of(record).phase
+
+    assert [phase("PENDING"), phase("RUNNING"), phase("COMPLETING")] == ["waiting", "running", "running"]
+    assert [phase("PREEMPTED"), phase("TIMEOUT"), phase("NODE_FAIL")] == ["stopped"] * 3
+    assert [phase("CANCELLED"), phase("FAILED"), phase("COMPLETED")] == ["cancelled", "failed", "done"]
+    assert phase() == "unknown", "it is forgotten, and has written nothing down"
+    assert "Slurm knows job 7 no more" in state_of(record).note
+    assert not state_of(record).may_go_on
+    (record.folder / "exit_code").write_text("143\n")
+    assert [phase(), phase("CANCELLED"), phase("PENDING")] == ["stopped", "cancelled", "waiting"]
+    (record.folder / "cancelled").touch()
+    assert phase() == "cancelled"
+    (record.folder / "exit_code").write_text("0\n")
+    assert phase() == "done", "it was through when it was cancelled"
+    (record.folder / "unfinished").touch()
+    assert phase() == "cancelled"
+
+
+def test_a_run_that_slurm_does_not_tell_of_is_unknown_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    record = record_of(tmp_path / "run", "abcdef", job_id="7", work_dir=str(tmp_path))
+    (tmp_path / "last_checkpoint").write_text("x.pth")
+    state = state_of(record)
+    assert (state.phase, state.is_resumable, state.may_go_on) == ("unknown", False, True)
+    assert state.note == "there is no `squeue` on this machine"
+    with pytest.raises(MimctlError, match="as far as can be said"):
+        resume(record, RunBook(tmp_path / "book"), detach=True, listener=None)
+    with pytest.raises(MimctlError, match="no `scancel`"):
+        cancel(record)
+    assert not (record.folder / "cancelled").exists()
+
+
+def test_slurm_is_asked_once_and_only_for_jobs_that_may_go_on(tmp_path: Path, queue: Path) -> None:
+    records = [record_of(tmp_path / str(number), f"abcde{number}", job_id=str(number)) for number in range(4)]
+    for number, code in enumerate(("0", "1", "143")):
+        (records[number].folder / "exit_code").write_text(code)
+    queue.write_text("2|PENDING|BeginTime|\n3|RUNNING|None|n1\n")
+    assert [each.phase for each in states_of(records)] == ["done", "failed", "waiting", "running"]
+    assert [line.split()[5] for line in (queue.parent / "asked").read_text().splitlines()] == ["-j"]
+    assert "-j 2,3 " in (queue.parent / "asked").read_text()
 
 
 def test_each_process_of_a_run_has_a_log_of_its_own(tmp_path: Path) -> None:
