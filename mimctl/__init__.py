@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         build_index,
         build_wheels,
         bundle,
+        cancel,
         describe_data,
         doctor,
         download,
@@ -20,12 +21,18 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
         lint_config,
         list_package,
         lock,
+        logs,
         look_at,
         port,
+        read_axes,
+        resume,
         run,
         search,
         show_config,
         show_settings,
+        status,
+        sweep,
+        sweep_report,
         sync,
         test,
         trace_config,
@@ -37,6 +44,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallOptions
     from mimctl.launch.model import ConfigOptions, LaunchOptions
+    from mimctl.launch.sweep.model import SweepOptions
     from mimctl.launch.verbs import InferOptions, TrainOptions
 
 __version__ = "0.1.0"
@@ -47,6 +55,7 @@ _OPTIONS = {
     "InstallOptions": "mimctl.installer.model",
     "LaunchOptions": "mimctl.launch.model",
     "LockOptions": "mimctl.installer.locking.requests",
+    "SweepOptions": "mimctl.launch.sweep.model",
     "TrainOptions": "mimctl.launch.verbs",
 }
 """What the verbs take, and where it stands."""
@@ -57,11 +66,13 @@ __all__ = [
     "InstallOptions",
     "LaunchOptions",
     "LockOptions",
+    "SweepOptions",
     "TrainOptions",
     "__version__",
     "build_index",
     "build_wheels",
     "bundle",
+    "cancel",
     "describe_data",
     "doctor",
     "download",
@@ -74,12 +85,18 @@ __all__ = [
     "lint_config",
     "list_package",
     "lock",
+    "logs",
     "look_at",
     "port",
+    "read_axes",
+    "resume",
     "run",
     "search",
     "show_config",
     "show_settings",
+    "status",
+    "sweep",
+    "sweep_report",
     "sync",
     "test",
     "trace_config",

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from login_node import Login
 
+import mimctl
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.events import EventReader
 from mimctl.launch.sweep.axes import Range, covering, points, read_grid, read_search_args
@@ -177,3 +179,18 @@ def test_without_optuna_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         Study(None, AXES, sampler="random")
     assert caught.value.code == "missing-extra"
     assert "mimctl[sweep]" in caught.value.hints[0]
+
+
+def test_a_sweep_is_a_function_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna", reason="samplers are an extra")
+    Login.at(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIMCTL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MIMCTL_PYTHON", sys.executable)
+    options = mimctl.SweepOptions(sampler="random", trials=3, dry_run=True)
+    launch = mimctl.LaunchOptions(gpus=0, name="mine")
+    found = mimctl.sweep("det", "toy.py", mimctl.read_axes([f"{LR}=1e-3..1e-1"]), options, launch)
+    rates = [plan.spec.overrides[LR] for plan in found.plans]
+    assert len(set(rates)) == 3
+    assert all(1e-3 <= rate <= 1e-1 for rate in rates)
+    assert not found.folder.exists()
