@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from mimctl.engine.ranks.meeting import find_host
+from mimctl.engine.ranks.meeting import find_host, require_free_port
 from mimctl.errors import MimctlError
 from mimctl.spec import RunSpec
 
@@ -64,7 +64,7 @@ def open_store(place: Place, *, join_s: float = JOIN_S) -> Any:
 
 def keep_store(host: str, port: int) -> Any:
     """Return a store that this process keeps for others; port 0 is a free one."""
-    _require_free(host, port)
+    require_free_port(port, hint="name another one on all nodes: `--rdzv-endpoint HOST:PORT`")
     try:
         return _store(host, port, is_master=True, timeout=timedelta(seconds=REACH_S))
     except Exception as err:  # as above
@@ -95,25 +95,6 @@ def _wait_for_first(place: Place, join_s: float) -> None:
                 is_told = True
                 say(f"node {place.node} waits for node 0 at {place.host}:{place.port} ({err.strerror or err})")
         time.sleep(_PAUSE_S)
-
-
-def _require_free(host: str, port: int) -> None:
-    if port == 0:
-        return
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-            # A listener on one address alone does not hinder others from binding all of them.
-            probe.listen(1)
-        except OSError as err:
-            raise MimctlError(
-                f"port {port} is taken",
-                code="port-in-use",
-                causes=[err.strerror or str(err)],
-                hints=["name another one on all nodes: `--rdzv-endpoint HOST:PORT`"],
-            ) from err
 
 
 def _no_place(place: Place, cause: str, hint: str) -> MimctlError:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,9 +17,10 @@ from mimctl.engine.child import TERMINATED, explain
 from mimctl.engine.nodes.team import Alone
 from mimctl.engine.nodes.verdict import Outcome, failed
 from mimctl.engine.ranks.errors import culprit, died
+from mimctl.engine.ranks.meeting import require_free_port
 from mimctl.engine.ranks.siblings import FOLDER_VARIABLE, WARNED, process_ids
 from mimctl.engine.ranks.supervision import Supervision
-from mimctl.errors import ExitCode, MimctlError
+from mimctl.errors import ExitCode
 from mimctl.spec import RunSpec
 
 
@@ -132,7 +132,7 @@ def _launch_config(spec: RunSpec, folder: str) -> Any:
     from torch.distributed.launcher.api import LaunchConfig
 
     port = int(spec.options.get("port", 0)) if spec.launcher.num_nodes == 1 and spec.launcher.kind == "pytorch" else 0
-    _refuse_busy_port(port)
+    require_free_port(port, host="localhost", hint="leave out `--port`: a free one is found")
     own_signals: dict[str, Any] = {}
     if spec.action == "train" and "signals_to_handle" in LaunchConfig.__dataclass_fields__:
         own_signals = {"signals_to_handle": "SIGINT,SIGHUP,SIGQUIT"}
@@ -151,20 +151,3 @@ def _launch_config(spec: RunSpec, folder: str) -> Any:
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         **own_signals,
     )
-
-
-def _refuse_busy_port(port: int) -> None:
-    """Raise MimctlError[port-in-use] where a port that was asked for is taken: its owner may be another run's agent."""
-    if port == 0:
-        return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("localhost", port))
-        except OSError as err:
-            raise MimctlError(
-                f"port {port} is taken",
-                code="port-in-use",
-                causes=[err.strerror or str(err)],
-                hints=["leave out `--port`: a free one is found"],
-            ) from err

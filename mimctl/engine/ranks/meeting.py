@@ -38,3 +38,20 @@ def find_host(host: str, port: str | int) -> None:
                     hints=["name a host that every node can find (`--rdzv-endpoint`; under Slurm MASTER_ADDR)"],
                 ) from err
             time.sleep(PAUSE_S)
+
+
+def require_free_port(port: int, *, host: str = "", hint: str) -> None:
+    """Raise MimctlError[port-in-use] where a port is taken: its owner may be another run. Port 0 is any free one.
+
+    `host` is whose address is looked at, by default all of this machine's.
+    """
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as err:
+            raise MimctlError(
+                f"port {port} is taken", code="port-in-use", causes=[err.strerror or str(err)], hints=[hint]
+            ) from err
