@@ -74,7 +74,8 @@ export MASTER_PORT="{port}"
 echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
 
 TERMED=
-trap 'TERMED=1' TERM
+# It may not live to see its ranks end.
+trap 'TERMED=1; echo 143 > "$RUN/exit_code"' TERM
 {srun} &
 STEP=$!
 wait "$STEP"; CODE=$?
