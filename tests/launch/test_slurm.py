@@ -246,6 +246,7 @@ def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_pa
     wait_until(lambda: (plan.spec_path.parent / "started").exists(), seconds=20)
     step = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.send_signal(signal.SIGTERM)
+    wait_until(lambda: read_exit_code(plan.run_dir) == 143, seconds=20)  # it may be killed before its ranks end
     os.kill(step, signal.SIGTERM)
     process.communicate(timeout=30)
     assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143)
