@@ -24,6 +24,7 @@ def own(environment):
         (["install", "--help"], 135),
         (["train", "--help"], 135),
         (["infer", "--help"], 135),
+        (["run", "--help"], 135),
         (["settings", "--help"], 135),
         (["instal", "det"], 135),
         (["list", "--jsn"], 135),

@@ -56,7 +56,7 @@ def _with_value(command: click.Command) -> set[str]:
 @verb(
     "run",
     examples=[
-        "mimctl run det",
+        "mimctl run mmdet",
         "mimctl run mmdet analysis_tools:get_flops rtmdet.py --shape 640",
         "mimctl run --gpus 2 my_toolbox evaluate --threshold 0.5",
         "mimctl run --launcher slurm --gpus 8 -p gpu --detach my_toolbox extract_features photos",
