@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from patience import wait_until
+
 TOY = """\
 custom_imports = dict(imports=["toy_experiment"])
 model = dict(type="ToyModel")
@@ -81,9 +83,14 @@ class Login:
         done = subprocess.run(["scontrol", "show", "job", job], env=self.environment, capture_output=True, text=True)
         return done.stdout
 
-    def take_nodes(self) -> None:
+    def take_nodes(self, seconds: int = 4) -> None:
         """Take all of both nodes for some seconds, from a partition that comes first: other jobs are preempted."""
         script = self.folder / "blocker.sh"
-        script.write_text("#!/bin/bash\nsleep 4\n")
+        script.write_text(f"#!/bin/bash\nsleep {seconds}\n")
         argv = ["sbatch", "-p", "high", "-N2", "--exclusive", "-o", "/dev/null", str(script)]
         subprocess.run(argv, env=self.environment, check=True, capture_output=True)
+
+    def wait_until_forgotten(self, job: str) -> None:
+        """Wait until Slurm's controller knows a job no more."""
+        argv = ["squeue", "-h", "-t", "all", "-j", job]
+        wait_until(lambda: not subprocess.run(argv, env=self.environment, capture_output=True).stdout, seconds=90)

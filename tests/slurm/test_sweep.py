@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 
 import pytest
 from login_node import TOY, VALIDATION, Login
+from patience import wait_until
 from sweeping import RANGE, a_good_one_then_a_bad_one, choice, seed_where, told
 
 
@@ -44,10 +44,7 @@ def test_drawn_trials_are_jobs_that_are_judged_and_looked_after_again(login: Log
         login.argv(*line, *drawn), cwd=login.folder, env=login.environment, stderr=subprocess.PIPE, text=True
     )
     first = login.folder / "sweeps/toy/trials/0000/run/run.json"
-    deadline = time.monotonic() + 60
-    while not first.exists() or json.loads(first.read_text())["job_id"] is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: first.exists() and json.loads(first.read_text())["job_id"] is not None)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1]
     assert (process.returncode, "the jobs go on" in said) == (130, True), said
@@ -60,3 +57,16 @@ def test_drawn_trials_are_jobs_that_are_judged_and_looked_after_again(login: Log
     assert trials[0]["job_id"] == job, "the job that went on is not started again"
     assert len({each["job_id"] for each in trials}) == 3
     assert "CANCELLED" in login.job_env(trials[1]["job_id"])
+
+
+def test_a_dry_run_shows_the_script_that_is_submitted(login: Login) -> None:
+    line = ("sweep", "det", "toy.py", "--launcher", "slurm", "--gpus", 0, "-c", 1, "--grid", "randomness.seed=1,2")
+    shown = login.mimctl(*line, "--dry-run").stdout
+    assert "#SBATCH --array=0,1%1" in shown
+    assert not (login.folder / "sweeps").exists()
+    done = login.mimctl(*line, "--sbatch-args", "--hold", "--detach")
+    assert done.returncode == 0, done.stderr
+    script = login.folder / "sweeps/toy/array.sbatch"
+    assert script.read_text().replace("#SBATCH --hold\n", "") == shown
+    job = json.loads((login.folder / "sweeps/toy/trials/0000/run/run.json").read_text())["job_id"]
+    subprocess.run(["scancel", job.partition("_")[0]], env=login.environment, check=True)

@@ -50,7 +50,9 @@ def _sweep(context: Context, plugin: str, config: str, **values: Any) -> Result:
         import shlex
 
         lines = [shlex.join(each.argv) for each in found.plans]
-        data = {"folder": str(found.folder), "trials": [dict(each.spec.overrides) for each in found.plans]}
+        lines = lines if found.script is None else found.script.splitlines()
+        trials = [dict(each.spec.overrides) for each in found.plans]
+        data = {"folder": str(found.folder), "trials": trials, "script": found.script}
         return Result(data=data, lines=lines, quiet=lines, notes=["dry run: nothing was started or written"])
     return _shown(found.folder, found.sweep, found.trials)
 

@@ -33,10 +33,12 @@ def walk_grid(sweep: Sweep, bench: Bench, tell: Tell) -> SweepResult:
         for each in trials
         if each.phase != "done"
     }
-    if bench.options.dry_run:
-        plans = [prepared[each.number].plan for each in trials if each.phase != "done" and not each.is_going]
-        return SweepResult(folder=folder, sweep=sweep, trials=trials, plans=plans)
     is_slurm = bench.launch.launcher == "slurm"
+    if bench.options.dry_run:
+        left = {each.number: prepared[each.number] for each in trials if each.phase != "done" and not each.is_going}
+        script = _array(bench, left)[0] if is_slurm and left else None
+        plans = [each.plan for each in left.values()]
+        return SweepResult(folder=folder, sweep=sweep, trials=trials, plans=plans, script=script)
     job_id = None
     with held(folder), watched(are_jobs=is_slurm):
         sweep.write(folder)
@@ -70,16 +72,14 @@ def _begun_here(bench: Bench, prepared: Mapping[int, Prepared]) -> Iterator[Goin
 
 
 def _submit(bench: Bench, prepared: Mapping[int, Prepared]) -> tuple[str, dict[int, RunRecord]]:
-    """Submit trials as one job array, whose tasks are the trials' numbers; return its id and the trials' records."""
-    numbers = ",".join(map(str, prepared))
-    array = ArrayOf(folder=bench.folder / "trials", below="run", tasks=numbers, most=bench.options.max_jobs)
+    """Submit trials as one job array, and return its id and the trials' records."""
     for each in prepared.values():
         write_trial(each)
         clear_end(each.plan.run_dir)
-    first = next(iter(prepared.values())).request
+    text, options = _array(bench, prepared)
     script = bench.folder / "array.sbatch"
-    write_text(script, render_script(first, array=array), mode=0o666)
-    job_id = submit(script, sbatch_options(first, array=array))
+    write_text(script, text, mode=0o666)
+    job_id = submit(script, options)
     records = {
         number: replace(each.record, job_id=f"{job_id}_{number}", started=time.time())
         for number, each in prepared.items()
@@ -87,3 +87,11 @@ def _submit(bench: Bench, prepared: Mapping[int, Prepared]) -> tuple[str, dict[i
     for record in records.values():
         record.write()
     return job_id, records
+
+
+def _array(bench: Bench, prepared: Mapping[int, Prepared]) -> tuple[str, list[str]]:
+    """Return the batch script of an array whose tasks are the trials' numbers, and what sbatch is told besides."""
+    numbers = ",".join(map(str, prepared))
+    array = ArrayOf(folder=bench.folder / "trials", below="run", tasks=numbers, most=bench.options.max_jobs)
+    first = next(iter(prepared.values())).request
+    return render_script(first, array=array), sbatch_options(first, array=array)

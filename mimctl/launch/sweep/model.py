@@ -115,6 +115,8 @@ class SweepResult:
     trials: Sequence[Trial]
     plans: Sequence[LaunchPlan] = ()
     """What a dry run would start."""
+    script: str | None = None
+    """The one batch script of these, where they would be one array."""
     job_id: str | None = None
 
 
