@@ -110,6 +110,9 @@ class PassedOn:
         """Wait for the rest."""
         for thread in self._threads:
             thread.join(timeout=PATIENCE_S)
+        if self._threads and not any(thread.is_alive() for thread in self._threads):
+            self._threads.clear()
+            os.close(self._log)
 
     def _copy(self, read: int, sink: int) -> None:
         is_seen = True

@@ -30,6 +30,7 @@ def test_ranks_share_the_images_and_find_what_one_process_finds(model: tuple[Pat
     assert sorted(each.name for each in (tmp_path / "two").iterdir()) == sorted(names), "pictures, nothing else"
 
 
+@pytest.mark.slow  # a detached training does the same
 def test_inference_goes_on_by_itself(model: tuple[Path, list[Path]], tmp_path: Path) -> None:
     desk = Login.at(tmp_path)
     checkpoint, pictures = model
