@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 from toy_scripts import add_scripts
 from toy_toolbox import command
 
@@ -229,10 +229,10 @@ def test_signals_end_all_of_it(environment, with_torch, scripts, here, options, 
         stderr=subprocess.DEVNULL,
     )
     ranks = ["-"] if not options else ["0", "1"]
-    wait_for(lambda: all((here / f"long-{each}").exists() for each in ranks))
+    wait_until(lambda: all((here / f"long-{each}").exists() for each in ranks))
     process.send_signal(number)
     assert process.wait(timeout=20) == code
-    wait_for(lambda: not running(str(scripts / "tools/say.py")), 5)
+    wait_until(lambda: not running(str(scripts / "tools/say.py")), seconds=5)
 
 
 def test_a_script_goes_on_by_itself_and_can_be_stopped(mimctl, environment, scripts, here):
@@ -240,13 +240,13 @@ def test_a_script_goes_on_by_itself_and_can_be_stopped(mimctl, environment, scri
     assert done.code == 0
     run = done.out.strip()
     assert f"run {run} is process" in done.err
-    wait_for(lambda: (here / "long--").exists())
+    wait_until(lambda: (here / "long--").exists())
     state = json.loads(mimctl("status", run, "--json").out)
     assert state["state"] == "running"
     assert os.getsid(state["pid"]) == state["pid"], "a session of its own"
     assert "rank -: out to all" in mimctl("logs", run).out, "at once, not when it ends"
     assert mimctl("cancel", run).code == 0
-    wait_for(lambda: json.loads(mimctl("status", run, "--json").out)["state"] == "cancelled", 20)
+    wait_until(lambda: json.loads(mimctl("status", run, "--json").out)["state"] == "cancelled", seconds=20)
     assert not running(str(scripts / "tools/say.py"))
 
 
@@ -298,13 +298,6 @@ def test_a_terminal_stays_a_terminal(environment, scripts, here):
 )
 def test_own_options_end_at_the_scripts_name(typed, own):
     assert end_of_own(typed, {"--gpus", "-G", "--python"}) == own
-
-
-def wait_for(is_there, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_there():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def running(word: str) -> list[int]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from login_node import Login
 from page_reader import WITHOUT_GPUS, Reader
+from patience import wait_until
 
 HERE = {**WITHOUT_GPUS, "alpha.partition gpu": "mimctltest.partition low", "alpha.setup": "mimctltest.setup"}
 SLOWLY = 'custom_hooks = [dict(type="Trouble", kind="slow", at=0)]\n'  # half a second an iteration
@@ -23,13 +22,6 @@ SLOWLY = 'custom_hooks = [dict(type="Trouble", kind="slow", at=0)]\n'  # half a 
 @pytest.fixture
 def login(cluster: dict[str, str], tmp_path: Path) -> Login:
     return Login.at(tmp_path, **cluster)
-
-
-def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 @pytest.mark.slow
@@ -43,7 +35,7 @@ def test_the_page_on_slurm_does_what_it_says(login: Login) -> None:
     assert "#SBATCH --nodes=2" in script
     assert "#SBATCH --time=12:00:00" in script
     job = reader.types("sbatch work_dirs/my/*/job.sbatch").split()[-1]
-    until(lambda: "JobState=COMPLETED" in login.job_env(job))
+    wait_until(lambda: "JobState=COMPLETED" in login.job_env(job), seconds=120)
     _submit_and_leave(reader, login)
     reader.types("mimctl train det my.py --gpus 8 --launcher slurm -p gpu -c 4")
     told = login.job_env(login.status("last")["job_id"])

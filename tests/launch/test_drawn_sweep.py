@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from login_node import TOY, VALIDATION, Login
+from patience import wait_until
 from sweeping import LR, RANGE, a_good_one_then_a_bad_one, choice, seed_where, states, told
 
 from mimctl import settings
@@ -43,13 +43,6 @@ def desk(tmp_path: Path) -> Login:
 
 def line_of(*words: object) -> tuple[object, ...]:
     return ("sweep", "det", "toy.py", "--gpus", 0, "--grid", RANGE, *words)
-
-
-def wait_for(is_there: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_there():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_failed_trial_stays_one_of_many_and_more_trials_draw_more(desk: Login, tmp_path: Path) -> None:
@@ -108,7 +101,7 @@ def test_a_sweep_that_was_killed_goes_on_with_what_it_would_have_drawn(desk: Log
     assert not (tmp_path / "sweeps").exists()
     process = subprocess.Popen(desk.argv(*line), cwd=tmp_path, env=desk.environment, stderr=subprocess.DEVNULL)
     trials = tmp_path / "sweeps/toy/trials"
-    wait_for(lambda: (trials / "0001/last_checkpoint").exists())
+    wait_until(lambda: (trials / "0001/last_checkpoint").exists(), seconds=90)
     process.kill()
     process.wait()
     ended = (trials / "0000/run/result.json").stat().st_mtime_ns
@@ -131,9 +124,9 @@ def test_one_trial_is_cancelled_alone_and_a_sweep_that_is_stopped_takes_its_tria
         desk.argv(*line), cwd=tmp_path, env=desk.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     trials = tmp_path / "sweeps/toy/trials"
-    wait_for(lambda: (trials / "0000/last_checkpoint").exists())
+    wait_until(lambda: (trials / "0000/last_checkpoint").exists(), seconds=90)
     assert desk.mimctl("cancel", trials / "0000/run").returncode == 0
-    wait_for(lambda: (trials / "0001/last_checkpoint").exists())
+    wait_until(lambda: (trials / "0001/last_checkpoint").exists(), seconds=90)
     second = desk.mimctl(*line)
     assert (second.returncode, "error[sweep-busy]" in second.stderr) == (1, True)
     child = json.loads((trials / "0001/run/run.json").read_text())["pid"]

@@ -6,13 +6,13 @@ import csv
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from login_node import TOY, VALIDATION, Login
+from patience import wait_until
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.sweep.axes import points, read_grid, read_search_args
@@ -119,10 +119,7 @@ def test_ctrl_c_ends_what_runs_and_begins_nothing_more(desk: Login, tmp_path: Pa
     epochs = "train_cfg.max_epochs=100000"
     argv = desk.argv("sweep", "det", "toy.py", "--gpus", 0, "--grid", f"{LR}=0.05,0.04,0.03", "--cfg-options", epochs)
     process = subprocess.Popen(argv, cwd=tmp_path, env=desk.environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "sweeps/toy/trials/0000/last_checkpoint").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: (tmp_path / "sweeps/toy/trials/0000/last_checkpoint").exists())
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130

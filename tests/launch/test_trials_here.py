@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 
 from mimctl.launch.model import LaunchPlan
 from mimctl.launch.process_table import start_time
@@ -125,10 +125,7 @@ def test_what_a_killed_sweep_left_running_is_ended_with_all_below_it(
     assert process.poll() is None, "a later process that got the same number is left alone"
     end_orphan(RunRecord(**{**_fields(own), "pid": process.pid, "pid_started": started}))
     assert process.wait(timeout=5) == -signal.SIGKILL
-    deadline = time.monotonic() + 5
-    while _group_is_there(process.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not _group_is_there(process.pid), seconds=5)
 
 
 def _group_is_there(group: int) -> bool:

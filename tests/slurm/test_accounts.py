@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +25,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment
 
 
-def forgotten(login: Login, job: str) -> None:
-    """Wait until Slurm's controller knows a job no more."""
-    deadline = time.monotonic() + 90
-    while subprocess.run(["squeue", "-h", "-t", "all", "-j", job], env=login.environment, capture_output=True).stdout:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 @pytest.mark.slow
 def test_what_the_controller_has_forgotten_the_accounts_tell(login: Login) -> None:
     run = login.train("--gpus", 0, "--detach", *LONG).stdout.strip()
@@ -42,7 +33,7 @@ def test_what_the_controller_has_forgotten_the_accounts_tell(login: Login) -> No
     place = f"{Path(login.environment['SLURM_CONF']).parent}/.*/job{int(state['job_id']):05d}/slurm_script"
     os.kill(int(subprocess.check_output(["pgrep", "-f", place])), signal.SIGKILL)
     login.wait(run, lambda each: each["state"] not in ("running", "waiting"))
-    forgotten(login, state["job_id"])
+    login.wait_until_forgotten(state["job_id"])
     over = login.wait(run, lambda each: each["slurm_state"] is not None)
     assert (over["state"], over["slurm_state"], over["nodes"]) == ("stopped", "FAILED", state["nodes"])
     assert over["resumable"] is True
@@ -51,7 +42,7 @@ def test_what_the_controller_has_forgotten_the_accounts_tell(login: Login) -> No
     state = login.wait(cancelled, lambda each: bool(each["step"]))
     subprocess.run(["scancel", state["job_id"]], env=login.environment, check=True)
     login.wait(cancelled, lambda each: each["state"] not in ("running", "waiting"))
-    forgotten(login, state["job_id"])
+    login.wait_until_forgotten(state["job_id"])
     over = login.wait(cancelled, lambda each: each["slurm_state"] is not None)
     assert (over["state"], over["slurm_state"]) == ("cancelled", "CANCELLED")
     both = login.mimctl("status").stdout

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from login_node import Login
+from patience import wait_until
 from rough_toolbox import install_rough_toolbox, process_ids, wait_for_end, wait_for_ids
 from toy_toolbox import ROOT
 
@@ -67,10 +67,7 @@ def test_a_step_ends_with_the_mimctl_that_was_killed(rough: Login) -> None:
 def test_a_watched_training_saves_its_state_when_it_is_stopped(login: Login) -> None:
     words = ("train", "det", "toy.py", *RANKS, "--cfg-options", "train_cfg.max_epochs=100000")
     process = start(login, login.argv(*words))
-    deadline = time.monotonic() + 90
-    while not (login.folder / "work_dirs/toy/last_checkpoint").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: (login.folder / "work_dirs/toy/last_checkpoint").exists(), seconds=90)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 143, told
