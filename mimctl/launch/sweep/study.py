@@ -33,7 +33,6 @@ class Study:
     def __init__(self, folder: Path | None, axes: Axes, *, sampler: Sampler, seed: int = 0) -> None:
         _require_optuna()
         from optuna import create_study, pruners
-        from optuna.trial import Trial
 
         self._axes, self._kind, self._seed = axes, sampler, seed
         pruner: pruners.BasePruner = pruners.NopPruner()
@@ -47,11 +46,10 @@ class Study:
             pruner=pruner,
             load_if_exists=storage is not None,
         )
-        kept = self._study.get_trials(deepcopy=False)
-        self._trials = {each.number: Trial(self._study, each._trial_id) for each in kept}
+        self._trials: dict[int, optuna.trial.Trial] = {}
 
     def __len__(self) -> int:
-        return len(self._trials)
+        return len(self._study.get_trials(deepcopy=False))
 
     def draw(self) -> tuple[int, dict[str, Any]]:
         """Return the number and the point of a new trial."""
@@ -64,7 +62,7 @@ class Study:
         point = {}
         for path, axis in self._axes.items():
             self._study.sampler = self._sampler(f"{self._seed}/{number}/{path}")
-            point[path] = _suggest(self._trials[number], path, axis)
+            point[path] = _suggest(self._trial(number), path, axis)
         return point
 
     def is_open(self, number: int) -> bool:
@@ -73,7 +71,7 @@ class Study:
 
     def judge(self, number: int, validation: int, cost: float | None) -> bool:
         """Take a trial's cost at its n-th validation (None: not a number); return whether the trial is given up."""
-        trial = self._trials[number]
+        trial = self._trial(number)
         if validation not in self._frozen(number).intermediate_values:
             trial.report(float("nan") if cost is None else cost, validation)
         return trial.should_prune()
@@ -92,6 +90,13 @@ class Study:
         from optuna.trial import TrialState
 
         self._study.tell(number, state=TrialState.PRUNED)
+
+    def _trial(self, number: int) -> optuna.trial.Trial:
+        if number not in self._trials:
+            from optuna.trial import Trial
+
+            self._trials[number] = Trial(self._study, self._frozen(number)._trial_id)
+        return self._trials[number]
 
     def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
