@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -143,20 +145,25 @@ def _fields(own: RunRecord) -> dict[str, object]:
     return {name: getattr(own, name) for name in RunRecord.__slots__}
 
 
-def test_the_rest_is_left_where_somebody_interrupts(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path / "run", "import time; time.sleep(60)")
-    going = Here().begin(0, plan, record(plan))
+def test_those_that_run_are_ended_together_where_somebody_interrupts(tmp_path: Path) -> None:
+    deaf = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print('up', flush=True)"
+    plans = [plan_of(tmp_path / str(number), f"{deaf}; time.sleep(60)") for number in range(4)]
+    here = Here()
+    began = 0.0
 
-    def told(number: int) -> None:
-        raise AssertionError("it has not ended")
-
-    def interrupts() -> object:
-        yield going
+    def interrupted() -> Iterator[Going]:
+        nonlocal began
+        for number, plan in enumerate(plans):
+            yield here.begin(number, plan, record(plan))
+        wait_until(lambda: all((tmp_path / str(n) / "output.txt").read_text() for n in range(4)), seconds=30)
+        began = time.monotonic()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_all(interrupts(), most=2, told=told)  # type: ignore[arg-type]
-    pid = json.loads((tmp_path / "run/run.json").read_text())["pid"]
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-    assert (tmp_path / "run/exit_code").read_text() == "130\n"
+        run_all(interrupted(), most=5, told=lambda number: None)
+    assert time.monotonic() - began < 10, "each takes 3.5 seconds to be ended"
+    for number in range(4):
+        pid = json.loads((tmp_path / str(number) / "run.json").read_text())["pid"]
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert (tmp_path / str(number) / "exit_code").read_text() == "130\n"

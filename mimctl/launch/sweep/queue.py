@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 
@@ -50,5 +50,13 @@ def run_all(
                     each.give_up()
             time.sleep(pause_s)
     finally:
-        for each in running:
-            each.leave()
+        if running:
+            _leave(running)
+
+
+def _leave(running: Sequence[Going]) -> None:
+    """Leave all at once: each may take seconds to save its state."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(running)) as pool:
+        list(pool.map(lambda each: each.leave(), running))
