@@ -113,4 +113,7 @@ def _threads(spec: RunSpec) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)  # torch's own farewell takes half a second, and who waits for a failure has been told
