@@ -175,6 +175,8 @@ def test_a_point_that_cannot_be_trained_is_a_failed_trial(
     assert [each.phase for each in trials] == ["failed", "failed"]
     assert all("max_epochs" in str(each.state and each.state.error) for each in trials)
     assert [line.partition(":")[0] for line in heard] == ["trial 0 of 2", "trial 1 of 2"]
+    with pytest.raises(MimctlError, match="knows 0 of its 2 trials"):
+        Drawn(sweep, Study(None, sweep.axes, sampler="random"), bench, Here(), tell=heard.append).run(1, Jobs(print))
 
 
 RANDOM = ("--sampler", "random", "--trials", "3")

@@ -119,6 +119,13 @@ def test_what_a_killed_process_left_in_the_journal_is_mended(study: Any, tmp_pat
         assert known == points, cut
 
 
+def test_a_journal_that_is_none_is_told(study: Any, tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_text('{"op_code": 0}\nnonsense\n{}\n')
+    with pytest.raises(MimctlError) as caught:
+        study(tmp_path, AXES, sampler="random")
+    assert caught.value.code == "no-sweep"
+
+
 def test_halving_gives_up_who_is_not_among_the_best_third_of_a_rung(study: Any) -> None:
     asha = study(None, AXES, sampler="asha")
     for number in range(6):

@@ -70,7 +70,14 @@ class Drawn:
 
     def _take_up(self, jobs: Jobs) -> None:
         """Bring the study up to what has become of its trials while nobody looked."""
-        for number in range(len(self._points), len(self._study)):
+        drawn, kept = len(self._study), len(self._points)
+        if drawn < kept:
+            raise MimctlError(
+                f"the journal of the sweep in `{self._folder}` knows {drawn} of its {kept} trials",
+                code="no-sweep",
+                hints=["its trials are there: `mimctl sweep report`", "draw anew in another folder: `--work-dir DIR`"],
+            )
+        for number in range(kept, drawn):
             self._keep(number, self._study.point(number))
         for trial in taken_up(self._folder, self._points):
             if trial.phase in ("done", "pruned"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Jobs:
         """Return what was last heard of a trial, None where that was nothing."""
         answer = self._inquiry.poll()
         if answer is not None and answer.value is not None:
-            if answer.value != self._states:
+            if _phases(answer.value) != _phases(self._states):
                 self._inquiry.hasten()
             self._states = answer.value
             silent = next((each.note for each in self._states.values() if not each.has_answer), None)
@@ -92,6 +92,10 @@ class Jobs:
             else:
                 self._has_submitted = True
                 return job
+
+
+def _phases(states: Mapping[int, RunState]) -> dict[int, str]:
+    return {number: state.phase for number, state in states.items()}
 
 
 class _Job:

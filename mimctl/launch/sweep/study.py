@@ -38,14 +38,19 @@ class Study:
         pruner: pruners.BasePruner = pruners.NopPruner()
         if sampler == "asha":
             pruner = pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=HALVING)
-        storage = self._storage(folder) if folder is not None else None
-        self._study = create_study(
-            storage=storage,
-            study_name="sweep",
-            sampler=self._sampler(""),
-            pruner=pruner,
-            load_if_exists=storage is not None,
-        )
+        try:
+            storage = self._storage(folder) if folder is not None else None
+            self._study = create_study(
+                storage=storage,
+                study_name="sweep",
+                sampler=self._sampler(""),
+                pruner=pruner,
+                load_if_exists=storage is not None,
+            )
+        except (ValueError, KeyError, TypeError) as err:
+            raise MimctlError(
+                f"the journal of the sweep in `{folder}` cannot be read", code="no-sweep", causes=[str(err)]
+            ) from err
         self._trials: dict[int, optuna.trial.Trial] = {}
 
     def __len__(self) -> int:
