@@ -16,11 +16,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from machines import Machine, machines
 
+NODES = ("n1", "n2")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 START_S = 60.0
 
@@ -87,18 +89,24 @@ def require_slurm() -> None:
 
 
 @contextlib.contextmanager
-def mini_slurm(folder: Path, **settings: object) -> Iterator[dict[str, str]]:
+def mini_slurm(folder: Path, *, apart: bool = False, **settings: object) -> Iterator[dict[str, str]]:
     """Bring up a Slurm in `folder` and yield the environment variables that lead to it; end it afterwards.
 
-    `settings` change lines of slurm.conf (`MinJobAge=2`) or add some.
+    `settings` change lines of slurm.conf (`MinJobAge=2`) or add some. With `apart` each node is a machine of its own
+    as far as processes can tell (tests/machines.py), with a name of its own; the test is skipped where it may not be.
     """
     require_slurm()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    _write_files(folder, settings)
+    with machines(folder, NODES) if apart else contextlib.nullcontext(()) as found:
+        yield from _run(folder, found, settings)
+
+
+def _run(folder: Path, apart: Sequence[Machine], settings: Mapping[str, object]) -> Iterator[dict[str, str]]:
+    _write_files(folder, apart, settings)
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
     try:
-        _start_daemons(folder, {**os.environ, **environment})
+        _start_daemons(folder, apart, {**os.environ, **environment})
         _wait_for_nodes({**os.environ, **environment}, folder)
         yield environment
     finally:
@@ -126,15 +134,19 @@ def no_controller(environment: Mapping[str, str]) -> Iterator[None]:
         _call(["slurmctld"], {**os.environ, **environment})
 
 
-def _write_files(folder: Path, settings: Mapping[str, object]) -> None:
+def _write_files(folder: Path, apart: Sequence[Machine], settings: Mapping[str, object]) -> None:
     ports = free_ports(3)
     host = socket.gethostname().partition(".")[0]
     for name in ("state", "spool-n1", "spool-n2", "commands", "commands-of-nodes"):
         (folder / name).mkdir(exist_ok=True)
+    places = [(each.name, each.address) for each in apart] or [(host, "127.0.0.1")] * 2
     nodes = "\n".join(
-        _NODE.format(name=f"n{number}", hostname=host, address="127.0.0.1", port=ports[number]) for number in (1, 2)
+        _NODE.format(name=name, hostname=hostname, address=address, port=port)
+        for name, port, (hostname, address) in zip(NODES, ports[1:], places, strict=True)
     )
-    conf = _CONF.format(host=host, control="127.0.0.1", ports=ports, folder=folder, nodes=nodes)
+    conf = _CONF.format(
+        host=host, control=apart[0].gateway if apart else "127.0.0.1", ports=ports, folder=folder, nodes=nodes
+    )
     for name, value in settings.items():
         conf, changed = re.subn(rf"^{name}=.*$", f"{name}={value}", conf, flags=re.MULTILINE)
         conf = conf if changed else f"{name}={value}\n{conf}"
@@ -150,17 +162,18 @@ def _write_files(folder: Path, settings: Mapping[str, object]) -> None:
     key.chmod(0o400)
 
 
-def _start_daemons(folder: Path, environment: dict[str, str]) -> None:
+def _start_daemons(folder: Path, apart: Sequence[Machine], environment: dict[str, str]) -> None:
     files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log"}
     options = [f"--{name}={folder / file}" for name, file in {**files, "seed-file": "munged.seed"}.items()]
     _call(["munged", *options, "--force"], environment)
     _call(["slurmctld", "-c"], environment)
-    for name in ("n1", "n2"):
+    for number, name in enumerate(NODES):
         # Its own view of /etc/hosts: the ranks of a job find each other by the nodes' names. And commands (a driver's)
         # that the login node does not have.
-        mounts = f"mount --bind {folder}/hosts /etc/hosts && mount --bind {folder}/commands-of-nodes {folder}/commands"
-        line = f"{mounts} && exec slurmd -N {name}"
-        _call(["unshare", "--mount", "sh", "-c", line], environment)
+        mounts = [f"mount --bind {folder}/commands-of-nodes {folder}/commands"]
+        mounts += [] if apart else [f"mount --bind {folder}/hosts /etc/hosts"]
+        line = ["sh", "-c", f"{' && '.join(mounts)} && exec slurmd -N {name}"]
+        _call(apart[number].inside(line) if apart else ["unshare", "--mount", *line], environment)
 
 
 def _wait_for_nodes(environment: dict[str, str], folder: Path) -> None:

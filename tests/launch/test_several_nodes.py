@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_machines import Machine, two_machines
+from machines import Machine, machines
 
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
 PLANE = """\
@@ -71,17 +71,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    with two_machines(tmp_path) as both:
-        yield both
+def both(tmp_path: Path) -> Iterator[list[Machine]]:
+    with machines(tmp_path, ["left", "right"]) as made:
+        yield made
 
 
-def start(machines: tuple[Machine, Machine], folder: Path, *words: object) -> list[subprocess.Popen[bytes]]:
+def start(both: list[Machine], folder: Path, *words: object) -> list[subprocess.Popen[bytes]]:
     """Start the training on both, with two processes on each."""
     nodes = ("--nnodes", 2, "--rdzv-endpoint", "left:29417", "--procs", 4, "--work-dir", folder / "several")
     return [
         machine.mimctl("train", "det", "net.py", *nodes, "--node-rank", rank, *words, cwd=folder, output=told(machine))
-        for rank, machine in enumerate(machines)
+        for rank, machine in enumerate(both)
     ]
 
 
@@ -111,10 +111,11 @@ def assert_same_model(folder: Path) -> None:
         torch.testing.assert_close(value, other["state_dict"][key], rtol=1e-5, atol=1e-6)
 
 
-def test_two_by_two_ranks_train_the_model_of_one_process(machines: tuple[Machine, Machine], folder: Path) -> None:
-    processes = start(machines, folder)
+def test_two_by_two_ranks_train_the_model_of_one_process(both: list[Machine], folder: Path) -> None:
+    processes = start(both, folder)
     train_alone(folder)
-    assert [each.wait(240) for each in processes] == [0, 0], [told(each).read_text() for each in machines]
+    assert [each.wait(240) for each in processes] == [0, 0], [told(each).read_text() for each in both]
+    assert "node 1 has done its part" in told(both[1]).read_text()
     found = losses(folder / "several")
     assert len(found) == 12
     assert found == pytest.approx(losses(folder / "alone"), rel=1e-5)
@@ -124,26 +125,24 @@ def test_two_by_two_ranks_train_the_model_of_one_process(machines: tuple[Machine
 
 
 @pytest.mark.slow
-def test_the_rank_of_another_machine_that_failed_is_told_once_on_each(
-    machines: tuple[Machine, Machine], folder: Path
-) -> None:
-    processes = start(machines, folder, "--cfg-options", "custom_hooks=[dict(type='Once', kind='bug', at=3, rank=3)]")
+def test_the_rank_of_another_machine_that_failed_is_told_once_on_each(both: list[Machine], folder: Path) -> None:
+    processes = start(both, folder, "--cfg-options", "custom_hooks=[dict(type='Once', kind='bug', at=3, rank=3)]")
     assert [each.wait(240) for each in processes] == [1, 1]
-    for machine in machines:
+    for machine in both:
         text = told(machine).read_text()
         assert text.count("error[child-crashed]: ValueError: a bug in a hook") == 1, text
         assert text.count("on rank 3 of 4, host right, with exit code 1") == 1
         assert "rank-lost" not in text
-    assert [each.pids() for each in machines] == [[], []]
+    assert [each.pids() for each in both] == [[], []]
 
 
 @pytest.mark.slow
-def test_all_ranks_start_again_and_train_the_same_model(machines: tuple[Machine, Machine], folder: Path) -> None:
+def test_all_ranks_start_again_and_train_the_same_model(both: list[Machine], folder: Path) -> None:
     killed = "custom_hooks=[dict(type='Once', kind='kill', at=6, rank=2), dict(type='Once', kind='bug', at=9, rank=0)]"
-    processes = start(machines, folder, "--max-restarts", 2, "--cfg-options", killed)
+    processes = start(both, folder, "--max-restarts", 2, "--cfg-options", killed)
     train_alone(folder)
-    assert [each.wait(240) for each in processes] == [0, 0], [told(each).read_text() for each in machines]
-    for machine in machines:
+    assert [each.wait(240) for each in processes] == [0, 0], [told(each).read_text() for each in both]
+    for machine in both:
         text = told(machine).read_text()
         assert "rank 2 of 4 ended by signal SIGKILL; on host right: all ranks start again (1 of 2)" in text
         assert "all ranks start again (2 of 2)" in text
@@ -152,15 +151,15 @@ def test_all_ranks_start_again_and_train_the_same_model(machines: tuple[Machine,
 
 
 @pytest.mark.slow
-def test_a_machine_whose_cable_is_out_ends_the_run_on_both(machines: tuple[Machine, Machine], folder: Path) -> None:
+def test_a_machine_whose_cable_is_out_ends_the_run_on_both(both: list[Machine], folder: Path) -> None:
     waits = "custom_hooks=[dict(type='Once', kind='wait', at=3, rank=3)]"
-    processes = start(machines, folder, "--max-restarts", 1, "--cfg-options", waits)
+    processes = start(both, folder, "--max-restarts", 1, "--cfg-options", waits)
     deadline = time.monotonic() + 120
     while not (folder / "several" / "done-wait").exists():
-        assert time.monotonic() < deadline, [told(each).read_text() for each in machines]
+        assert time.monotonic() < deadline, [told(each).read_text() for each in both]
         time.sleep(0.1)
-    machines[0].unplug()
+    both[0].unplug()
     assert [each.wait(60) for each in processes] == [1, 1]
-    assert "error[node-lost]: node 1 (right) answers no more" in told(machines[0]).read_text()
-    assert "error[node-lost]: node 0 (left) answers no more" in told(machines[1]).read_text()
-    assert [each.pids() for each in machines] == [[], []]
+    assert "error[node-lost]: node 1 (right) answers no more" in told(both[0]).read_text()
+    assert "error[node-lost]: node 0 (left) answers no more" in told(both[1]).read_text()
+    assert [each.pids() for each in both] == [[], []]

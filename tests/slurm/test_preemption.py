@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from login_node import Login
+from mini_slurm import mini_slurm
 
 SLOW = "custom_hooks=[dict(type='Pause', seconds=0.05)]"
 ITERATIONS = 160
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return the variables of a Slurm whose nodes have networks and names of their own.
+
+    Ranks that look for each other at 127.0.0.1 do not meet there.
+    """
+    with mini_slurm(tmp_path_factory.mktemp("slurm-apart"), apart=True) as environment:
+        yield environment
 
 
 @pytest.fixture
@@ -95,6 +107,21 @@ def test_a_job_of_two_nodes_that_is_preempted_twice_trains_the_same_model(patien
     assert "Restarts=2" in patient.job_env(job)
     finish(patient, start(patient, *two, work_dir="whole"))
     assert_equal(weights(patient.folder / "twice"), weights(patient.folder / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("partition", ["low", "abrupt"])
+def test_a_preempted_job_with_an_agent_on_each_node_trains_the_same_model(patient: Login, partition: str) -> None:
+    two = ("--procs", 2, "--nodes", 2, "--elastic", "--partition", partition)
+    run = start(patient, *two, work_dir=partition)
+    job = until_training(patient, run)["job_id"]
+    patient.take_nodes()
+    finish(patient, run)
+    assert "Restarts=1" in patient.job_env(job)
+    if partition == "low":
+        assert (patient.folder / partition / "preempted.pth").exists()
+    finish(patient, start(patient, *two, work_dir="whole"))
+    assert_equal(weights(patient.folder / partition), weights(patient.folder / "whole"))
 
 
 @pytest.mark.slow

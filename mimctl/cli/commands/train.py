@@ -107,8 +107,6 @@ def train(context: Context, plugin: str, config: str, **values: Any) -> Result:
     spec = outcome.plan.spec
     if values["fast_dev_run"]:
         return started(outcome, lines=[], notes=["the whole run works on a few batches; nothing of it is kept"])
-    if rank := spec.launcher.node_rank:
-        return started(outcome, lines=[], notes=[f"node {rank} has done its part; what is trained lies with node 0"])
     checkpoint = str(outcome.result.get("checkpoint") or "")
     word = "best" if Path(checkpoint).name.startswith("best_") else "last"
     return started(
