@@ -115,9 +115,14 @@ def test_a_toolbox_that_is_worked_on_has_scripts_beside_its_package_too(mimctl, 
     assert mimctl("run", "toy", "flops").out == "flops\n"
 
 
-@pytest.mark.parametrize("options", [[], ["--launcher", "pytorch", "--gpus", "0"]], ids=["none", "pytorch"])
 @pytest.mark.parametrize(
-    ("words", "code"), [(("say", "--exit", "7", "0"), 7), (("toy-command",), 1)], ids=["number", "text"]
+    ("options", "words", "code"),
+    [
+        ([], ("say", "--exit", "7", "0"), 7),
+        ([], ("toy-command",), 1),
+        (["--launcher", "pytorch", "--gpus", "0"], ("say", "--exit", "7", "0"), 7),
+        pytest.param(["--procs", "1", "-l", "pytorch"], ("toy-command",), 1, marks=pytest.mark.slow),
+    ],
 )
 def test_the_exit_code_is_the_scripts(mimctl, scripts, with_torch, options, words, code):
     done = mimctl("run", *options, "toy", *words, env=with_torch)
