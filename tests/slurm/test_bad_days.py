@@ -77,6 +77,25 @@ def test_a_preempted_job_that_slurm_does_not_queue_again_can_be_resumed(login: L
     login.mimctl("cancel", run)
 
 
+@pytest.mark.slow
+def test_a_job_that_is_cancelled_with_notice_queues_itself_again(login: Login) -> None:
+    def grace(seconds: int) -> None:
+        argv = ["scontrol", "update", "PartitionName=gone", f"GraceTime={seconds}"]
+        subprocess.run(argv, env=login.environment, check=True)
+
+    grace(10)
+    try:
+        run = begun(login, "--partition", "gone")
+        job = login.wait(run, has_saved)["job_id"]
+        login.take_nodes()
+        wait_until(lambda: "Restarts=1" in login.job_env(job))
+        goes_on(login, run)
+        assert login.status(run)["job_id"] == job
+        login.mimctl("cancel", run)
+    finally:
+        grace(0)
+
+
 def test_a_job_that_may_not_be_requeued_stops_and_says_how_to_go_on(login: Login) -> None:
     run = begun(login, "--sbatch-args=--no-requeue")
     job = login.wait(run, has_saved)["job_id"]
