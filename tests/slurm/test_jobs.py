@@ -6,11 +6,11 @@ import json
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import torch
 from login_node import Login
+from patience import wait_until
 
 LONG = ("--cfg-options", "train_cfg.max_epochs=100000")
 
@@ -58,10 +58,7 @@ def test_a_cancelled_job_stays_dead_and_can_be_resumed(login: Login, tmp_path: P
     # The same run goes on: its settings come from its own files, not from what has become of the config.
     done = login.mimctl("resume", run, "--detach")
     assert done.stdout.strip() == run
-    deadline = time.monotonic() + 60
-    while "resumed from" not in "".join(each.read_text() for each in tmp_path.glob("work_dirs/toy/*/*.log")):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: "resumed from" in "".join(each.read_text() for each in tmp_path.glob("work_dirs/toy/*/*.log")))
     resumed = login.status(run)
     assert (resumed["state"], resumed["run_dir"]) == ("running", state["run_dir"])
     assert resumed["job_id"] != state["job_id"]
@@ -74,10 +71,7 @@ def test_ctrl_c_stops_looking_and_the_job_goes_on(login: Login) -> None:
     process = subprocess.Popen(
         argv, cwd=login.folder, env=login.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not list(login.folder.glob("work_dirs/toy/*/events.jsonl")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: list(login.folder.glob("work_dirs/toy/*/events.jsonl")))
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -130,10 +124,7 @@ def test_ctrl_c_ends_a_watched_run(login: Login) -> None:
     process = subprocess.Popen(
         argv, cwd=login.folder, env=login.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not (login.folder / "work_dirs/toy/last_checkpoint").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: (login.folder / "work_dirs/toy/last_checkpoint").exists())
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130

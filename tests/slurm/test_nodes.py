@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from login_node import Login
+from patience import wait_until
 
 TRAIN = ("train", "det", "toy.py", "--launcher", "slurm", "--cpus-per-task", 1)
 INSTALL = ("install", "mimctl-ops", "--dry-run", "--json")
@@ -145,16 +146,10 @@ def test_a_look_that_gets_no_node_ends_in_time_and_leaves_no_job(user: Login, cl
             env=user.environment,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 30
-        while len(queue(user)) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: len(queue(user)) == 2, seconds=30)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-        deadline = time.monotonic() + 20
-        while queue(user) != [job]:
-            assert time.monotonic() < deadline, "Ctrl-C takes the look out of the queue"
-            time.sleep(0.1)
+        wait_until(lambda: queue(user) == [job], seconds=20)
     finally:
         subprocess.run(["scancel", job], env=user.environment)
         wait_for(user, job, "")
