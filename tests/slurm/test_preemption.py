@@ -126,7 +126,7 @@ def test_a_preempted_job_with_an_agent_on_each_node_trains_the_same_model(patien
 
 @pytest.mark.slow
 def test_a_job_whose_time_is_up_goes_on_in_another(patient: Login) -> None:
-    run = start(patient, "--gpus", 0, "--time", 1, "--lead-time", 50, work_dir="timed", epochs=60)
+    run = start(patient, "--gpus", 0, "--time", 2, "--lead-time", 80, work_dir="timed", epochs=60)
     job = until_training(patient, run)["job_id"]
     patient.wait(run, lambda each: "Restarts=1" in patient.job_env(job), seconds=120)
     goes_on = patient.wait(run, lambda each: each["slurm_state"] == "RUNNING", seconds=60)
