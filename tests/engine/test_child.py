@@ -330,6 +330,7 @@ def test_two_ranks_fail_once_then_resume(make_spec: MakeSpec, run: Run, tmp_path
     assert result(alone)["metrics"] == pytest.approx(trained["metrics"])
 
 
+@pytest.mark.slow
 def test_killed_rank_is_named_and_the_others_stop(make_spec: MakeSpec, tmp_path: Path) -> None:
     trouble = [{"type": "Trouble", "kind": "kill", "at": 1, "rank": 1}]
     spec = make_spec(launcher=LauncherFacts(kind="pytorch", num_procs=2), overrides={"custom_hooks": trouble})
@@ -339,6 +340,7 @@ def test_killed_rank_is_named_and_the_others_stop(make_spec: MakeSpec, tmp_path:
     assert not [line for line in processes() if str(tmp_path) in line]
 
 
+@pytest.mark.slow
 def test_terminated_agent_stops_all_ranks(make_spec: MakeSpec, tmp_path: Path) -> None:
     waiting = {"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 3}], "default_hooks.preemption": None}
     spec = make_spec(launcher=LauncherFacts(kind="pytorch", num_procs=2), overrides=waiting)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from ranks import on_ranks
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel as TorchAverage
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -19,6 +18,7 @@ from mimctl.engine.model import ExponentialMovingAverage, MomentumAnnealingEMA, 
 from mimctl.engine.model.averaged import BaseAveragedModel, ExpMomentumEMA
 from mimctl.engine.runner import Runner
 from mimctl.errors import ConfigError
+from tests.engine.ranks import on_ranks
 
 MakeRunner = Callable[..., Runner]
 WEIGHTS = [1.0, 4.0, 2.0, 8.0, 5.0, 7.0]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ranks import on_ranks
 from torch.utils.data import Dataset
 
 from mimctl.engine.data import build_dataloader
 from mimctl.engine.evaluation import BaseMetric, DumpResults, Evaluator
 from mimctl.engine.ranks import distributed
+from tests.engine.ranks import on_ranks
 
 
 class Numbered(Dataset[Any]):

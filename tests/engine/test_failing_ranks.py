@@ -211,7 +211,7 @@ def wait_for_ranks(folder: Path, count: int = 2) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
 )
 def test_ranks_end_with_their_agent(tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = start_agent(tmp_path, "trouble", kind="0", rank=9)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from ranks import on_ranks
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -23,6 +22,7 @@ from mimctl.engine.registry import HOOKS
 from mimctl.engine.reporting.messages import MessageHub
 from mimctl.engine.runner import Runner
 from mimctl.errors import ConfigError
+from tests.engine.ranks import on_ranks
 
 MakeRunner = Callable[..., Runner]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from ranks import on_ranks
 from torch import Tensor
 from toy_signals import SendSignal
 
@@ -23,6 +22,7 @@ from mimctl.engine.hooks.preemption import Preempted, PreemptionHook
 from mimctl.engine.runner import Runner
 from mimctl.errors import ConfigError
 from mimctl.spec import LauncherFacts, RunSpec
+from tests.engine.ranks import on_ranks
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

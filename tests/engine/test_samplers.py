@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ranks import on_ranks
 
 from mimctl.engine.data import build_dataloader, skip_batches
 from mimctl.engine.data.samplers import AspectRatioBatchSampler, DefaultSampler
 from mimctl.engine.registry import DATA_SAMPLERS
 from mimctl.errors import ConfigError
+from tests.engine.ranks import on_ranks
 
 FACTS = json.loads((Path(__file__).parent / "facts" / "sampler_orders.json").read_text(encoding="utf-8"))
 RANKS = [(rank, size) for size in (1, 2, 3) for rank in range(size)]

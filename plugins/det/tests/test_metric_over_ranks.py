@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from mimctl.engine.ranks import distributed
 from mimctl_det.evaluation import CocoMetric
+from tests.engine.ranks import on_ranks
 
 SIZE = 5
 
@@ -46,36 +40,11 @@ def figures() -> dict[str, float]:
     return metric.evaluate(SIZE)
 
 
-def main() -> None:
-    distributed.init("pytorch")
-    found = figures()
-    Path(sys.argv[1]).with_suffix(f".{distributed.get_rank()}").write_text(json.dumps(found))
-    distributed.shutdown()
+def figures_of_a_rank(rank: int) -> dict[str, float]:
+    return figures()
 
 
-@pytest.mark.timeout(120)
-def test_two_ranks_give_the_figures_of_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, str(tmp_path / "found.json")], env={**shared, "RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [each.wait(100) for each in ranks] == [0, 0]
+def test_two_ranks_give_the_figures_of_one() -> None:
     alone = figures()
     assert 0 < alone["coco/bbox_mAP"] < 1
-    for rank in range(2):
-        assert json.loads((tmp_path / f"found.{rank}").read_text()) == pytest.approx(alone)
-
-
-if __name__ == "__main__":
-    main()
+    assert on_ranks(figures_of_a_rank) == [pytest.approx(alone)] * 2
