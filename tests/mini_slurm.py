@@ -3,7 +3,8 @@
 Each node declares 8 CPUs, 8 GB and 4 GPUs that are character devices like /dev/null, whatever the machine has.
 Partitions: `low` (preempted with ten seconds' notice), `abrupt` (without), `gone` (without, and not queued again),
 `high` (preempts these). Nothing outside the folder is changed: the nodes see a list of hosts of their own, and in its
-`commands` what lies in `commands-of-nodes`.
+`commands` what lies in `commands-of-nodes`. Jobs of two such clusters on
+one machine have numbers, and so ports, of their own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _CONF = """\
 ClusterName=mimctltest
 SlurmctldHost={host}({control})
 SlurmctldPort={ports[0]}
+FirstJobId={ports[0]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
