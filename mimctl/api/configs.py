@@ -64,8 +64,8 @@ def lint_config(
     """
     from mimctl.config import check
     from mimctl.errors import ConfigError
-    from mimctl.launch.config_weights import weights_errors
-    from mimctl.launch.type_tables import type_tables
+    from mimctl.launch.experiments.config_weights import weights_errors
+    from mimctl.launch.experiments.type_tables import type_tables
     from mimctl.plugin.discover import import_roots
 
     settings = settings or settings_module.load()
@@ -89,7 +89,7 @@ def lint_config(
 
 
 def _configs_of(name: str, plugin: str | None, place: Workplace) -> Iterator[Path]:
-    from mimctl.launch.config_names import resolve_config
+    from mimctl.launch.experiments.config_names import resolve_config
     from mimctl.plugin.configs import list_below
 
     folder = Path(name).expanduser()
@@ -100,8 +100,8 @@ def _configs_of(name: str, plugin: str | None, place: Workplace) -> Iterator[Pat
 
 
 def _load(config: str, plugin: str | None, cfg_options: Sequence[str], place: Workplace) -> Config:
-    from mimctl.launch.config_names import resolve_config
-    from mimctl.launch.experiment import load_config, parse_overrides
+    from mimctl.launch.experiments.config_names import resolve_config
+    from mimctl.launch.experiments.experiment import load_config, parse_overrides
     from mimctl.plugin.discover import import_roots
 
     path = resolve_config(config, place, plugin)
@@ -109,7 +109,7 @@ def _load(config: str, plugin: str | None, cfg_options: Sequence[str], place: Wo
 
 
 def _search(place: Workplace) -> Callable[[str], Path]:
-    from mimctl.launch.experiment import find_base
+    from mimctl.launch.experiments.experiment import find_base
     from mimctl.plugin.discover import import_roots
 
     roots = import_roots(place.paths)

@@ -136,7 +136,7 @@ def _stale_types(plugins: Sequence[Plugin | BrokenPlugin], settings: Settings) -
     if not edited:
         return []
     from mimctl.checkup.glance import Finding
-    from mimctl.launch.type_tables import read_table, what_to_type
+    from mimctl.launch.experiments.type_tables import read_table, what_to_type
     from mimctl.plugin.discover import Plugin
 
     found = []

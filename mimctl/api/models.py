@@ -12,7 +12,7 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
-    from mimctl.launch.dataset_index import DatasetPlan
+    from mimctl.launch.experiments.dataset_index import DatasetPlan
     from mimctl.launch.model import Workplace
     from mimctl.zoo.download import Downloaded
     from mimctl.zoo.rows import Row
@@ -134,7 +134,7 @@ def download_dataset(
     OpenDataLab's own client `odl` brings the files, then the package's script puts them where its configs look. `dest`
     takes the place of that folder. Raises MimctlError[unknown-dataset | no-dataset-client | script-failed].
     """
-    from mimctl.launch.dataset_index import fetch, plan_dataset
+    from mimctl.launch.experiments.dataset_index import fetch, plan_dataset
     from mimctl.launch.toolbox import find_package
 
     place = workplace(settings or settings_module.load())

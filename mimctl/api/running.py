@@ -12,7 +12,7 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
-    from mimctl.launch.dataset import DatasetReport
+    from mimctl.launch.experiments.dataset import DatasetReport
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
     from mimctl.launch.verbs import InferOptions, RunResult, TrainOptions
 
@@ -136,7 +136,7 @@ def describe_data(plugin: str, folder: Path, *, out: Path, settings: Settings | 
 
     Raises MimctlError[bad-data] with the report where the folder cannot be trained on.
     """
-    from mimctl.launch.dataset import describe_folder
+    from mimctl.launch.experiments.dataset import describe_folder
     from mimctl.plugin.discover import get_plugin
 
     place = workplace(settings or settings_module.load())

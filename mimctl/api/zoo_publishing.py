@@ -53,7 +53,7 @@ def zoo_publish(
     the weights. With `into`, a folder that `mimctl index build` has made, the model joins that index too. Raises
     MimctlError[checkpoint-not-found | not-measured | weights-mismatch], UsageError[name-taken | config-not-found].
     """
-    from mimctl.launch.find_checkpoint import config_beside, find_checkpoint
+    from mimctl.launch.experiments.find_checkpoint import config_beside, find_checkpoint
     from mimctl.launch.runs.measured import toolbox_of
     from mimctl.plugin.discover import get_plugin
     from mimctl.zoo.catalogue.published import require_name

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from mimctl.authoring.model import Examination, Finding, counted, failure
 from mimctl.errors import MimctlError
-from mimctl.launch.config_weights import weights_errors
-from mimctl.launch.experiment import load_config
+from mimctl.launch.experiments.config_weights import weights_errors
+from mimctl.launch.experiments.experiment import load_config
 from mimctl.plugin.configs import list_configs
 from mimctl.plugin.discover import import_roots
 

@@ -12,9 +12,9 @@ from mimctl.authoring.model import Examination, Finding
 from mimctl.environment.torch import find_torch
 from mimctl.errors import MimctlError, Origin
 from mimctl.launch.failure import error_of
-from mimctl.launch.local import run
 from mimctl.launch.model import RunRequest, Silence
 from mimctl.launch.plan import make_plan
+from mimctl.launch.processes.local import run
 
 NAME = "contract"
 ENTRY = "mimctl.engine.contract:check"

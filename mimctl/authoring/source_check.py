@@ -11,7 +11,7 @@ from mimctl.authoring.model import Examination, Finding, counted
 from mimctl.config.types import generate, to_text
 from mimctl.errors import Origin
 from mimctl.files import write_text
-from mimctl.launch.type_tables import FILE_NAME, in_scopes, read_table, type_tables
+from mimctl.launch.experiments.type_tables import FILE_NAME, in_scopes, read_table, type_tables
 from mimctl.plugin.discover import import_roots
 from mimctl.plugin.model import Plugin
 

@@ -11,8 +11,8 @@ from mimctl.bundling.models import Model, model_called, model_of_config
 from mimctl.config.weight_names import is_short_name
 from mimctl.errors import ConfigError, UsageError
 from mimctl.installer.inspection.wheel_archive import open_archive
-from mimctl.launch.config_weights import remote_weights
-from mimctl.launch.experiment import load_config
+from mimctl.launch.experiments.config_weights import remote_weights
+from mimctl.launch.experiments.experiment import load_config
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, discover
 from mimctl.transfer import is_remote, sha256_of

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl.config.language.environment import address_errors, encode, require_written
 from mimctl.errors import MimctlError
-from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
-from mimctl.launch.data_files import require_data
-from mimctl.launch.dataset import DatasetReport
-from mimctl.launch.experiment import (
+from mimctl.launch.experiments.config_weights import from_scratch, remote_weights, weights_errors
+from mimctl.launch.experiments.data_files import require_data
+from mimctl.launch.experiments.dataset import DatasetReport
+from mimctl.launch.experiments.experiment import (
     check_config,
     load_config,
     parse_overrides,
     raise_all,
 )
+from mimctl.launch.experiments.trust import require_trust
+from mimctl.launch.experiments.type_tables import type_tables
 from mimctl.launch.job import job_of
 from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions, Workplace
-from mimctl.launch.trust import require_trust
-from mimctl.launch.type_tables import type_tables
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
 from mimctl.spec import LauncherFacts

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError, disk_error
 from mimctl.files import write_text
-from mimctl.launch import local
-from mimctl.launch.detached import leave
 from mimctl.launch.failure import error_of
-from mimctl.launch.growing import size_of
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
-from mimctl.launch.process_table import start_time
+from mimctl.launch.processes import local
+from mimctl.launch.processes.detached import leave
+from mimctl.launch.processes.growing import size_of
+from mimctl.launch.processes.process_table import start_time
+from mimctl.launch.processes.streams import Streams
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord, record_of
@@ -27,7 +28,6 @@ from mimctl.launch.slurm.client import cancel, leaked, submit
 from mimctl.launch.slurm.ended import error_of_job
 from mimctl.launch.slurm.follow import follow
 from mimctl.launch.slurm.ranks import FirstFailure, first_error
-from mimctl.launch.streams import Streams
 
 
 def start(

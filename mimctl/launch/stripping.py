@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.launch.failure import error_of
-from mimctl.launch.local import run
 from mimctl.launch.model import RunRequest, Silence
 from mimctl.launch.plan import make_plan
+from mimctl.launch.processes.local import run
 from mimctl.plugin.discover import Plugin
 
 ENTRY = "mimctl.engine.publishing:publish"

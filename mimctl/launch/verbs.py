@@ -11,19 +11,19 @@ from typing import Any, Protocol
 from mimctl.config.beside import is_downloaded
 from mimctl.config.language.environment import address_errors
 from mimctl.errors import MimctlError, UsageError
-from mimctl.launch.config_weights import is_address
-from mimctl.launch.dataset import DatasetReport, describe_folder
-from mimctl.launch.experiment import load_config, raise_all
+from mimctl.launch.experiments.config_weights import is_address
+from mimctl.launch.experiments.dataset import DatasetReport, describe_folder
+from mimctl.launch.experiments.experiment import load_config, raise_all
+from mimctl.launch.experiments.find_checkpoint import config_beside, find_checkpoint
+from mimctl.launch.experiments.trust import is_of_run, require_trust
 from mimctl.launch.failure import error_of
-from mimctl.launch.find_checkpoint import config_beside, find_checkpoint
 from mimctl.launch.job import job_of
-from mimctl.launch.local import run
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
+from mimctl.launch.processes.local import run
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.start import start
-from mimctl.launch.trust import is_of_run, require_trust
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
 
@@ -174,7 +174,7 @@ def infer(
     out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
     limits = {"score_thr": options.score_thr, "topk": options.topk}
     facts, slurm = job_of(launch, place, job_name=f"{checkpoint.stem}_infer")
-    from mimctl.launch.experiment import parse_overrides
+    from mimctl.launch.experiments.experiment import parse_overrides
 
     request = RunRequest(
         action="infer",

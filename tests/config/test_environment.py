@@ -11,7 +11,7 @@ import pytest
 from mimctl.config import Config, check
 from mimctl.config.language.environment import FromEnvironment, address_errors, decode, encode, require_written
 from mimctl.errors import ConfigError
-from mimctl.launch.config_weights import remote_weights
+from mimctl.launch.experiments.config_weights import remote_weights
 
 SECRET = "s3cr3t-value"
 EVIL = "http://evil.example/"

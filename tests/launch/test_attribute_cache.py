@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.launch.process_table import start_time
+from mimctl.launch.processes.process_table import start_time
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.record import RunRecord
 

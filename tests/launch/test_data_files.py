@@ -6,7 +6,7 @@ import pytest
 
 from mimctl.config import Config
 from mimctl.errors import MimctlError
-from mimctl.launch.data_files import data_paths, require_data
+from mimctl.launch.experiments.data_files import data_paths, require_data
 
 
 def test_paths_are_found_through_wrappers_and_joined_to_the_root():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimctl.errors import MimctlError
-from mimctl.launch.find_checkpoint import find_checkpoint
+from mimctl.launch.experiments.find_checkpoint import find_checkpoint
 
 
 def test_last_is_what_the_pointer_names_even_after_the_folder_moved(tmp_path):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.launch.events import EventReader
 from mimctl.launch.failure import error_of
-from mimctl.launch.local import run
 from mimctl.launch.model import LaunchPlan
-from mimctl.launch.process_table import descendants
+from mimctl.launch.processes.events import EventReader
+from mimctl.launch.processes.local import run
+from mimctl.launch.processes.process_table import descendants
 from mimctl.spec import RunSpec
 
 

@@ -14,8 +14,8 @@ from login_node import Login
 from patience import wait_until
 
 from mimctl.errors import MimctlError, UsageError
-from mimctl.launch.growing import GrowingFile
-from mimctl.launch.process_table import start_time
+from mimctl.launch.processes.growing import GrowingFile
+from mimctl.launch.processes.process_table import start_time
 from mimctl.launch.runs.book import KEPT_RUNS, RunBook
 from mimctl.launch.runs.control import cancel, log_file, resume
 from mimctl.launch.runs.record import RunRecord, read_record

@@ -15,7 +15,7 @@ from login_node import Login
 
 import mimctl
 from mimctl.errors import MimctlError, UsageError
-from mimctl.launch.events import EventReader
+from mimctl.launch.processes.events import EventReader
 from mimctl.launch.sweep.axes import Range, covering, points, read_grid, read_search_args
 from mimctl.launch.sweep.goal import Goal, Validations, goal_of
 from mimctl.launch.sweep.model import Sampler, Sweep

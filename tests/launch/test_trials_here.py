@@ -15,7 +15,7 @@ import pytest
 from patience import wait_until
 
 from mimctl.launch.model import LaunchPlan
-from mimctl.launch.process_table import start_time
+from mimctl.launch.processes.process_table import start_time
 from mimctl.launch.runs.record import RunRecord, record_of
 from mimctl.launch.sweep.here import Here, end_orphan, gpu_groups, visible_names
 from mimctl.launch.sweep.queue import Going, run_all

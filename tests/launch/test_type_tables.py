@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mimctl.config.types import generate, to_text
-from mimctl.launch.type_tables import ReadTable, read_table, type_tables
+from mimctl.launch.experiments.type_tables import ReadTable, read_table, type_tables
 from mimctl.plugin.discover import Plugin, discover, import_roots
 
 ROOT = Path(__file__).parents[2]

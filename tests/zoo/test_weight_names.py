@@ -17,7 +17,7 @@ from mimctl.config import Config
 from mimctl.config.schema import RUNNER_KEYS
 from mimctl.config.weight_names import FILE, all_names, find_named, is_short_name
 from mimctl.errors import ConfigError, IntegrityError, MimctlError, NetworkError
-from mimctl.launch.config_weights import from_scratch, remote_weights, weights_errors
+from mimctl.launch.experiments.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.settings import Settings
 from mimctl.zoo.gather_names import gather, to_text
 from mimctl.zoo.weights import ANY_HOST, adopt_weights, fetch_weights, source_of

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.launch.growing import GrowingFile, shown_line
-from mimctl.launch.inquiry import Inquiry
+from mimctl.launch.processes.growing import GrowingFile, shown_line
 from mimctl.launch.runs.control import log_file
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.runs.state import state_of
+from mimctl.launch.slurm.inquiry import Inquiry
 
 POLL_S = 0.2
 

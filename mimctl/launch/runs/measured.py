@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mimctl.launch.events import EventReader
+from mimctl.launch.processes.events import EventReader
 from mimctl.launch.runs.files import read_json
 
 

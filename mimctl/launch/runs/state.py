@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mimctl.errors import MimctlError
-from mimctl.launch.process_table import start_time
+from mimctl.launch.processes.process_table import start_time
 from mimctl.launch.runs.files import CANCELLED, MARKER, names_in, read_exit_code, read_json
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.runs.told import told_by

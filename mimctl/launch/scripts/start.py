@@ -9,11 +9,11 @@ from typing import IO
 
 from mimctl.errors import MimctlError
 from mimctl.launch.model import LaunchPlan, Listener, Workplace
+from mimctl.launch.processes.streams import PassedOn, Streams
 from mimctl.launch.scripts.model import ScriptRequest, ScriptResult
 from mimctl.launch.scripts.needs import OwnModel, why_refused
 from mimctl.launch.scripts.plan import make_script_plan
 from mimctl.launch.start import start as start_plan
-from mimctl.launch.streams import PassedOn, Streams
 from mimctl.plugin.mim import MimPackage
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.launch.events import EventReader
-from mimctl.launch.growing import GrowingFile, shown_line
-from mimctl.launch.inquiry import Inquiry
 from mimctl.launch.model import Listener, Outcome
+from mimctl.launch.processes.events import EventReader
+from mimctl.launch.processes.growing import GrowingFile, shown_line
 from mimctl.launch.runs.files import names_in, read_exit_code, read_json
 from mimctl.launch.slurm.client import WAITING, Job, ask
+from mimctl.launch.slurm.inquiry import Inquiry
 from mimctl.launch.slurm.ranks import first_error
 
 POLL_S = 0.1

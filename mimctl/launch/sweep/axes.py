@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mimctl.errors import UsageError
-from mimctl.launch.experiment import parse_overrides
+from mimctl.launch.experiments.experiment import parse_overrides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mimctl.config.metric_rule import rule_of
 from mimctl.errors import ConfigError, UsageError, did_you_mean, nearest
-from mimctl.launch.events import EventReader
+from mimctl.launch.processes.events import EventReader
 from mimctl.launch.sweep.model import Direction, Sweep, Trial
 
 

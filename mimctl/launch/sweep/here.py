@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mimctl.launch.failure import error_of
-from mimctl.launch.growing import shown_line
-from mimctl.launch.local import LocalRun
 from mimctl.launch.model import LaunchPlan, Outcome, Silence
-from mimctl.launch.process_table import descendants, end_all, start_time
+from mimctl.launch.processes.growing import shown_line
+from mimctl.launch.processes.local import LocalRun
+from mimctl.launch.processes.process_table import descendants, end_all, start_time
+from mimctl.launch.processes.streams import KEPT_LINES
 from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord
-from mimctl.launch.streams import KEPT_LINES
 from mimctl.launch.sweep.queue import Going
 
 OUTPUT = "output.txt"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.files import write_text
-from mimctl.launch.inquiry import Inquiry
 from mimctl.launch.model import LaunchPlan
 from mimctl.launch.runs.files import clear_end
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.runs.state import RunState, states_of
 from mimctl.launch.slurm import client
+from mimctl.launch.slurm.inquiry import Inquiry
 from mimctl.launch.sweep.queue import Going
 
 SURE_S = 3.0

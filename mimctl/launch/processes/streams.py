@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from mimctl.launch.growing import shown_line
 from mimctl.launch.model import Listener
+from mimctl.launch.processes.growing import shown_line
 
 KEPT_LINES = 40
 PATIENCE_S = 2.0

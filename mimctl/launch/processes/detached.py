@@ -1,4 +1,4 @@
-"""Look after a run of this machine that nobody waits for: `python -P -m mimctl.launch.detached RUN_DIR SPEC`.
+"""Look after a run of this machine that nobody waits for: `python -P -m mimctl.launch.processes.detached RUN_DIR SPEC`.
 
 The process has a session of its own, so that it outlives the terminal that it was started from. What it and the child
 print goes to the run's log. The run's record holds its process id: it passes SIGTERM on, and writes down the end.
@@ -13,16 +13,16 @@ from pathlib import Path
 
 from mimctl.errors import ExitCode, MimctlError, render
 from mimctl.launch.model import LaunchPlan, Silence
-from mimctl.launch.process_table import start_time
+from mimctl.launch.processes.process_table import start_time
+from mimctl.launch.processes.streams import Inherited
 from mimctl.launch.runs.record import RunRecord, argv_with, read_record
-from mimctl.launch.streams import Inherited
 from mimctl.spec import RunSpec
 
 
 def leave(plan: LaunchPlan, record: RunRecord) -> RunRecord:
     """Start who looks after a plan whose files and record are written, and return the record with its process."""
     log = plan.run_dir / f"{plan.run_dir.name}.log"
-    argv = [sys.executable, "-P", "-m", "mimctl.launch.detached", str(plan.run_dir), str(plan.spec_path)]
+    argv = [sys.executable, "-P", "-m", "mimctl.launch.processes.detached", str(plan.run_dir), str(plan.spec_path)]
     with log.open("ab") as stream:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
     process.returncode = 0  # it is left to itself: nobody here waits for it

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl.errors import ConfigError, Origin, UsageError, did_you_mean, nearest
-from mimctl.launch.experiment import find_base
+from mimctl.launch.experiments.experiment import find_base
 from mimctl.launch.toolbox import Toolbox, find_toolbox
 from mimctl.plugin.configs import SUFFIXES, find_config, list_configs
 from mimctl.plugin.discover import import_roots

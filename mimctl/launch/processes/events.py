@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mimctl.launch.growing import GrowingFile
+from mimctl.launch.processes.growing import GrowingFile
 
 
 class EventReader:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import MimctlError
-from mimctl.launch.config_weights import is_address
+from mimctl.launch.experiments.config_weights import is_address
 
 if TYPE_CHECKING:
     from mimctl.config import Config

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
-from mimctl.launch.local import run_script
+from mimctl.launch.processes.local import run_script
 from mimctl.plugin.mim import DATASETS, MimPackage
 
 

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from mimctl.launch.events import EventReader
-from mimctl.launch.growing import size_of
-from mimctl.launch.guard import Guard
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, WhileSeen
-from mimctl.launch.process_table import descendants, end_all
+from mimctl.launch.processes.events import EventReader
+from mimctl.launch.processes.growing import size_of
+from mimctl.launch.processes.guard import Guard
+from mimctl.launch.processes.process_table import descendants, end_all
+from mimctl.launch.processes.streams import Relayed, Streams
 from mimctl.launch.runs.files import read_json
-from mimctl.launch.streams import Relayed, Streams
 
 POLL_S = 0.05
 INTERRUPT_GRACE_S = 2.5

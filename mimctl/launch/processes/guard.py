@@ -1,6 +1,7 @@
 """End what a run has started where the process that looks after it was killed and could not do so itself.
 
-`python -P -m mimctl.launch.guard PID STARTED` waits beside a run until nobody holds the other end of its stdin.
+`python -P -m mimctl.launch.processes.guard PID STARTED` waits beside a run until nobody holds the other end of its
+stdin.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from mimctl.launch.process_table import descendants, end_all, start_time
+from mimctl.launch.processes.process_table import descendants, end_all, start_time
 
 GRACE_S = 3.0
 """Seconds between SIGTERM, at which a training saves its state, and SIGKILL for all that is left."""
@@ -41,7 +42,7 @@ class Guard:
 
 def _start(pid: int, started: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "mimctl.launch.guard", str(pid), started],
+        [sys.executable, "-P", "-m", "mimctl.launch.processes.guard", str(pid), started],
         stdin=subprocess.PIPE,  # nobody else inherits our end: the system closes it with this process
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import MimctlError
 from mimctl.launch.failure import error_of
-from mimctl.launch.local import run
 from mimctl.launch.model import RunRequest, Silence
 from mimctl.launch.plan import make_plan
+from mimctl.launch.processes.local import run
 from mimctl.plugin.discover import Plugin
 
 if TYPE_CHECKING:
