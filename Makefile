@@ -6,6 +6,7 @@ TEST_VENV := .venv-test
 BIN := $(abspath $(VENV)/bin)
 TEST_BIN := $(abspath $(TEST_VENV)/bin)
 TORCH ?= torch==2.13.0
+JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-slow floors lint types bench clean
@@ -38,8 +39,8 @@ lint: $(TEST_VENV)/.done  ## ruff, mypy, import directions, generated tables
 	for package in mimctl/engine mimctl/vision plugins/cls/mimctl_cls plugins/det/mimctl_det; do \
 	    $(TEST_BIN)/python -m mimctl.config.types $$package --check || exit 1; done
 
-test: lint  ## everything but the slow tests (under 30 minutes on 2 cores)
-	$(TEST_BIN)/python -m pytest -m "not slow"
+test: lint  ## everything but the slow tests, JOBS files at a time (under 30 minutes on 2 cores)
+	$(TEST_BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 floors:  ## fetch the oldest packages that mimctl accepts, for the slow tests: MIMCTL_TEST_FLOORS=.floors make test-slow
 	$(PYTHON) -m pip download --only-binary :all: --dest .floors \
