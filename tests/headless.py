@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from debian import require_programs
 
 OPTIONS = (
     "--headless",
@@ -28,15 +27,7 @@ OPTIONS = (
 def require_chromium() -> None:
     """Skip the test where there is no Chromium and none can be fetched."""
     pytest.importorskip("selenium", reason="selenium drives the browser")
-    if shutil.which("chromium") and shutil.which("chromedriver"):
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip("there is no Chromium here, and no way to fetch it")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for line in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium", "chromium-driver"]):
-        done = subprocess.run(["apt-get", *line], env=environment, capture_output=True, text=True, timeout=600)
-        if done.returncode != 0:
-            pytest.skip(f"the package server gives no Chromium: {done.stderr.strip()[-200:]}")
+    require_programs(("chromium", "chromedriver"), ("chromium", "chromium-driver"), "Chromium")
 
 
 @contextlib.contextmanager

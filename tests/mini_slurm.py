@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from debian import require_programs
 from machines import Machine, machines
 
 NODES = ("n1", "n2")
@@ -79,15 +79,7 @@ def require_slurm() -> None:
     """Skip the test where no Slurm can be brought up; fetch Debian's packages where that is all that lacks."""
     if os.geteuid() != 0:
         pytest.skip("a Slurm of one's own needs root")
-    if all(map(shutil.which, PROGRAMS)):
-        return
-    if shutil.which("apt-get") is None:
-        pytest.skip("there is no Slurm here, and no apt-get to fetch it")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for line in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "slurm-wlm", "munge"]):
-        done = subprocess.run(["apt-get", *line], env=environment, capture_output=True, text=True, timeout=600)
-        if done.returncode != 0:
-            pytest.skip(f"the package server gives no Slurm: {done.stderr.strip()[-200:]}")
+    require_programs(PROGRAMS, ("slurm-wlm", "munge"), "Slurm")
 
 
 @contextlib.contextmanager

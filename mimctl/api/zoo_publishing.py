@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mimctl.zoo.model import ModelEntry
 
 
+_ENTRY = "mimctl.engine.publishing:publish"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """A model of a run that has joined a catalogue."""
@@ -91,11 +94,12 @@ def _published(
 ) -> Publication:
     """Strip the weights into `scratch`, and return all that is known of them."""
     from mimctl.config import Config
+    from mimctl.launch.asking import ask
     from mimctl.launch.runs.measured import find_measured, training_of
-    from mimctl.launch.stripping import strip_weights
     from mimctl.zoo.catalogue.published import Publication
 
-    told = strip_weights(plugin, checkpoint, config, scratch, name=name, dtype=dtype, python=python)
+    options = {"out_dir": str(scratch), "name": name, "dtype": dtype}
+    told = ask(plugin, "publish", _ENTRY, python, config=config, checkpoint=checkpoint, options=options)
     measured = find_measured(checkpoint.parent, checkpoint, told["facts"].get("iter"))
     if measured is None:
         raise MimctlError(

@@ -17,38 +17,15 @@ from machines import Machine, machines
 
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
 PLANE = """\
-import os
-from pathlib import Path
-
 from ranked_training import Net, Points
 
-from mimctl.engine.hooks import Hook
-from mimctl.engine.ranks import distributed
-from mimctl.engine.registry import DATASETS, HOOKS, MODELS
+from mimctl.engine.registry import DATASETS, MODELS
 
 MODELS.register_module(name="PlaneNet")(Net)
 DATASETS.register_module(name="PlanePoints")(Points)
-
-
-@HOOKS.register_module()
-class Once(Hook):
-    # Does a thing at one iteration of one rank, the first time that the training comes there.
-    def __init__(self, kind, at, rank):
-        self.kind, self.at, self.rank = kind, at, rank
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        flag = Path(runner.work_dir, f"done-{self.kind}")
-        if runner.iter == self.at and distributed.get_rank() == self.rank and not flag.exists():
-            flag.touch()
-            if self.kind == "kill":
-                os.kill(os.getpid(), 9)
-            if self.kind == "wait":
-                import time
-                time.sleep(600)
-            raise ValueError("a bug in a hook")
 """
 CONFIG = """\
-custom_imports = dict(imports=["plane"])
+custom_imports = dict(imports=["plane", "once_hook"])
 model = dict(type="PlaneNet")
 train_dataloader = dict(
     dataset=dict(type="PlanePoints"), sampler=dict(type="DefaultSampler", shuffle=True), batch_size=1
@@ -65,6 +42,7 @@ randomness = dict(seed=3)
 def folder(tmp_path: Path) -> Path:
     """Return a folder with the training, as on a file system that both machines have."""
     (tmp_path / "plane.py").write_text(PLANE)
+    shutil.copy(ENGINE_TESTS.parent / "once_hook.py", tmp_path)
     (tmp_path / "net.py").write_text(CONFIG)
     shutil.copy(ENGINE_TESTS / "ranked_training.py", tmp_path)
     return tmp_path

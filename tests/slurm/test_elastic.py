@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,37 +15,14 @@ import torch
 from login_node import Login
 
 TWO_BY_TWO = ("--procs", 4, "--nodes", 2, "--elastic")
-ONCE = """\
-import os
-import time
-from pathlib import Path
-
-from mimctl.engine.hooks import Hook
-from mimctl.engine.registry import HOOKS
-
-
-@HOOKS.register_module()
-class Once(Hook):
-    # Does a thing at one iteration of one rank, the first time that the training comes there.
-    def __init__(self, kind, at, rank):
-        self.kind, self.at, self.rank = kind, at, rank
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        flag = Path(runner.work_dir, f"done-{self.kind}")
-        if runner.iter == self.at and runner.rank == self.rank and not flag.exists():
-            flag.write_text(str(os.getppid()))
-            if self.kind == "kill":
-                os.kill(os.getpid(), 9)
-            time.sleep(600)
-"""
 
 
 @pytest.fixture
 def user(login: Login) -> Login:
     """Return a user with a hook that makes trouble once."""
-    (login.folder / "once.py").write_text(ONCE)
+    shutil.copy(Path(__file__).parents[1] / "once_hook.py", login.folder)
     config = login.folder / "toy.py"
-    config.write_text(config.read_text().replace('["toy_experiment"]', '["toy_experiment", "once"]'))
+    config.write_text(config.read_text().replace('["toy_experiment"]', '["toy_experiment", "once_hook"]'))
     return login
 
 

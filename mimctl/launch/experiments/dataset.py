@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import MimctlError
-from mimctl.launch.failure import error_of
-from mimctl.launch.model import RunRequest, Silence
-from mimctl.launch.plan import make_plan
-from mimctl.launch.processes.local import run
+from mimctl.launch.asking import ask
 from mimctl.plugin.discover import Plugin
 
 if TYPE_CHECKING:
@@ -97,22 +94,9 @@ def _ask(plugin: Plugin, folder: Path, *, python: Path, out: Path, seed: int, va
     entry = plugin.manifest.verbs.get("data")
     if entry is None:
         raise MimctlError(f"toolbox `{plugin.name}` cannot read a data folder (`--data`)", code="verb-not-offered")
-    with tempfile.TemporaryDirectory(prefix="mimctl-data-") as scratch:
-        request = RunRequest(
-            action="data",
-            plugin=plugin.name,
-            package=plugin.package,
-            entry=entry,
-            python=python,
-            run_dir=Path(scratch),
-            work_dir=out,
-            options={"dir": str(folder), "split_seed": seed, "val_fraction": val_fraction},
-        )
-        plan = make_plan(request)
-        outcome = run(plan, Silence())
-    if outcome.exit_code != 0 or outcome.result is None:
-        raise error_of(outcome, plan)
-    return DatasetReport(folder=folder, raw=outcome.result)
+    options = {"dir": str(folder), "split_seed": seed, "val_fraction": val_fraction}
+    raw = ask(plugin, "data", entry, python, work_dir=out, options=options)
+    return DatasetReport(folder=folder, raw=raw)
 
 
 def report_lines(raw: Mapping[str, Any]) -> list[str]:
