@@ -91,11 +91,19 @@ def prepare_process(spec: RunSpec) -> None:
                 os.environ[ours] = os.environ[theirs]
         choose_interface_of_task()
         if os.environ.get("WORLD_SIZE") == "1":
-            os.environ["MASTER_PORT"] = "0"  # who is alone meets nobody: any free port, whatever jobs share the node
+            # Who is alone meets nobody: any free port will do, whatever jobs share the node.
+            # Not port 0: torch's client now and then takes it by its word.
+            os.environ["MASTER_PORT"] = str(_free_port())
     if spec.launcher.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if spec.config is not None and _has_custom_imports(spec):
         sys.path.append(str(Path.cwd()))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 def find_entry(spec: RunSpec) -> Callable[[RunSpec], dict[str, Any]]:

@@ -70,7 +70,7 @@ def test_without_slurm_a_job_is_written_and_the_lack_is_told(mimctl, toy, tmp_pa
     (path,) = (tmp_path / "here").rglob("job.sbatch")
     script = path.read_text()
     assert "#SBATCH --nodes=2\n" in script
-    assert "--mem 4G" in script
+    assert "#SBATCH --mem=4G\n" in script, "memory counts for the whole job, as under mim"
     spec = RunSpec.read(path.with_name("spec.json"))
     assert (spec.launcher.kind, spec.launcher.num_procs, spec.launcher.num_nodes) == ("slurm", 8, 2)
 

@@ -158,6 +158,13 @@ def _hints_of_silence(argv: Sequence[str]) -> list[str]:
 def _refusal(argv: Sequence[str], said: str) -> MimctlError:
     lines = [re.sub(rf"^{argv[0]}: (error: )?", "", line) for line in said.splitlines() if line.strip()]
     causes = lines[-4:] or ["it said nothing"]
+    if "configuration source" in said:
+        return MimctlError(
+            f"Slurm's `{argv[0]}` is here, but knows no cluster",
+            code="slurm-missing",
+            causes=causes,
+            hints=["submit from a login node of the cluster, or say by SLURM_CONF where its configuration lies"],
+        )
     if "Unable to contact slurm controller" in said:
         hints = ["its controller is down, or not reached from here: `scontrol ping`"]
         return MimctlError(f"Slurm does not answer `{argv[0]}`", code="slurm-refused", causes=causes, hints=hints)
