@@ -142,11 +142,11 @@ def test_the_job_runs_one_child_per_rank_and_meets_at_the_first_node(tmp_path, j
     process, log = job(plan)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
-    assert "ranks meet at node7:20105" in out
+    assert "ranks meet at node7:28105" in out
     child = f"/my env/bin/python -u -P -m mimctl.engine.child {plan.spec_path}"
     assert log.read_text().splitlines() == [
         f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --export=ALL --mem=4 G {child}",
-        "meet node7:20105",
+        "meet node7:28105",
     ]
 
 
@@ -158,7 +158,7 @@ def test_set_up_lines_come_before_the_ranks_who_get_what_they_export(tmp_path, j
     process, log = job(plan_of(tmp_path, slurm=SlurmOptions(setup=SET_UP, container=container)))
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
-    assert "meet of-the-fabric:20105" in log.read_text()
+    assert "meet of-the-fabric:28105" in log.read_text()
     assert f" {' '.join(container)} /my env/bin/python -u" in log.read_text()
 
 
@@ -183,7 +183,7 @@ def test_what_set_up_lines_leave_behind_does_not_change_what_follows(tmp_path, j
 def test_the_users_master_addr_wins(tmp_path, job):
     process, log = job(plan_of(tmp_path), MASTER_ADDR="fabric7")
     process.communicate(timeout=30)
-    assert "meet fabric7:20105" in log.read_text()
+    assert "meet fabric7:28105" in log.read_text()
 
 
 def test_a_failing_step_gives_the_job_its_code(tmp_path, job):

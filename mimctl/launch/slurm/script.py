@@ -178,8 +178,8 @@ def _child(request: RunRequest) -> list[str]:
 
 
 def _port(request: RunRequest) -> str:
-    # Two ports in three are free above 20000; jobs that share a node have neighbouring ids.
-    return str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
+    # Below 32768, from where systems give ports away by themselves; jobs that share a node have neighbouring ids.
+    return str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 12000))}"
 
 
 def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list[str]:
