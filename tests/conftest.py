@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,20 @@ if hasattr(signal, "SIGHUP"):  # the same with `nohup`
 settings.register_profile("judge", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("judge")
+
+
+@pytest.fixture(autouse=True)
+def environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that leaves the environment in another state: the next one would be started in it."""
+    before = dict(os.environ)
+    yield
+    monkeypatch.undo()
+    left = {name for name in before.keys() | os.environ.keys() if os.environ.get(name) != before.get(name)}
+    left -= {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # the second is torch's, once, for its own sake
+    for name in left:
+        os.environ.pop(name, None)
+        os.environ.update({name: before[name]} if name in before else {})
+    assert not left, f"left changed in the environment: {sorted(left)}"
 
 
 @pytest.fixture(scope="session")

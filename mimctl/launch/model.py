@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from mimctl.launch.runs.book import RunBook
     from mimctl.settings.clusters import ClusterDefaults
 
+MEETING_VARIABLES = ("MASTER_ADDR", "MASTER_PORT")
+RANK_VARIABLES = (
+    "RANK", "LOCAL_RANK", "WORLD_SIZE", *MEETING_VARIABLES, "LOCAL_WORLD_SIZE",
+    "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME",
+    "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS",
+    "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_ERROR_FILE",
+)  # fmt: skip
+"""What torch's launchers leave in a shell; a run that took it for its own would wait for ranks that never come."""
 CPUS_PER_TASK = 2
 """Of one process under Slurm, where nothing else is said."""
 

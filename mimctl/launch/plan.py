@@ -7,7 +7,7 @@ from typing import Literal
 
 from mimctl import __version__
 from mimctl.errors import UsageError
-from mimctl.launch.model import LaunchPlan, RunRequest
+from mimctl.launch.model import RANK_VARIABLES, LaunchPlan, RunRequest
 from mimctl.launch.node_place import place_among
 from mimctl.launch.slurm.script import render_rank, render_script, sbatch_options, srun_options
 from mimctl.spec import LauncherFacts, RunSpec
@@ -16,7 +16,6 @@ LauncherKind = Literal["none", "pytorch", "slurm"]
 
 CHILD = "mimctl.engine.child"
 AGENT = "mimctl.engine.agent"
-RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 MAX_GPUS_PER_NODE = 8
 
 

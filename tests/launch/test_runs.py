@@ -122,6 +122,15 @@ def test_a_process_with_the_number_of_a_dead_one_is_not_the_run(tmp_path: Path) 
     assert state_of(replace(alive, host="elsewhere")).phase == "unknown"
 
 
+def test_a_process_that_has_written_its_exit_code_and_still_lives_has_ended(tmp_path: Path) -> None:
+    here = {"host": os.uname().nodename, "pid": os.getpid(), "pid_started": start_time(os.getpid())}
+    record = record_of(tmp_path / "one", "abcdef", **here)
+    (record.folder / "exit_code").write_text("143\n")
+    assert state_of(record).phase == "stopped"
+    (record.folder / "cancelled").touch()
+    assert state_of(record).phase == "cancelled"
+
+
 SQUEUE = """\
 #!/bin/sh
 echo "squeue $*" >> "$(dirname "$0")/asked"

@@ -90,7 +90,8 @@ def test_what_slurm_refuses_is_told_in_its_words_and_is_no_run(login: Login) -> 
 
 def test_counts_that_another_job_left_in_the_shell_mean_nothing(login: Login, tmp_path: Path) -> None:
     leaked = {"SLURM_NTASKS": "3", "SLURM_NTASKS_PER_NODE": "3", "SLURM_MEM_PER_CPU": "1", "SBATCH_GRES": "gpu:4"}
-    done = login.train("--gpus", 0, **leaked, SLURM_JOB_ID="77", SLURM_CPU_BIND="quiet", PMI_RANK="5")
+    of_torch = {"TORCHELASTIC_USE_AGENT_STORE": "True", "GROUP_WORLD_SIZE": "3", "WORLD_SIZE": "3", "RANK": "1"}
+    done = login.train("--gpus", 0, **leaked, **of_torch, SLURM_JOB_ID="77", SLURM_CPU_BIND="quiet", PMI_RANK="5")
     assert done.returncode == 0, done.stderr
     meta = torch.load(tmp_path / "work_dirs/toy/epoch_2.pth", weights_only=True)["meta"]
     assert meta["world_size"] == 1

@@ -102,11 +102,13 @@ def _phase(record: RunRecord, job: Job | None, names: frozenset[str], *, has_ans
         return "unknown"
     is_alive = record.job_id is None and _is_alive(record)
     code = read_exit_code(record.folder)
-    if not is_alive and MARKER not in names and code == 0:
+    # A process of this machine that has written its exit code may live for a moment more.
+    has_ended = not is_alive or code is not None
+    if has_ended and MARKER not in names and code == 0:
         return "done"  # though it was cancelled a moment later
-    if not is_alive and (CANCELLED in names or (job is not None and job.state == "CANCELLED")):
+    if has_ended and (CANCELLED in names or (job is not None and job.state == "CANCELLED")):
         return "cancelled"
-    if not is_alive and MARKER in names:
+    if has_ended and MARKER in names:
         return "stopped"
     if job is not None and job.state in _ENDS:
         return _ENDS[job.state]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimctl.errors import UsageError
-from mimctl.launch.model import SlurmOptions
-from mimctl.launch.plan import RANK_VARIABLES
+from mimctl.launch.model import MEETING_VARIABLES, RANK_VARIABLES, SlurmOptions
 from mimctl.launch.scripts.programs import Program
 from mimctl.launch.slurm.script import render_setup
 from mimctl.spec import LauncherFacts
@@ -102,7 +101,7 @@ def by_srun(
         "-u",
         *script,
     )
-    kept = ("MASTER_PORT", "MASTER_ADDR") if prefix else ("MASTER_PORT",)
+    kept = MEETING_VARIABLES if prefix else ("MASTER_PORT",)
     unset = tuple(name for name in RANK_VARIABLES if name not in kept)
     return Line(argv=argv, environment={"MASTER_PORT": str(port)}, unset=unset)
 

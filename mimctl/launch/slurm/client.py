@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.errors import MimctlError
+from mimctl.launch.model import MEETING_VARIABLES, RANK_VARIABLES
 
 TIMEOUT_S = 60.0
 """Seconds that a command of Slurm may take; a controller that does not answer keeps them waiting for minutes."""
@@ -44,9 +45,16 @@ class Job:
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment without what another job of Slurm has left in it (counts of tasks, nodes, memory)."""
+    """Return an environment without what another job or launcher has left in it (counts of tasks, nodes, memory).
+
+    Where ranks meet stays: a MASTER_ADDR that somebody exports wins.
+    """
     found = os.environ if environ is None else environ
-    return {name: value for name, value in found.items() if name in _KEPT or not name.startswith(_LEAKING)}
+    return {name: value for name, value in found.items() if name in _KEPT or not _is_leaking(name)}
+
+
+def _is_leaking(name: str) -> bool:
+    return name.startswith(_LEAKING) or (name in RANK_VARIABLES and name not in MEETING_VARIABLES)
 
 
 def leaked(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
