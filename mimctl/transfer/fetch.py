@@ -26,6 +26,7 @@ def download(
     *,
     sha256: str | None = None,
     sha256_prefix: str | None = None,
+    md5: str | None = None,
     size: int | None = None,
     settings: TransferSettings = _DEFAULT,
     progress: Progress | None = None,
@@ -36,15 +37,15 @@ def download(
     """Fetch `url` (http, https, `file://` or a path) to the file `dest` and return it.
 
     A file that is there already and has the wanted hash is left as it is. Otherwise the bytes grow in
-    `<dest>.part`, survive an interruption, and replace `dest` only when length and hash (`sha256`, or its first
-    digits `sha256_prefix`) are right. `named_by` is the address of the document that names `url` (empty: a file of
+    `<dest>.part`, survive an interruption, and replace `dest` only when length and hash (`sha256`, its first digits
+    `sha256_prefix`, `md5`) are right. `named_by` is the address of the document that names `url` (empty: a file of
     this machine), None where a person typed it: what a document names may not be nearer to this machine than itself.
     `opened` is a line that serves several files in turn.
     Raises NetworkError (`offline`, `network`), IntegrityError (`hash-mismatch`, `length-mismatch`,
     `html-instead-of-file`) or MimctlError (`http-status`, `bad-redirect`, `unsafe-address`, `missing-file`,
     `disk-full`, `no-permission`, `cannot-write`); after each of them `dest` is as before.
     """
-    expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, size=size)
+    expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, md5=md5, size=size)
     dest = Path(dest)
     if _is_there(dest, expected):
         mark_used(dest)

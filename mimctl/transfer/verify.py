@@ -1,4 +1,4 @@
-"""What the bytes of a finished file must be: its length, its SHA-256 or the first digits of it."""
+"""What the bytes of a finished file must be: its length, its SHA-256 or the first digits of it, its MD5."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from pathlib import Path
 from mimctl.errors import IntegrityError
 
 _DIGITS = re.compile(r"[0-9a-f]{6,64}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """Length in bytes and SHA-256 in lower-case hex (whole, or its first 6 to 63 digits); None is not checked."""
+    """Length in bytes, SHA-256 (whole, or its first 6 to 63 digits) and MD5 in lower-case hex; None is not checked.
+
+    MD5 is what older data sets were published with: it tells damaged bytes, not bytes that were made to deceive.
+    """
 
     sha256: str | None = None
     sha256_prefix: str | None = None
+    md5: str | None = None
     size: int | None = None
 
     def __post_init__(self) -> None:
@@ -26,30 +31,38 @@ class Expected:
                 raise ValueError(f"not the hex digits of a SHA-256: {digits!r}")
         if self.sha256 is not None and len(self.sha256) != 64:
             raise ValueError(f"a SHA-256 has 64 digits, not {len(self.sha256)}")
+        if self.md5 is not None and not _MD5.fullmatch(self.md5):
+            raise ValueError(f"not the hex digits of an MD5: {self.md5!r}")
 
     @property
     def has_hash(self) -> bool:
-        """Return whether any digits of the hash are known."""
-        return self.sha256 is not None or self.sha256_prefix is not None
+        """Return whether any digits of a hash are known."""
+        return not (self.sha256 is None and self.sha256_prefix is None and self.md5 is None)
 
     def problem(self, path: Path, shown: str) -> IntegrityError | None:
         """Return what is wrong with the file at `path` (which came from `shown`), or None."""
         found_size = path.stat().st_size
         if self.size is not None and found_size != self.size:
             return wrong_length(shown, expected=self.size, found=found_size)
-        if not self.has_hash:
-            return None
-        found = sha256_of(path)
-        expected = self.sha256 or self.sha256_prefix or ""
-        if found.startswith(expected) and found.startswith(self.sha256_prefix or ""):
-            return None
-        return IntegrityError(
-            f"the file from `{shown}` is not the one that was published",
-            code="hash-mismatch",
-            causes=[f"sha256 expected {expected}{'' if self.sha256 else '…'}", f"sha256 found    {found}"],
-            hints=["try again; if it stays so, the server or something on the way serves another file"],
-            details={"expected": expected, "found": found},
-        )
+        expected = self.sha256 or self.sha256_prefix
+        if expected is not None:
+            found = sha256_of(path)
+            if not (found.startswith(expected) and found.startswith(self.sha256_prefix or "")):
+                return _wrong_hash(shown, "sha256", f"{expected}{'' if self.sha256 else '…'}", found)
+        if self.md5 is not None and (found := md5_of(path)) != self.md5:
+            return _wrong_hash(shown, "md5", self.md5, found)
+        return None
+
+
+def _wrong_hash(shown: str, kind: str, expected: str, found: str) -> IntegrityError:
+    width = len(kind) + len(" expected")
+    return IntegrityError(
+        f"the file from `{shown}` is not the one that was published",
+        code="hash-mismatch",
+        causes=[f"{kind} expected {expected}", f"{f'{kind} found':{width}} {found}"],
+        hints=["try again; if it stays so, the server or something on the way serves another file"],
+        details={"expected": expected.rstrip("…"), "found": found},
+    )
 
 
 def wrong_length(shown: str, *, expected: int, found: int) -> IntegrityError:
@@ -67,3 +80,9 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in lower-case hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file in lower-case hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
