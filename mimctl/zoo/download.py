@@ -16,10 +16,9 @@ from mimctl.zoo.config_file import Written, write_config
 from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo, resolve_name
 from mimctl.zoo.upstream import upstream_configs
 from mimctl.zoo.way import transfer_settings
-from mimctl.zoo.weights import ANY_HOST, Check, FileProgress, check_of, fetch_weights, obtain
+from mimctl.zoo.weights import Check, FileProgress, check_of, fetch_weights, obtain
 
 __all__ = [
-    "ANY_HOST",
     "Downloaded",
     "download_models",
     "fetch_weights",

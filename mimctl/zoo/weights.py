@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mimctl.config.weight_names import find_named, known_hash
-from mimctl.errors import IntegrityError, MimctlError, UsageError
+from mimctl.errors import IntegrityError, UsageError
 from mimctl.settings import Settings
 from mimctl.transfer import (
     Note,
-    TransferSettings,
     download,
     is_remote,
     local_path,
@@ -26,6 +25,8 @@ from mimctl.transfer import (
     write_file,
 )
 from mimctl.transfer.cache import mark_used, open_cache
+from mimctl.transfer.verify import Expected
+from mimctl.zoo.mirrors import bring, mirrored
 from mimctl.zoo.model import WeightsSource, digits_in_name, is_safe_name
 from mimctl.zoo.way import transfer_settings
 
@@ -34,11 +35,6 @@ Check: TypeAlias = Literal["sha256", "32-bit", "none"]
 
 FileProgress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with a file's name, bytes done and bytes in all (None: unknown)."""
-
-ANY_HOST = "*"
-"""The key of a mirror that stands for every host."""
-
-_TRY_NEXT = frozenset({"network", "http-status", "missing-file", "bad-redirect"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +84,15 @@ def obtain(
         incoming = cache / "incoming" / record.stem / source.filename
         report = None if progress is None else lambda done, total: progress(source.filename, done, total)
         try:
-            _bring(addresses, incoming, source, pinned, transfer_settings(settings), report, note)
+            bring(
+                addresses,
+                incoming,
+                Expected(sha256=pinned, sha256_prefix=source.sha8, size=source.size),
+                published=() if source.url is None else (source.url,),
+                settings=transfer_settings(settings),
+                progress=report,
+                note=note,
+            )
         except BaseException:
             _remove_if_empty(incoming.parent)  # a partial file stays, to be resumed
             raise
@@ -184,19 +188,8 @@ def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str,
         file = quote(source.file) if "://" in address else source.file
         found.append(f"{address.rstrip('/')}/{file}")
     if source.url is not None:
-        found.extend([*_mirrored(source.url, mirrors), source.url])
+        found.extend([*mirrored(source.url, mirrors), source.url])
     return found
-
-
-def _mirrored(url: str, mirrors: Mapping[str, str]) -> list[str]:
-    """Return the addresses on the mirror of the host of `url`: the same path, then the bare file name."""
-    parts = urlsplit(url)
-    mirror = mirrors.get(parts.hostname or "") or mirrors.get(parts.netloc) or mirrors.get(ANY_HOST)
-    if not mirror or not is_remote(url):
-        return []
-    root = mirror.rstrip("/")
-    name = parts.path.rpartition("/")[2]
-    return list(dict.fromkeys([f"{root}{parts.path}", f"{root}/{name}"]))
 
 
 def _kept(cache: Path, record: Path, source: WeightsSource, digits: str | None) -> Path | None:
@@ -227,52 +220,6 @@ def _facts(record: Path) -> dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _bring(
-    addresses: Sequence[str],
-    dest: Path,
-    source: WeightsSource,
-    sha256: str | None,
-    settings: TransferSettings,
-    progress: Callable[[int, int | None], None] | None,
-    note: Note | None,
-) -> None:
-    """Download from the first of `addresses` that answers."""
-    failures: list[str] = []
-    for number, address in enumerate(addresses):
-        try:
-            download(
-                address,
-                dest,
-                sha256=sha256,
-                sha256_prefix=source.sha8,
-                size=source.size,
-                settings=settings,
-                progress=progress,
-                note=note,
-                named_by="" if address == source.url else None,
-            )
-            return
-        except MimctlError as problem:
-            if isinstance(problem, IntegrityError) or problem.code not in _TRY_NEXT:
-                raise
-            if number + 1 == len(addresses):
-                raise _with_causes(problem, failures) from problem
-            failures.append(f"`{redact(address)}`: {problem.causes[0] if problem.causes else problem.message}")
-            if note is not None:
-                note(f"{failures[-1]}; trying `{redact(addresses[number + 1])}`")
-
-
 def _remove_if_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _with_causes(problem: MimctlError, causes: Sequence[str]) -> MimctlError:
-    return type(problem)(
-        problem.message,
-        code=problem.code,
-        causes=[*problem.causes, *causes],
-        hints=problem.hints,
-        exit_code=problem.exit_code,
-        details=problem.details,
-    )

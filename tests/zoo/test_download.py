@@ -16,7 +16,8 @@ from mimctl.config.beside import config_for_checkpoint, is_downloaded
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, UnsafeFileError, UsageError, render
 from mimctl.index.client import IndexClient
 from mimctl.settings import Settings
-from mimctl.zoo.download import ANY_HOST, Downloaded, download_models, fetch_weights
+from mimctl.zoo.download import Downloaded, download_models, fetch_weights
+from mimctl.zoo.mirrors import ANY_HOST
 from mimctl.zoo.upstream import unpack_configs, upstream_configs
 
 

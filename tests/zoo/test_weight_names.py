@@ -20,7 +20,8 @@ from mimctl.errors import ConfigError, IntegrityError, MimctlError, NetworkError
 from mimctl.launch.experiments.config_weights import from_scratch, remote_weights, weights_errors
 from mimctl.settings import Settings
 from mimctl.zoo.gather_names import gather, to_text
-from mimctl.zoo.weights import ANY_HOST, adopt_weights, fetch_weights, source_of
+from mimctl.zoo.mirrors import ANY_HOST
+from mimctl.zoo.weights import adopt_weights, fetch_weights, source_of
 
 UNHASHED = "open-mmlab://mmedit/mobilenet_v2"
 """One of the three names whose file carries no hash, so that a test can serve bytes of its own."""

@@ -93,7 +93,7 @@ def _dataset(context: Context, package: str, name: str, dest: Path | None) -> Re
 
 def read_mirrors(texts: tuple[str, ...]) -> dict[str, str]:
     """Read `HOST=ADDRESS`, or an address alone that stands for every host."""
-    from mimctl.zoo.download import ANY_HOST
+    from mimctl.zoo.mirrors import ANY_HOST
 
     found = {}
     for text in texts:

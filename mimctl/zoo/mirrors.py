@@ -1,0 +1,79 @@
+"""One file out of several places: mirrors that the user names, then the published addresses, until one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mimctl.errors import IntegrityError, MimctlError
+from mimctl.transfer import Note, Progress, TransferSettings, download, is_remote, redact
+from mimctl.transfer.verify import Expected
+
+ANY_HOST = "*"
+"""The key of a mirror that stands for every host."""
+
+_TRY_NEXT = frozenset({"network", "http-status", "missing-file", "bad-redirect"})
+
+
+def mirrored(url: str, mirrors: Mapping[str, str]) -> list[str]:
+    """Return the addresses on the mirror of the host of `url`: the same path, then the bare file name."""
+    parts = urlsplit(url)
+    mirror = mirrors.get(parts.hostname or "") or mirrors.get(parts.netloc) or mirrors.get(ANY_HOST)
+    if not mirror or not is_remote(url):
+        return []
+    root = mirror.rstrip("/")
+    name = parts.path.rpartition("/")[2]
+    return list(dict.fromkeys([f"{root}{parts.path}", f"{root}/{name}"]))
+
+
+def bring(
+    addresses: Sequence[str],
+    dest: Path,
+    expected: Expected,
+    *,
+    published: Collection[str],
+    settings: TransferSettings,
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> None:
+    """Download from the first of `addresses` that answers.
+
+    `published` are those that a document names; the others the user chose. Raises what `download` raises of the last
+    address, with what was wrong with those before; IntegrityError never leads to another address.
+    """
+    failures: list[str] = []
+    for number, address in enumerate(addresses):
+        try:
+            download(
+                address,
+                dest,
+                sha256=expected.sha256,
+                sha256_prefix=expected.sha256_prefix,
+                md5=expected.md5,
+                size=expected.size,
+                settings=settings,
+                progress=progress,
+                note=note,
+                named_by="" if address in published else None,
+            )
+            return
+        except MimctlError as problem:
+            if isinstance(problem, IntegrityError) or problem.code not in _TRY_NEXT:
+                raise
+            if number + 1 == len(addresses):
+                raise _with_causes(problem, failures) from problem
+            failures.append(f"`{redact(address)}`: {problem.causes[0] if problem.causes else problem.message}")
+            if note is not None:
+                note(f"{failures[-1]}; trying `{redact(addresses[number + 1])}`")
+
+
+def _with_causes(problem: MimctlError, causes: Sequence[str]) -> MimctlError:
+    return type(problem)(
+        problem.message,
+        code=problem.code,
+        causes=[*problem.causes, *causes],
+        hints=problem.hints,
+        exit_code=problem.exit_code,
+        details=problem.details,
+    )
