@@ -27,18 +27,20 @@ def build_index(
     zoo: Path | None = None,
     toolboxes: Path | None = None,
     matrix: Path | None = None,
+    verified: Sequence[Path] = (),
     watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> SiteReport:
     """Turn wheels and zoo sources into a static index, replacing the one at `out` in one step.
 
-    `others` are addresses of indexes whose wheels, toolboxes and models it shall hold too.
+    `others` are addresses of indexes whose wheels, toolboxes and models it shall hold too; `verified` are files with
+    what `mimctl wheels verify --json` printed, or folders of them.
     """
     from mimctl.site.build import SiteSources, build_site
     from mimctl.zoo.way import transfer_settings
 
     settings = settings or settings_module.load()
-    sources = SiteSources(wheels=wheels, others=others, zoo=zoo, toolboxes=toolboxes, matrix=matrix)
+    sources = SiteSources(wheels=wheels, others=others, zoo=zoo, toolboxes=toolboxes, matrix=matrix, verified=verified)
     return build_site(
         sources,
         out,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mimctl.cli.result import Code, Line, Result, Styled, tame
+from mimctl.cli.result import Code, Line, Result, Styled, tame, to_json
 from mimctl.errors import MimctlError, render
 
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ class Output:
         return TransferView(self)
 
     def _document(self, data: Mapping[str, object]) -> None:
-        import json
-
-        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(to_json(data) + "\n")
         sys.stdout.flush()
 
     def _lines(self, lines: Iterable[Line], stream: TextIO) -> None:

@@ -26,12 +26,22 @@ class Code:
 Line = str | Styled | Code
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+_UNSEEN = (*range(127, 160), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""DEL and the second row of control characters; marks of direction (UAX 9), separators of lines and paragraphs."""
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *_UNSEEN), "�")
+_ESCAPED = {code: f"\\u{code:04x}" for code in _UNSEEN}
 
 
 def tame(text: str) -> str:
     """Return text that a terminal only shows: names and messages of others must not move the cursor or clear it."""
     return _ANSI.sub("", text).translate(_CONTROLS)
+
+
+def to_json(data: object) -> str:
+    """Return an indented JSON document that a terminal only shows: what it might obey is escaped, not changed."""
+    import json
+
+    return json.dumps(data, indent=2, ensure_ascii=False, default=str).translate(_ESCAPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

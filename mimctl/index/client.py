@@ -104,6 +104,10 @@ class IndexClient:
             found |= set(filter(_FIT_NAME.fullmatch, map(str, models))) if isinstance(models, dict) else set()
         return found
 
+    def verified(self) -> Any:
+        """Return the `verified.json` of the first index (which tests its wheels passed), None where it has none."""
+        return self._document(self.addresses[0], "verified.json")
+
     def zoo(self, plugin: str) -> dict[str, Any]:
         """Return the plugin's `zoo/<plugin>.json` with the models of all indexes, an earlier index first.
 

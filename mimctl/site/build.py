@@ -16,6 +16,7 @@ from mimctl.site.sdist import check_sdist
 from mimctl.site.shelf import Shelf
 from mimctl.site.sources import find_wheels, no_wheels, read_toolboxes, read_zoos
 from mimctl.site.swap import replacing
+from mimctl.site.verified import merge, read_reports
 from mimctl.transfer import Note, TransferSettings, locked
 from mimctl.wheels.matrix import read_matrix
 
@@ -35,6 +36,8 @@ class SiteReport:
     """Wheels that are withdrawn."""
     left_out: tuple[Path, ...] = ()
     """Source distributions that were passed over."""
+    verified: tuple[str, ...] = ()
+    """Wheels whose project's tests were run with them."""
     unlisted: tuple[str, ...] = ()
     """Wheels that only `index.json` names: the label of their version is no backend."""
 
@@ -55,6 +58,8 @@ class SiteSources:
     matrix: Path | None = None
     torch: TorchVersions | None = None
     """What to write down of torch where no matrix says it."""
+    verified: Sequence[Path] = ()
+    """Reports of `mimctl wheels verify --json`, or folders of them."""
 
 
 def build_site(
@@ -100,6 +105,7 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
     boxes |= read_toolboxes(sources.toolboxes) if sources.toolboxes else {}
     zoos = merge_zoos(read_zoos(sources.zoo) if sources.zoo else [], others)
     torch = _torch(sources, others)
+    reports = [read_reports(sources.verified), *(other.verified for other in others)]
     num_models = {zoo.plugin: zoo.num_models for zoo in zoos}
     with replacing(out) as root:
         promised = _promised(out)
@@ -115,7 +121,8 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
         compiled = frozenset(each.project for each in entries if not each.is_pure)
         for path in found.sdists:
             check_sdist(path, compiled)
-        write_index(root, entries, torch=torch, toolboxes=boxes, num_models=num_models)
+        verified = merge(reports, {each.sha256 for each in entries})
+        write_index(root, entries, torch=torch, toolboxes=boxes, num_models=num_models, verified=verified)
         write_zoos(root, zoos)
     remember(cache_dir, out, [each.filename for each in entries], shelf.sources)
     return SiteReport(
@@ -126,6 +133,7 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
         torch_verified=torch.verified,
         yanked=tuple(each.filename for each in entries if each.yanked is not None),
         left_out=found.sdists,
+        verified=tuple(each.filename for each in entries if each.sha256 in verified),
         unlisted=tuple(unlisted(entries)),
     )
 

@@ -20,6 +20,8 @@ from mimctl.index.model import TorchVersions
 from mimctl.site import pages, people
 from mimctl.site.entry import Entry
 from mimctl.site.sources import Zoo
+from mimctl.site.verified import FILE as VERIFIED
+from mimctl.site.verified import Verified, to_document
 
 SCHEMA_VERSION = 1
 _GENERATOR = "mimctl"
@@ -64,6 +66,7 @@ def write_index(
     torch: TorchVersions,
     toolboxes: Mapping[str, Mapping[str, Any]],
     num_models: Mapping[str, int],
+    verified: Verified,
 ) -> None:
     """Write all that depends on the entries: index.json, toolboxes.json, the pages for pip, uv and people."""
     head = {"schema_version": SCHEMA_VERSION, "generator": f"{_GENERATOR} {mimctl.__version__}"}
@@ -71,7 +74,8 @@ def write_index(
     document = {**head, "files": files, "torch": asdict(torch)}
     write(root / "index.json", pages.to_json(document, many="files"))
     write(root / "toolboxes.json", pages.to_json({**head, "toolboxes": toolboxes, "models": dict(num_models)}))
-    _write_people(root, entries, toolboxes, num_models)
+    write(root / VERIFIED, pages.to_json(to_document(verified, head)))
+    _write_people(root, entries, toolboxes, num_models, verified)
     _write_projects(root / "simple", [each for each in entries if each.label is None], to_root="../../")
     for backend in sorted({each.label for each in entries if each.label and each.label == each.backend}):
         chosen = [each for each in entries if each.label == each.backend == backend or _serves_all(each)]
@@ -79,9 +83,14 @@ def write_index(
 
 
 def _write_people(
-    root: Path, entries: Sequence[Entry], toolboxes: Mapping[str, Mapping[str, Any]], num_models: Mapping[str, int]
+    root: Path,
+    entries: Sequence[Entry],
+    toolboxes: Mapping[str, Mapping[str, Any]],
+    num_models: Mapping[str, int],
+    verified: Verified,
 ) -> None:
-    write(root / "index.html", people.start_page(toolboxes=toolboxes, files=entries, zoos=num_models))
+    page = people.start_page(toolboxes=toolboxes, files=entries, zoos=num_models, verified=verified)
+    write(root / "index.html", page)
     write(root / "page" / "data" / "index.js", people.index_data(toolboxes, entries, num_models))
     for name in people.PAGES:
         copy_anew(people.STATIC / name, root / name)

@@ -18,6 +18,7 @@ from mimctl.index.fields import bad_index
 from mimctl.index.model import IndexFile, TorchVersions
 from mimctl.site.entry import check_filename
 from mimctl.site.sources import ZOO_FILES, Zoo
+from mimctl.site.verified import Verified, parse_verified
 from mimctl.transfer import (
     TransferSettings,
     download,
@@ -47,6 +48,7 @@ class Published:
     torch: TorchVersions
     toolboxes: Mapping[str, Mapping[str, Any]]
     zoos: tuple[Zoo, ...]
+    verified: Verified
     client: IndexClient
     progress: FileProgress | None
 
@@ -99,8 +101,10 @@ def _read(address: str, transfer: TransferSettings, cache_dir: Path, progress: F
         for name, box in index.toolboxes.items()
     }
     zoos = [_zoo(client, name, transfer, cache_dir, shown) for name in sorted({*toolboxes, *client.catalogues()})]
+    verified = client.verified()
     return Published(
         shown=shown,
+        verified={} if verified is None else parse_verified(verified, shown=shown),
         files=tuple(index.files),
         torch=TorchVersions(verified=index.torch_verified, default=index.torch_default),
         toolboxes=toolboxes,

@@ -117,7 +117,18 @@ def _zoo(path: Path, folder: Path) -> Zoo:
     files: dict[PurePosixPath, Path] = {}
     models = [_model(path, folder, model, files) for model in data["models"]]
     document = {**data, "models": models}
+    _check(path, document)
     return Zoo(plugin=path.stem, document=document, files=tuple(sorted(files.items())))
+
+
+def _check(path: Path, document: Mapping[str, Any]) -> None:
+    """Refuse what clients would refuse: names that are no file's, control characters, paths that leave the index."""
+    from mimctl.zoo.model import parse_zoo
+
+    try:
+        parse_zoo(document, shown=path.name)
+    except IntegrityError as err:
+        raise _wrong(path, "zoo-source", err.causes[0]) from err
 
 
 def _model(path: Path, folder: Path, model: object, files: dict[PurePosixPath, Path]) -> dict[str, Any]:

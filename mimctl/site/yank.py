@@ -15,6 +15,8 @@ from mimctl.site.entry import clean_reason
 from mimctl.site.known import recall, remember
 from mimctl.site.layout import is_site, link_tree, write_index
 from mimctl.site.swap import replacing
+from mimctl.site.verified import FILE as VERIFIED
+from mimctl.site.verified import Verified, parse_verified
 from mimctl.transfer import Note, locked
 
 
@@ -69,6 +71,7 @@ def yank(
                     list(entries.values()),
                     torch=torch,
                     toolboxes=_json(site / "toolboxes.json")["toolboxes"],
+                    verified=_verified(site),
                     num_models={path.stem: len(_json(path)["models"]) for path in sorted(site.glob("zoo/*.json"))},
                 )
             remember(cache_dir, site, same, known.sources)
@@ -80,6 +83,11 @@ def _json(path: Path) -> dict[str, Any]:
     data = json.loads(path.read_text(encoding="utf-8"))
     assert isinstance(data, dict)
     return data
+
+
+def _verified(site: Path) -> Verified:
+    path = site / VERIFIED
+    return parse_verified(_json(path), shown=str(site)) if path.is_file() else {}
 
 
 def _unknown(name: str, site: Path, names: list[str]) -> UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from command_line import parse
 from headless import chromium
 from tiny_wheels import write_ops_wheel, write_wheel
@@ -22,6 +24,9 @@ from mimctl.site.people import STATIC
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = '<img src=x onerror="window.struck = true"></script><script>window.struck = true</script>'
+TURNED = "\u202epihsniw\u2066 \x9b31m\x07"
+"""Marks of direction and control characters, which text of others may not bring onto a page."""
+SHOWN = re.sub(r"[\x07\x9b\u202e\u2066]", "�", TURNED)
 
 
 def model(number: int) -> dict[str, Any]:
@@ -51,10 +56,36 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "zoo").mkdir()
     (folder / "zoo" / "det.json").write_text(json.dumps(zoo))
+    (folder / "zoo" / "pose.json").write_text(json.dumps({**zoo, "plugin": "pose", "models": [model(8)]}))
+    boxes = yaml.safe_load((ROOT / "index" / "toolboxes.yaml").read_text())
+    boxes["det"]["summary"] += HOSTILE + TURNED
+    (folder / "toolboxes.yaml").write_text(yaml.safe_dump(boxes))
+    wheel = next((folder / "wheels").glob("*+cu13*"))
+    (folder / "report.json").write_text(json.dumps({"cells": [verified(wheel)]}))
     api.build_index(
-        [folder / "wheels"], folder / "site", zoo=folder / "zoo", toolboxes=ROOT / "index" / "toolboxes.yaml"
+        [folder / "wheels"],
+        folder / "site",
+        zoo=folder / "zoo",
+        toolboxes=folder / "toolboxes.yaml",
+        verified=[folder / "report.json"],
     )
+    turn(folder / "site" / "page" / "data" / "zoo-pose.js")
     return folder / "site"
+
+
+def verified(wheel: Path) -> dict[str, Any]:
+    """Return a cell as `mimctl wheels verify --json` prints it."""
+    counts = {"passed": 254, "failed": 0, "skipped": 1}
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return {"outcome": "passed", "torch": "2.13.0+cu130", "python": "3.11.9", "sha256": sha256, **counts}
+
+
+def turn(script: Path) -> None:
+    """Put into a page's data what `mimctl index build` takes from nobody: the page does not rely on that."""
+    odd = {**model(8), "name": f"net_8{TURNED}", "metadata": {"Parameters": "9M", f"Odd{TURNED}": TURNED}}
+    odd["results"][0]["dataset"] = f"COCO{TURNED}"
+    head, _, _ = script.read_text().partition('"models":[')
+    script.write_text(f'{head}"models":[{json.dumps(odd)}]}};\n')
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +150,7 @@ def test_each_choice_gives_lines_that_the_command_line_takes(browser: Any, addre
 def test_the_builds_of_the_operators_stand_in_a_table(browser: Any, address: str) -> None:
     browser.get(f"{address}/index.html")
     tables = {each.text for each in by(browser, "h2")}
-    assert tables == {"Toolboxes", "Builds of the operators", "Wheels"}
+    assert tables == {"Toolboxes", "Builds of the operators", "What was verified", "Wheels"}
     builds = by(browser, "h2:nth-of-type(2) + .scroll tbody tr")
     assert [[cell.text for cell in row.find_elements("css selector", "td")][1] for row in builds] == [
         "python",
@@ -127,6 +158,31 @@ def test_the_builds_of_the_operators_stand_in_a_table(browser: Any, address: str
         "cu13",
     ]
     assert by(browser, 'a[href^="zoo.html#toolbox=det"]')[0].text == "8 models"
+    (tested,) = by(browser, "h2:nth-of-type(3) + p + .scroll tbody tr")
+    assert tested.text == "0.1.0+cu13 cu13 manylinux_2_34_x86_64 3.11.9: 254 passed"
+    summary = by(browser, "h2:nth-of-type(1) + .scroll tbody tr:nth-child(2) td:nth-child(2)")[0].text
+    assert summary == f"object detection{HOSTILE}{SHOWN}", "text of others is text, and turns nothing round"
+    quiet(browser, address)
+
+
+def test_marks_of_direction_and_control_characters_are_inert(browser: Any, address: str) -> None:
+    browser.get("about:blank")
+    browser.get(f"{address}/zoo.html#toolbox=pose")
+    wait(lambda: len(by(browser, "#body a")) == 1)
+    assert by(browser, "#body a")[0].text == f"net_8{SHOWN}"
+    assert {each.get_attribute("textContent") for each in by(browser, "#dataset option")} == {
+        "all",
+        f"COCO{SHOWN} (1)",
+    }
+    by(browser, "#body a")[0].click()
+    wait(lambda: by(browser, "h1")[0].text == f"net_8{SHOWN}")
+    assert f"Odd{SHOWN}" in by(browser, "#facts")[0].text
+    for page in (f"{address}/index.html", f"{address}/zoo.html#toolbox=pose", browser.current_url):
+        browser.get("about:blank")
+        browser.get(page)
+        wait(lambda: bool(by(browser, "td")))
+        text = browser.title + browser.execute_script("return document.body.textContent + document.body.outerHTML")
+        assert not set(TURNED) & set(text) - set("pihsniw 31m"), page
 
 
 def test_models_are_filtered_ordered_and_drawn(browser: Any, address: str) -> None:

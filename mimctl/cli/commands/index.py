@@ -43,6 +43,13 @@ _MATRIX = Path("wheels-matrix.yaml")
 @click.option(
     "--matrix", type=PATH, metavar="FILE", help=f"Says which torch is verified.  [default: {_MATRIX} where it is]"
 )
+@click.option(
+    "--verified",
+    type=PATH,
+    multiple=True,
+    metavar="FILE|DIR",
+    help="What `mimctl wheels verify --json` printed, for the pages; repeatable.",
+)
 def build(
     context: Context,
     wheels: tuple[Path, ...],
@@ -51,6 +58,7 @@ def build(
     zoo: Path | None,
     toolboxes: Path | None,
     matrix: Path | None,
+    verified: tuple[Path, ...],
 ) -> Result:
     """Turn wheels and zoo sources into a static index that pip, uv and mimctl can install from."""
     with context.output.transfer_view() as watch:
@@ -61,6 +69,7 @@ def build(
             zoo=zoo or (_ZOO if _ZOO.is_dir() else None),
             toolboxes=toolboxes or (_TOOLBOXES if _TOOLBOXES.is_file() else None),
             matrix=matrix or (_MATRIX if _MATRIX.is_file() else None),
+            verified=verified,
             watch=watch,
             settings=context.settings,
         )
@@ -85,6 +94,7 @@ def build(
             "toolboxes": list(report.toolboxes),
             "models": dict(report.models),
             "torch_verified": report.torch_verified,
+            "verified": list(report.verified),
         },
         lines=[f"{', '.join(holds)} in {report.out}"],
         quiet=[str(report.out)],

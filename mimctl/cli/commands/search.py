@@ -12,7 +12,7 @@ import click
 from mimctl import api
 from mimctl.cli.commands.script_verb import remade
 from mimctl.cli.options import PATH, Context, VerbCommand, index_option, verb
-from mimctl.cli.result import Line, Result, table
+from mimctl.cli.result import Line, Result, table, to_json
 from mimctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -204,13 +204,10 @@ def show(value: object) -> str:
 
 
 def _write(path: Path, data: dict[str, object]) -> Path:
-    import json
-
     from mimctl.cli.output import SCHEMA_VERSION
     from mimctl.files import write_text
 
-    document = {"schema_version": SCHEMA_VERSION, "command": "search", **data}
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = to_json({"schema_version": SCHEMA_VERSION, "command": "search", **data}) + "\n"
     write_text(path.expanduser().absolute(), text, mode=0o666)
     return path
 

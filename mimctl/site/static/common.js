@@ -1,17 +1,24 @@
 "use strict";
 // Shared by the pages of an index. Text of others only ever becomes text: nothing is parsed as HTML.
 
+/** Text of others as it may be shown: no control characters, nothing that turns the direction of what follows. */
+function tame(text) {
+  return String(text).replace(/[\p{Bidi_Control}\u2028\u2029]|(?![\n\t])\p{Cc}/gu, "\ufffd");
+}
+
+const tamed = (children) => children.filter((child) => child != null).map((child) => (typeof child === "string" ? tame(child) : child));
+
 /** Make an element: `make("td", {class: "number"}, "text", child, …)`. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) if (value != null) element.setAttribute(key, value);
-  element.append(...children.filter((child) => child != null));
+  for (const [key, value] of Object.entries(attributes)) if (value != null) element.setAttribute(key, tame(value));
+  element.append(...tamed(children));
   return element;
 }
 
 /** Replace what an element holds. */
 function fill(element, ...children) {
-  element.replaceChildren(...children.filter((child) => child != null));
+  element.replaceChildren(...tamed(children));
 }
 
 /** The address of this index, as mimctl and pip take it. */

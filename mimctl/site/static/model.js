@@ -53,8 +53,8 @@
       const zoo = await loadZoo(toolbox);
       const model = zoo.models.filter((each) => each.name === asked.get("model"))[Number(asked.get("number") ?? 0)];
       if (!model) throw new Error("this index has no such model");
-      document.title = `${model.name} · ${toolbox}`;
-      at("name").textContent = model.name;
+      document.title = tame(`${model.name} · ${toolbox}`);
+      fill(at("name"), model.name);
       at("back").href = `zoo.html#${new URLSearchParams({ toolbox })}`;
       const lines = commands(toolbox, model);
       at("about").textContent = model.buildable

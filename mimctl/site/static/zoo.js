@@ -114,8 +114,8 @@
   const SPACE = "http://www.w3.org/2000/svg";
   function shape(name, attributes, ...children) {
     const element = document.createElementNS(SPACE, name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    element.append(...children);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, tame(value));
+    element.append(...tamed(children));
     return element;
   }
 
