@@ -57,7 +57,13 @@ class Condition:
         return next(each.word for each in self.operands if isinstance(each, Field))
 
     def holds(self, value: object) -> bool:
-        """Return whether it holds for the field's value; never for a value that cannot be compared."""
+        """Return whether it holds for the field's value; never for a value that cannot be compared.
+
+        A field of several values holds where one of them does; it differs (`!=`) from what none of them equals.
+        """
+        if isinstance(value, list | tuple):
+            held = [self.holds(each) for each in value]
+            return all(held) if "!=" in self.operators else any(held)
         return all(
             _compare(sign, _value(left, value), _value(right, value))
             for sign, left, right in zip(self.operators, self.operands, self.operands[1:], strict=False)
@@ -146,23 +152,12 @@ def _value(operand: Operand, value: object) -> object:
 
 
 def _compare(sign: str, left: object, right: object) -> bool:
-    if isinstance(left, list | tuple):
-        return _compare_any(sign, left, right)
-    if isinstance(right, list | tuple):
-        return _compare_any(sign, right, left)
     numbers = number_of(left), number_of(right)
     if None not in numbers:
         return _COMPARE[sign](*numbers)
     if sign not in ("==", "!=") or left is None or right is None:
         return False
     return _COMPARE[sign](str(left).casefold(), str(right).casefold())
-
-
-def _compare_any(sign: str, many: list[object] | tuple[object, ...], one: object) -> bool:
-    """Compare a field that holds several texts: it equals a text that it holds."""
-    if sign == "!=":
-        return not _compare_any("==", many, one)
-    return sign == "==" and any(_compare("==", each, one) for each in many)
 
 
 def _written(operand: object) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.plugin.mim import INDEXES
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the meaning of what is kept changes."""
 _MOST_BYTES = 32 << 20
 _DEEPEST, _MOST_ITEMS, _LONGEST = 3, 64, 4096
@@ -28,7 +28,10 @@ METAFILES = ("metafile.yml", "metafile.yaml", "model-index.yml")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What the metafiles of a package say: `models` as mappings with name, aliases, collection, config, weights (a list
-    of addresses), metadata, results (task, dataset, metrics), paper, readme; `problems` is what could not be read."""
+    of addresses), metadata, results (task, dataset, metrics), paper, title (of the paper), readme.
+
+    `problems` is what could not be read.
+    """
 
     models: tuple[Mapping[str, Any], ...]
     problems: tuple[str, ...] = ()
@@ -138,6 +141,7 @@ def _model(raw: Mapping[str, Any], collections: Mapping[str, Mapping[str, Any]],
         "metadata": _plain(metadata),
         "results": [_result(each) for each in _sequence(raw.get("Results")) if isinstance(each, Mapping)],
         "paper": _address(raw.get("Paper")) or _address(parent.get("Paper")),
+        "title": _title(raw.get("Paper")) or _title(parent.get("Paper")),
         "readme": _address(raw.get("README")) or _address(parent.get("README")),
         "file": raw["_file"],
     }
@@ -164,6 +168,13 @@ def _address(value: Any) -> str | None:
     if isinstance(first, Mapping):
         first = first.get("URL")
     return first if isinstance(first, str) and first else None
+
+
+def _title(value: Any) -> str | None:
+    """Return the title of a paper that is a mapping, or of the first of several."""
+    first = next(iter(_sequence(value)), None)
+    title = first.get("Title") if isinstance(first, Mapping) else None
+    return title if isinstance(title, str) and title else None
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -35,6 +35,8 @@ COMMON = (
     "paper",
     "parameters",
     "readme",
+    "task",
+    "title",
     "training_data",
     "training_memory(gb)",
     "training_resources",
@@ -49,12 +51,17 @@ OWN = ("id", "package")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One model: its name, whose it is, its fields; `labels` are further names that it goes by."""
+    """One model: its name, whose it is, its fields; `labels` are further names that it goes by.
+
+    A field is a list where several figures of one name were published (both tasks of one data set).
+    """
 
     id: str
     package: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    measured_on: tuple[str, ...] = ()
+    """Names of data sets."""
 
     def value(self, name: str) -> Any:
         """Return a field, None where the model does not state it."""
@@ -64,27 +71,40 @@ class Row:
 def row_of_facts(model: Mapping[str, Any], package: str) -> Row:
     """Return the row of a model as `metafile.read_models` returns it."""
     fields = dict(_metadata(model["metadata"]))
-    fields.update(_results(model["results"]))
+    fields.update(_figures(model["results"]))
     weights = model["weights"]
     fields["weight"] = weights[0] if len(weights) == 1 else list(weights) or None
     fields["model"] = model["collection"] or None
-    fields.update({name: model[name] for name in ("config", "paper", "readme")})
+    fields["task"] = _tasks(model["results"])
+    fields.update({name: model[name] for name in ("config", "paper", "title", "readme")})
     known = {name: value for name, value in fields.items() if value is not None}
-    return Row(id=model["name"], package=package, fields=known, labels=tuple(model["alias"]))
+    return Row(
+        id=model["name"],
+        package=package,
+        fields=known,
+        labels=tuple(model["alias"]),
+        measured_on=_measured_on(model["results"]),
+    )
 
 
 def row_of_entry(entry: ModelEntry, package: str, collection: Mapping[str, str] | None = None) -> Row:
     """Return the row of a model of a toolbox's zoo; `collection` is what is said of its family."""
-    fields: dict[str, Any] = {**dict(_metadata(entry.metadata)), **dict(_results(entry.results))}
+    fields: dict[str, Any] = {**dict(_metadata(entry.metadata)), **_figures(entry.results)}
     fields.update({name: (collection or {}).get(name) for name in ("paper", "title", "readme")})
-    fields["task"] = ", ".join(dict.fromkeys(task for each in entry.results if (task := each.get("task")))) or None
+    fields["task"] = _tasks(entry.results)
     fields["weight"] = (entry.weights.url or entry.weights.file) if entry.weights else list(entry.parts) or None
     fields["model"] = entry.collection or None
     fields["config"] = entry.config or entry.config_file
     fields["source"] = entry.config_source
     fields["buildable"] = entry.is_buildable
     known = {name: value for name, value in fields.items() if value is not None}
-    return Row(id=entry.name, package=package, fields=known, labels=entry.aliases)
+    return Row(
+        id=entry.name,
+        package=package,
+        fields=known,
+        labels=entry.aliases,
+        measured_on=_measured_on(entry.results),
+    )
 
 
 def fields_of(rows: Iterable[Row]) -> list[str]:
@@ -155,8 +175,21 @@ def _metadata(metadata: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             yield name, value
 
 
-def _results(results: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Any]]:
+def _tasks(results: Iterable[Mapping[str, Any]]) -> str | None:
+    return ", ".join(dict.fromkeys(task for each in results if (task := each.get("task")))) or None
+
+
+def _measured_on(results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(data) for each in results if (data := each.get("dataset"))))
+
+
+def _figures(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return figure → value; several values where different ones are published under one name."""
+    found: dict[str, list[Any]] = {}
     for result in results:
         data, metrics = result.get("dataset"), result.get("metrics")
         for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
-            yield f"{fold(str(data or ''))}/{fold(str(name))}".lstrip("/"), value
+            values = found.setdefault(f"{fold(str(data or ''))}/{fold(str(name))}".lstrip("/"), [])
+            if value not in values:
+                values.append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

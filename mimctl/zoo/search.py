@@ -13,11 +13,14 @@ from mimctl.zoo.rows import Row, fields_of, match_fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What is looked for. The first three are parts of names, any of several; conditions must all hold."""
+    """What is looked for. The first five are parts of names, any of several; conditions must all hold."""
 
     configs: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    papers: tuple[str, ...] = ()
+    """Parts of a paper's title or address."""
     conditions: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
     """Fields to order by, the first before the others; `-` before one turns its order round."""
@@ -74,9 +77,15 @@ def as_mapping(found: Found) -> dict[str, dict[str, Any]]:
 
 def _filtered(rows: Sequence[Row], query: Query) -> list[Row]:
     filters: tuple[tuple[str, tuple[str, ...], Callable[[Row], Sequence[str]]], ...] = (
-        ("model or config", query.configs, lambda row: (row.id, *row.labels, _text(row.value("config")))),
-        ("collection", query.models, lambda row: (_text(row.value("model")),)),
-        ("data set", query.datasets, _datasets),
+        ("name of a model or config", query.configs, lambda row: (row.id, *row.labels, _text(row.value("config")))),
+        ("name of a family", query.models, lambda row: (_text(row.value("model")),)),
+        ("name of a data set", query.datasets, _datasets),
+        ("name of a task", query.tasks, lambda row: (_text(row.value("task")),)),
+        (
+            "title or address of a paper",
+            query.papers,
+            lambda row: (_text(row.value("title")), _text(row.value("paper"))),
+        ),
     )
     kept = list(rows)
     for what, words, names in filters:
@@ -105,7 +114,7 @@ def _key(row: Row, names: Sequence[str]) -> tuple[int, float, str] | None:
     value = next((row.value(name) for name in names if row.value(name) is not None), None)
     if value is None:
         return None
-    number = number_of(value)
+    number = number_of(value[0] if isinstance(value, list) and value else value)
     return (1, 0.0, _text(value).casefold()) if number is None else (0, number, "")
 
 
@@ -127,7 +136,7 @@ def _datasets(row: Row) -> list[str]:
     stated = row.value("training_data")
     if stated is not None:
         return [_text(each) for each in (stated if isinstance(stated, list) else [stated])]
-    return list(dict.fromkeys(name.partition("/")[0] for name in row.fields if "/" in name))
+    return list(row.measured_on)
 
 
 def _has(names: Sequence[str], word: str) -> bool:
@@ -146,7 +155,7 @@ def _text(value: Any) -> str:
 def _nothing(what: str, word: str, names: set[str]) -> MimctlError:
     near = nearest(word, {*names, *(name.rpartition("/")[2].removesuffix(".py") for name in names)})
     return MimctlError(
-        f"no {what} has `{word}` in its name",
+        f"no {what} has `{word}` in it",
         code="unknown-model",
         hints=did_you_mean(near) or ["all: `--valid-config`"],
     )

@@ -6,7 +6,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimctl.cli.result import tame, to_json
@@ -22,11 +22,13 @@ def is_obeyed(letter: str) -> bool:
     return unicodedata.bidirectional(letter) in OBEYED or letter in "\u061c\u200e\u200f"
 
 
+@settings(deadline=None)
 @given(texts)
 def test_no_text_is_obeyed(text: str) -> None:
     assert not any(map(is_obeyed, tame(text)))
 
 
+@settings(deadline=None)
 @given(st.recursive(texts, lambda each: st.lists(each) | st.dictionaries(texts, each)))
 def test_a_document_says_the_same_and_is_not_obeyed(data: object) -> None:
     text = to_json(data)

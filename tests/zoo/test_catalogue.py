@@ -93,7 +93,9 @@ def test_a_package_is_imported_with_all_that_is_irregular_in_it(package: Path, t
     done = import_models(root_of(package), out=out, plugin="net", source="net==1.0", buildable=["net_s"])
     zoo = read(done.path)
     assert [each.name for each in zoo.models] == ["nano", "net_s", "net_s", "tracker", "net_slip"]
-    assert zoo.collections == {"Net": {"paper": "https://example.org/net", "readme": "configs/net/README.md"}}
+    assert zoo.collections == {
+        "Net": {"paper": "https://example.org/net", "title": "A Net", "readme": "configs/net/README.md"}
+    }
     first, twin, tracker, _ = zoo.models[1:]
     assert first == ModelEntry(
         name="net_s",

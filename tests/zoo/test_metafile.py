@@ -83,6 +83,8 @@ def test_a_model_takes_over_what_its_collection_says(tmp_path):
         "model": "Net",
         "config": "configs/net/net_s.py",
         "paper": "https://example.org/net",
+        "title": "A Net",
+        "task": "Object Detection",
         "readme": "configs/net/README.md",
     }
 
@@ -92,7 +94,7 @@ def test_irregular_entries_are_read_as_far_as_they_go_and_named():
     rows = [row_of_facts(each, "x") for each in facts.models]
     assert [row.id for row in rows] == ["several", "number"]
     assert rows[0].fields["weight"] == ["https://example.org/a.pth", "https://example.org/b.pth"]
-    assert rows[1].fields == {"flops": "24.33M", "ap": "33.1"}
+    assert rows[1].fields == {"flops": "24.33M", "ap": "33.1", "task": "Detection"}
     assert [each.split(":")[0] for each in facts.problems] == ["a/metafile.yml"] * 2 + ["b/metafile.yml"] + [
         "a/metafile.yml"
     ]

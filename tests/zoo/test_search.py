@@ -29,6 +29,7 @@ ROWS = [
     Row(
         id="old_1x_lvis",
         package="toy",
+        measured_on=("LVIS",),
         fields={"model": "Old", "epochs": 12, "lvis/box_ap": 22.0, "parameters": "24.33M"},
     ),
     Row(id="odd", package="toy", fields={"model": "Old", "epochs": "unknown"}),
@@ -64,6 +65,15 @@ def test_a_metric_means_it_on_every_data_set_and_a_number_in_a_text_counts():
 def test_all_conditions_must_hold():
     assert ids(conditions=("12<=epochs<36,box_ap>30",)) == ["net_s_1x_coco"]
     assert ids(conditions=("epochs==12", "model==old")) == ["old_1x_lvis"]
+
+
+def test_figures_of_one_name_count_each():
+    both = Row(id="both", package="toy", fields={"coco/box_ap": [44.7, 40.4], "epochs": 12})
+    for condition, is_found in (("box_ap>44", True), ("40<box_ap<41", True), ("41<box_ap<44", False), ("box_ap>45", 0)):
+        found = search([both, ROWS[0]], Query(conditions=(condition,))).rows
+        assert (both in found) == bool(is_found), condition
+    ordered = search([ROWS[0], both, ROWS[1]], Query(sort=("-box_ap",)))
+    assert [row.id for row in ordered.rows] == ["net_l_3x_coco", "both", "net_s_1x_coco"]
 
 
 def test_what_does_not_state_the_field_of_the_order_comes_last_either_way():

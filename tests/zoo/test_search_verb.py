@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mim_package import install, make_venv, write_package
+from mim_package import METAFILE, install, make_venv, write_package
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +118,50 @@ def test_rows_are_whole_in_a_pipe_and_control_characters_inert(mimctl: Any, pack
     assert "\x1b" not in mimctl("search", "mmtoy", "--to-dict").stdout
 
 
+HOSTILE = """
+  - Name: "evil_\\u202egpj\\u2066\\x9b31m\\e]0;title\\a<b>"
+    In Collection: Net
+    Config: "configs/net/\\u200fnet.py"
+    Metadata: {"Epochs\\u2028": "1\\u20292\\x85", "Released": "\\e[2Jnow"}
+    Results: [{Task: "T\\x9b", Dataset: "D\\u202d", Metrics: {"m\\u2069": 3}}]
+"""
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--field", "epochs", "d", "released", "config", "task"),
+        ("--exclude-field", "weight"),
+        ("--valid-config",),
+        ("--valid-field",),
+        ("--to-dict",),
+        ("--json",),
+        ("--json", "found.json"),
+        ("--sort", "m", "--color", "always"),
+        ("--model", "\x9b31m\u202e", "--json"),
+        ("x\u202e>3",),
+    ],
+)
+def test_text_of_others_is_shown_and_never_obeyed(
+    mimctl: Any, tmp_path: Path, python: Path, words: tuple[str, ...]
+) -> None:
+    changes = {".mim/configs/net/metafile.yml": METAFILE + HOSTILE}
+    install(python, write_package(tmp_path / "wheels", changes=changes))
+    done = mimctl("search", "mmtoy", *words)
+    written = mimctl.work / "found.json"
+    said = [done.stdout, done.stderr, written.read_text(encoding="utf-8") if written.exists() else ""]
+    if "always" in words:
+        said = [re.sub(r"\x1b\[[0-9;]*m", "", each) for each in said]  # our own colours
+    for text in said:
+        assert not OBEYED.findall(text), text
+    assert done.returncode == 0 or "error[" in done.stderr
+    if "--json" in words and done.returncode == 0:
+        document = json.loads(written.read_text(encoding="utf-8") if written.exists() else done.stdout)
+        assert "evil_\u202egpj\u2066\x9b31m\x1b]0;title\x07<b>" in {each["name"] for each in document["models"]}
+
+
 def test_mims_other_ways_to_print(mimctl: Any, package: str) -> None:
     assert mimctl("search", "mmtoy", "--valid-config", "--model", "net", "--dataset", "coco").stdout.split() == [
         "net_s_1x_coco",
@@ -132,7 +177,7 @@ def test_mims_other_ways_to_print(mimctl: Any, package: str) -> None:
     blocks = mimctl("search", "mmtoy", "--config", "net_s", "--exclude-field", "weight", "config").stdout
     assert blocks == (
         "net_s_1x_coco\n  architecture  FPN, ResNet\n  coco/box_ap  40.5\n  epochs  12\n  model  Net\n"
-        "  training_data  COCO\n  training_memory(gb)  3.5\n"
+        "  task  Object Detection\n  training_data  COCO\n  training_memory(gb)  3.5\n"
     )
 
 

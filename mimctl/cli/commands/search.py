@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mimctl.zoo.rows import Row
     from mimctl.zoo.search import Found
 
-EATERS = ("--config", "--model", "--dataset", "--sort", "--field", "--exclude-field")
+EATERS = ("--config", "--model", "--dataset", "--task", "--paper", "--sort", "--field", "--exclude-field")
 """Options that take all words up to the next option, as with mim."""
 
 _FILE = re.compile(r".*(\.json|/).*")
@@ -70,6 +70,7 @@ def spread(args: Sequence[str]) -> list[str]:
         "mimctl search det --model rtmdet",
         "mimctl search cls 'top_1>=80 and params<30M' --sort -top_1",
         "mimctl search det 'box_ap>=40' --sort params --json",
+        "mimctl search det --task 'instance segmentation' --dataset lvis",
         "mimctl search mmdet --condition '128<batch_size<=256,epochs>100' --sort epochs batch_size",
         "mimctl search mmdet==3.3.0 --dataset lvis --field epochs box_ap weight",
     ],
@@ -79,6 +80,8 @@ def spread(args: Sequence[str]) -> list[str]:
 @click.option("--config", "configs", multiple=True, metavar="TEXT...", help="Parts of names of models or configs.")
 @click.option("--model", "models", multiple=True, metavar="TEXT...", help="Parts of names of model families.")
 @click.option("--dataset", "datasets", multiple=True, metavar="TEXT...", help="Parts of names of training data.")
+@click.option("--task", "tasks", multiple=True, metavar="TEXT...", help="Parts of names of what they do.")
+@click.option("--paper", "papers", multiple=True, metavar="TEXT...", help="Parts of titles or addresses of papers.")
 @click.option("--condition", "conditions", multiple=True, metavar="TEXT", help="For example 'epochs>100, box_ap>=40'.")
 @click.option("--sort", multiple=True, metavar="FIELD...", help="Order by these fields, `-FIELD` falling.")
 @click.option("--ascending/--descending", default=True, help="The lowest first, or the highest.")
@@ -104,6 +107,8 @@ def search(context: Context, packages: tuple[str, ...], **values: Any) -> Result
         configs=values["configs"],
         models=values["models"],
         datasets=values["datasets"],
+        tasks=values["tasks"],
+        papers=values["papers"],
         conditions=(*typed, *values["conditions"]),
         sort=values["sort"],
         is_descending=not values["ascending"],
