@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +137,26 @@ def job(tmp_path):
         return process, tmp_path / "log"
 
     return run
+
+
+def listen_for_a_job() -> socket.socket:
+    """Listen where the ranks of some job would meet."""
+    for port in range(27000, 27999):
+        with contextlib.suppress(OSError):
+            return socket.create_server(("", port))
+    raise AssertionError("every port is taken")
+
+
+def test_ranks_meet_at_a_port_where_nobody_answers(tmp_path, job):
+    with listen_for_a_job() as taken:
+        port = taken.getsockname()[1]
+        process, log = job(plan_of(tmp_path), SLURM_JOB_ID=str(port - 20000))
+        process.communicate(timeout=30)
+        met = int(log.read_text().rpartition(":")[2])
+        assert port < met < port + 100
+        process, log = job(plan_of(tmp_path), SLURM_JOB_ID=str(port - 20000), MASTER_PORT=str(port))
+        process.communicate(timeout=30)
+    assert int(log.read_text().rpartition(":")[2]) == port, "who says where the ranks meet is believed"
 
 
 def test_the_job_runs_one_child_per_rank_and_meets_at_the_first_node(tmp_path, job):

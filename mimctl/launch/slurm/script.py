@@ -32,6 +32,9 @@ class ArrayOf:
     """So many at a time."""
 
 
+_PORT = "$((20000 + SLURM_JOB_ID % 12000))"
+"""Below 32768, from where systems give ports away by themselves; a step's tasks all come to the same."""
+
 _RANK = """\
 #!/bin/bash
 # One rank (with --elastic one node) of a run that its user watches: `srun ... bash rank.sh SPEC`.
@@ -47,6 +50,14 @@ set_up() {{ [ "$1" -eq 0 ] || {{ echo "set-up failed with exit code $1: $2" >&2;
 {lines}
 {afterwards}
 """
+
+_FREE_PORT = """\
+if [ -z "${{MASTER_PORT:-}}" ]; then
+  # Jobs that share a node have neighbouring ids; where somebody answers, the ranks of another meet.
+  MASTER_PORT={port}
+  while (: <> "/dev/tcp/127.0.0.1/$MASTER_PORT") 2> /dev/null; do MASTER_PORT=$((MASTER_PORT + 1)); done
+fi
+export MASTER_PORT"""
 
 _SCRIPT = """\
 #!/bin/bash
@@ -68,9 +79,9 @@ fi
 # What a rank fails with is written here, for srun itself reports another rank's end as often as not.
 export MIMCTL_ERROR_DIR="$RUN/ranks"
 
-# The first node of this allocation is where the ranks meet; a MASTER_ADDR that you export wins.
+# Ranks meet at the first node of this allocation, where this script runs; a MASTER_ADDR that you export wins.
 export MASTER_ADDR="${{MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}}"
-export MASTER_PORT="{port}"
+{port}
 echo "ranks meet at $MASTER_ADDR:$MASTER_PORT"
 
 TERMED=
@@ -118,7 +129,7 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
     ]
     return _SCRIPT.format(
         directives="\n".join(f"#SBATCH {shlex.quote(each)}" for each in sbatch_options(request, array=array)),
-        port=_port(request),
+        port=f'export MASTER_PORT="{request.port}"' if request.port else _FREE_PORT.format(port=_PORT),
         run=run,
         setup=render_setup(request.slurm, run=run),
         srun=f'{shlex.join(srun)} "$SPEC"',
@@ -130,7 +141,10 @@ def render_rank(request: RunRequest) -> str:
     """Return the script that each task of a watched run is: where the ranks meet, then the run."""
     ranks = shlex.quote(str(request.run_dir / "ranks"))
     return _RANK.format(
-        port=_port(request), ranks=ranks, setup=render_setup(request.slurm), child=shlex.join(_child(request))
+        port=request.port or f"${{MASTER_PORT:-{_PORT}}}",
+        ranks=ranks,
+        setup=render_setup(request.slurm),
+        child=shlex.join(_child(request)),
     )
 
 
@@ -175,11 +189,6 @@ def _cpus(request: RunRequest) -> int:
 def _child(request: RunRequest) -> list[str]:
     module = "mimctl.engine.agent" if request.launcher.is_elastic else "mimctl.engine.child"
     return [*request.slurm.container, str(request.python), "-u", "-P", "-m", module]
-
-
-def _port(request: RunRequest) -> str:
-    # Below 32768, from where systems give ports away by themselves; jobs that share a node have neighbouring ids.
-    return str(request.port) if request.port else "${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 12000))}"
 
 
 def sbatch_options(request: RunRequest, *, array: ArrayOf | None = None) -> list[str]:
