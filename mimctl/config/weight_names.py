@@ -26,6 +26,9 @@ SCHEMES = {
 }
 """Scheme → the list of names that it means; MMEngine has two spellings of two of them."""
 
+FETCHED = ("https", "http", "hf", "s3", "gs")
+"""Schemes of whole addresses: servers, the Hugging Face Hub, object stores."""
+
 BACKBONE_OF = "mmcls://"
 """Names of whole classifiers of which a config means the backbone alone: keys below `backbone.`, without it."""
 
@@ -43,6 +46,11 @@ class NamedWeights:
 def is_short_name(text: object) -> bool:
     """Return whether a config value is a short name, known or not: its scheme has a list of names."""
     return isinstance(text, str) and text.partition("://")[0] in SCHEMES and "://" in text
+
+
+def is_whole_address(text: object) -> bool:
+    """Return whether a config value is the address of a file on another machine, and no name that stands for one."""
+    return isinstance(text, str) and "://" in text and text.partition("://")[0].lower() in FETCHED
 
 
 def find_named(text: str, *, origin: Origin | None = None) -> NamedWeights:
@@ -95,7 +103,7 @@ def _unknown_name(text: str, scheme: str, name: str, names: Mapping[str, str], o
 
 def _unknown_scheme(text: str, scheme: str, origin: Origin | None) -> ConfigError:
     near = nearest(scheme, set(SCHEMES), most=1)
-    fetched = ", ".join(f"`{each}://`" for each in ("https", "http", "file", *SCHEMES))
+    fetched = ", ".join(f"`{each}://`" for each in (*FETCHED, "file", *SCHEMES))
     return ConfigError(
         f"the weights `{text}` have no address that can be fetched",
         code="unknown-weights-address",

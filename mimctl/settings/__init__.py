@@ -22,6 +22,8 @@ TORCH_INDEX = "https://download.pytorch.org/whl"
 """The wheel index of PyTorch; `<torch_index>/<tag>` (cpu, cu130, …) holds one build."""
 PACKAGE_INDEX = "https://pypi.org/simple"
 """Where pip looks when it is configured with no index."""
+HUB = "https://huggingface.co"
+"""The Hugging Face Hub, which `hf://` addresses mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Settings:
     clusters: Mapping[str, ClusterDefaults] = field(default_factory=dict)
     http_timeout_s: float = 30.0
     http_retries: int = 3
+    http_connections: int = 4
     origins: Mapping[str, Origin] = field(default_factory=dict)
     not_accepted: tuple[Request, ...] = ()
     """What a project's file sets and the user has not accepted (`mimctl.consent`)."""

@@ -1,4 +1,4 @@
-"""Fetch files and small documents from paths, `file://` and HTTP: resumed, retried, checked, placed atomically.
+"""Fetch files and small documents from paths, servers and stores: resumed, retried, checked, placed atomically.
 
 The only room that imports requests, and only while something is fetched. What it offers is imported when it is asked
 for: showing an address without its password needs no sockets.
@@ -10,7 +10,7 @@ from mimctl.late_imports import late_imports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mimctl.transfer.address import is_remote, local_path, redact
+    from mimctl.transfer.address import is_elsewhere, is_remote, local_path, redact
     from mimctl.transfer.fetch import download
     from mimctl.transfer.login import Logins
     from mimctl.transfer.model import FileProgress, Job, Note, Piece, Progress, Response, TransferSettings, Way
@@ -33,6 +33,7 @@ _PLACES = {
     "download": "fetch",
     "download_all": "staging",
     "get_bytes": "read",
+    "is_elsewhere": "address",
     "is_remote": "address",
     "local_path": "address",
     "locked": "storage",
@@ -55,6 +56,7 @@ __all__ = [
     "download",
     "download_all",
     "get_bytes",
+    "is_elsewhere",
     "is_remote",
     "local_path",
     "locked",

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from mimctl.config.weight_names import FETCHED, is_whole_address
 from mimctl.errors import MimctlError, UsageError
 
 _REMOTE = ("http", "https")
@@ -35,8 +36,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_remote(url: str) -> bool:
-    """Return whether `url` needs the network (http, https)."""
+    """Return whether `url` is that of a server (http, https)."""
     return url.partition("://")[0].lower() in _REMOTE and "://" in url
+
+
+def is_elsewhere(url: str) -> bool:
+    """Return whether `url` needs the network: http, https, and what `download` knows besides (hf, s3, gs)."""
+    return is_whole_address(url)
 
 
 def local_path(url: str) -> Path:
@@ -48,7 +54,7 @@ def local_path(url: str) -> Path:
         raise UsageError(
             f"cannot fetch `{redact(url)}`",
             code="bad-url",
-            causes=[f"the scheme `{scheme}` is not one of file, http, https"],
+            causes=[f"the scheme `{scheme}` is not one of file, {', '.join(sorted(FETCHED))}"],
             hints=["give a path, or an address that begins with `https://`"],
         )
     parts = urlsplit(url)

@@ -53,10 +53,10 @@ class Line:
         """Return whether somebody hung up."""
         return self._cut.is_set()
 
-    def get(
-        self, url: str, *, headers: dict[str, str], login: Login | None, limit: Zone | None = None
+    def ask(
+        self, url: str, *, method: str, headers: dict[str, str], login: Login | None, limit: Zone | None = None
     ) -> requests.Response:
-        """Send one GET and return the answer, its body unread; redirects are not followed.
+        """Send one request and return the answer, its body unread; redirects are not followed.
 
         `limit` is how near to this machine a new connection may end (None: anywhere), unless it goes by a proxy.
         """
@@ -70,7 +70,8 @@ class Line:
         with self._ending_after(settings.timeout_s * _HEAD_TIMES):
             if self._session is None:
                 self._session = _new_session(self._keep)
-            return self._session.get(
+            return self._session.request(
+                method,
                 url,
                 headers=headers,
                 auth=_Auth(login),
@@ -197,10 +198,7 @@ class _Auth:
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._login is not None:
-            from base64 import b64encode
-
-            token = b64encode(f"{self._login.user}:{self._login.password}".encode()).decode("ascii")
-            request.headers["Authorization"] = f"Basic {token}"
+            request.headers["Authorization"] = self._login.header
         return request
 
 

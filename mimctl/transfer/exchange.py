@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.transfer.address import Zone, check_not_nearer, check_remote, has_secret, redact, zone_limit
 from mimctl.transfer.connection import HeadTooSlowError, Line, StoppedError
-from mimctl.transfer.login import without_login
+from mimctl.transfer.login import place_of, without_login
 
 if TYPE_CHECKING:
     import requests
@@ -79,9 +79,18 @@ class Reply:
 
 
 @contextmanager
-def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: str | None = None) -> Iterator[Reply]:
+def exchange(
+    opened: Line,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    named_by: str | None = None,
+    method: str = "GET",
+    stays: bool = False,
+) -> Iterator[Reply]:
     """GET `url` and yield its answer of status 200, 206, 304 or 416.
 
+    With `stays` no redirect to another server is followed: its own answer is yielded.
     `named_by` is the document that names the address where no person typed it: then neither it nor what it leads to
     may be nearer to this machine than that document is.
     Raises PassingError, or MimctlError: `http-status`, `bad-redirect`, `unsafe-address`, `network` (certificates);
@@ -94,14 +103,17 @@ def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: st
         limit = zone_limit(url, than=named_by)
     target = url
     for _ in range(opened.settings.max_redirects + 1):
-        answer = _get(opened, target, headers, is_redirected=target is not url, limit=limit)
+        answer = _get(opened, target, headers, is_redirected=target is not url, limit=limit, method=method)
         with _closing(opened, answer) as response:
             location = response.headers.get("Location")
             if response.status_code in _REDIRECTS and location:
-                source, target = target, _follow(url, target, location)
-                limit = zone_limit(target, than=source)
-                continue
-            _check_status(url, target, response)
+                onward = _follow(url, target, location)
+                if not stays or place_of(onward) == place_of(target):
+                    limit = zone_limit(onward, than=target)
+                    target = onward
+                    continue
+            else:
+                _check_status(url, target, response)
             yield Reply(
                 status=response.status_code,
                 headers=response.headers,
@@ -114,7 +126,7 @@ def exchange(opened: Line, url: str, *, headers: Mapping[str, str], named_by: st
 
 
 def _get(
-    opened: Line, target: str, headers: Mapping[str, str], *, is_redirected: bool, limit: Zone | None
+    opened: Line, target: str, headers: Mapping[str, str], *, is_redirected: bool, limit: Zone | None, method: str
 ) -> requests.Response:
     """Send the request, once more with what the keyring knows where the server answers 401."""
     logins = opened.settings.logins
@@ -123,7 +135,7 @@ def _get(
     if opened.is_cut:
         raise StoppedError
     with _faults(target, opened):
-        response = opened.get(bare, headers=dict(headers), login=login, limit=limit)
+        response = opened.ask(bare, method=method, headers=dict(headers), login=login, limit=limit)
         if response.status_code != _UNAUTHORISED or is_redirected:
             return response
         found = logins.after_refusal(target)
@@ -131,7 +143,7 @@ def _get(
             return response
         with _closing(opened, response):
             pass
-        return opened.get(bare, headers=dict(headers), login=found, limit=limit)
+        return opened.ask(bare, method=method, headers=dict(headers), login=found, limit=limit)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Fetch one file to its place: from a cache, a path or the network; verified, renamed atomically."""
+"""Fetch one file to its place: from a cache, a path, a server or a store; verified, renamed atomically."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.transfer.address import is_remote, local_path
+from mimctl.transfer.address import is_elsewhere, is_remote, local_path
 from mimctl.transfer.cache import mark_used
 from mimctl.transfer.connection import Line, line
 from mimctl.transfer.exchange import offline
+from mimctl.transfer.hub import is_hub
 from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.resume import Fetch, validators_of
 from mimctl.transfer.shared import give, take
@@ -34,23 +35,24 @@ def download(
     named_by: str | None = None,
     opened: Line | None = None,
 ) -> Path:
-    """Fetch `url` (http, https, `file://` or a path) to the file `dest` and return it.
+    """Fetch `url` (http, https, hf, s3, gs, `file://` or a path) to the file `dest` and return it.
 
     A file that is there already and has the wanted hash is left as it is. Otherwise the bytes grow in
     `<dest>.part`, survive an interruption, and replace `dest` only when length and hash (`sha256`, its first digits
     `sha256_prefix`, `md5`) are right. `named_by` is the address of the document that names `url` (empty: a file of
     this machine), None where a person typed it: what a document names may not be nearer to this machine than itself.
-    `opened` is a line that serves several files in turn.
+    `opened` is a line that serves several files in turn. What the Hugging Face Hub tells of an `hf://` file holds too.
     Raises NetworkError (`offline`, `network`), IntegrityError (`hash-mismatch`, `length-mismatch`,
     `html-instead-of-file`) or MimctlError (`http-status`, `bad-redirect`, `unsafe-address`, `missing-file`,
-    `disk-full`, `no-permission`, `cannot-write`); after each of them `dest` is as before.
+    `disk-full`, `no-permission`, `cannot-write`, `missing-extra`, `store-refused`); after each of them `dest` is as
+    before.
     """
     expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, md5=md5, size=size)
     dest = Path(dest)
     if _is_there(dest, expected):
         mark_used(dest)
         return dest
-    source = None if is_remote(url) else local_path(url)
+    source = None if is_elsewhere(url) else local_path(url)
     if source is None and settings.offline and not _is_shared(settings, expected, dest):
         raise offline(url)
     with disk_errors(dest):
@@ -66,10 +68,34 @@ def download(
             elif settings.offline:
                 raise offline(url)
             else:
-                with line(settings) if opened is None else nullcontext(opened) as speaking:
-                    Fetch(speaking, url, dest, expected, progress, note, named_by).run()
+                _fetch(url, dest, expected, settings, progress, note, named_by, opened)
                 _give_shared(settings, dest, expected)
     return dest
+
+
+def _fetch(
+    url: str,
+    dest: Path,
+    expected: Expected,
+    settings: TransferSettings,
+    progress: Progress | None,
+    note: Note | None,
+    named_by: str | None,
+    opened: Line | None,
+) -> None:
+    """Bring the file over the network, by the way that its address names."""
+    if is_hub(url):
+        from mimctl.transfer.hub_facts import look_up
+
+        found = look_up(url, settings=settings, note=note, named_by=named_by)
+        url, expected = found.url, expected.joined(sha256=found.sha256, size=found.size)
+    if not is_remote(url):
+        from mimctl.transfer.stores import fetch_from_store
+
+        fetch_from_store(url, dest, expected, settings=settings, progress=progress, note=note)
+        return
+    with line(settings) if opened is None else nullcontext(opened) as speaking:
+        Fetch(speaking, url, dest, expected, progress, note, named_by).run()
 
 
 def _is_shared(settings: TransferSettings, expected: Expected, dest: Path) -> bool:

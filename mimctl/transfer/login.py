@@ -21,10 +21,21 @@ Place: TypeAlias = tuple[str, str, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """User and password; neither is ever shown."""
+    """User and password, or a token; nothing of it is ever shown."""
 
     user: str = field(repr=False)
     password: str = field(repr=False)
+    is_token: bool = False
+    """Whether `password` is a bearer's token (RFC 6750), which has no user."""
+
+    @property
+    def header(self) -> str:
+        """Return the value of `Authorization` (RFC 7617, RFC 6750)."""
+        if self.is_token:
+            return f"Bearer {self.password}"
+        from base64 import b64encode
+
+        return f"Basic {b64encode(f'{self.user}:{self.password}'.encode()).decode('ascii')}"
 
 
 class Logins:
@@ -63,7 +74,7 @@ class Logins:
                 self._known.setdefault(place_of(address), found)
 
     def before(self, url: str, *, is_redirected: bool) -> Login | None:
-        """Return what to send unasked: the login in the address or one known for its place, else netrc's.
+        """Return what to send unasked: the login in the address, one known for its place, the Hub's token, netrc's.
 
         Where a redirect leads, only a login that is known for that very place, and netrc's over https where it names
         the host.
@@ -74,6 +85,7 @@ class Logins:
                 return found
         with self._lock:
             known = self._known.get(place_of(url))
+        known = known or _from_hub(url)
         if known is not None:
             return known
         if is_redirected and urlsplit(url).scheme.lower() != "https":
@@ -133,6 +145,16 @@ def without_login(url: str) -> str:
     """Return an address without user and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _from_hub(url: str) -> Login | None:
+    """Return the token of the Hugging Face Hub, for the place of the Hub alone."""
+    from mimctl.transfer.hub import endpoint, token
+
+    if place_of(url) != place_of(endpoint()):
+        return None
+    found = token()
+    return None if found is None else Login("", found, is_token=True)
 
 
 def _from_netrc(url: str, *, allows_default: bool) -> Login | None:

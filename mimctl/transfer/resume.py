@@ -97,7 +97,7 @@ class Fetch:
         server can tell that the file is the same or a hash will.
         """
         known = self.part.validators()
-        if known is None or known.address != _digest(self.url) or not self.part.path.is_file():
+        if known is None or known.address != digest_of(self.url) or not self.part.path.is_file():
             return None
         if known.if_range is None and not self.expected.has_hash:
             return None
@@ -176,9 +176,10 @@ def _check_whole(done: int, total: int | None) -> None:
 
 def validators_of(url: str, headers: Mapping[str, str], total: int | None) -> Validators:
     return Validators(
-        address=_digest(url), etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"), size=total
+        address=digest_of(url), etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"), size=total
     )
 
 
-def _digest(url: str) -> str:
+def digest_of(url: str) -> str:
+    """Return what a partial file remembers of its address, which may hold a secret."""
     return hashlib.sha256(url.encode()).hexdigest()

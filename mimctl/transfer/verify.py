@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimctl.errors import IntegrityError
@@ -38,6 +38,10 @@ class Expected:
     def has_hash(self) -> bool:
         """Return whether any digits of a hash are known."""
         return not (self.sha256 is None and self.sha256_prefix is None and self.md5 is None)
+
+    def joined(self, *, sha256: str | None, size: int | None) -> Expected:
+        """Return what is expected with what somebody else tells, where it is not known yet."""
+        return replace(self, sha256=self.sha256 or sha256, size=self.size if self.size is not None else size)
 
     def problem(self, path: Path, shown: str) -> IntegrityError | None:
         """Return what is wrong with the file at `path` (which came from `shown`), or None."""

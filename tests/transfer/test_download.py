@@ -375,7 +375,7 @@ def test_paths_and_file_addresses_are_copied_offline_too(tmp_path: Path) -> None
     assert names_in(tmp_path) == ["0.pth", "1.pth", source.name]
 
 
-@pytest.mark.parametrize("address", ["ftp://host/x", "http://", "http://host:port/x", "file://other/x", "s3://b/k"])
+@pytest.mark.parametrize("address", ["ftp://host/x", "http://", "http://host:port/x", "file://other/x", "hf://o/r"])
 def test_addresses_that_cannot_be_fetched_are_usage_errors(tmp_path: Path, address: str) -> None:
     with pytest.raises(UsageError) as caught:
         download(address, tmp_path / "w.pth")
