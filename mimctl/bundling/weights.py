@@ -15,7 +15,7 @@ from mimctl.launch.experiments.config_weights import remote_weights
 from mimctl.launch.experiments.experiment import load_config
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, discover
-from mimctl.transfer import is_remote, sha256_of
+from mimctl.transfer import is_elsewhere, sha256_of
 from mimctl.zoo.source import ZooModels
 from mimctl.zoo.weights import source_of
 
@@ -35,7 +35,7 @@ def named_weights(addresses: Sequence[str], models: ZooModels) -> list[Weights]:
     Raises UsageError for what is no address of the network, and what fetching raises.
     """
     for each in addresses:
-        if not is_remote(each) and not is_short_name(each):
+        if not is_elsewhere(each) and not is_short_name(each):
             raise UsageError(
                 f"`--weights {each}` is no address",
                 causes=["weights are carried for configs that name them by their address"],

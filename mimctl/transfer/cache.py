@@ -70,14 +70,15 @@ def open_cache(folder: Path, note: Note | None = None) -> None:
             time.sleep(0.05)
 
 
-def mark_used(path: Path) -> None:
+def mark_used(path: Path, *, always: bool = False) -> None:
     """Note that a file of the cache is used now, in its time of access; the time of its contents stays.
 
-    Once a day is enough: it changes the file's ctime, by which uv tells whether it has unpacked a wheel already.
+    For wheels once a day is enough: it changes the file's ctime, by which uv tells whether it has unpacked a wheel
+    already. With `always` it is noted whenever it is used, so that nobody takes it away meanwhile.
     """
     with contextlib.suppress(OSError):
         facts = path.stat()
-        if time.time() - facts.st_atime > _DAY_S:
+        if always or time.time() - facts.st_atime > _DAY_S:
             os.utime(path, ns=(time.time_ns(), facts.st_mtime_ns))
 
 

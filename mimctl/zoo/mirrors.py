@@ -7,20 +7,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.transfer import Note, Progress, TransferSettings, download, is_remote, redact
+from mimctl.transfer import Note, Progress, TransferSettings, download, is_elsewhere, redact
+from mimctl.transfer.hub import find_place, is_hub
 from mimctl.transfer.verify import Expected
 
 ANY_HOST = "*"
 """The key of a mirror that stands for every host."""
 
-_TRY_NEXT = frozenset({"network", "http-status", "missing-file", "bad-redirect"})
+_TRY_NEXT = frozenset({"network", "http-status", "missing-file", "bad-redirect", "store-refused"})
 
 
 def mirrored(url: str, mirrors: Mapping[str, str]) -> list[str]:
-    """Return the addresses on the mirror of the host of `url`: the same path, then the bare file name."""
-    parts = urlsplit(url)
+    """Return the addresses on the mirror of the host of `url`: the same path, then the bare file name.
+
+    The host of an `hf://` address is the Hub's, its path that of the https address; that of a store is the bucket.
+    """
+    parts = urlsplit(find_place(url).url if is_hub(url) else url)
     mirror = mirrors.get(parts.hostname or "") or mirrors.get(parts.netloc) or mirrors.get(ANY_HOST)
-    if not mirror or not is_remote(url):
+    if not mirror or not is_elsewhere(url):
         return []
     root = mirror.rstrip("/")
     name = parts.path.rpartition("/")[2]
@@ -36,28 +40,31 @@ def bring(
     settings: TransferSettings,
     progress: Progress | None = None,
     note: Note | None = None,
-) -> None:
-    """Download from the first of `addresses` that answers.
+) -> Expected:
+    """Download from the first of `addresses` that answers, and return what was expected of it.
 
-    `published` are those that a document names; the others the user chose. Raises what `download` raises of the last
+    That is more than `expected` where the Hugging Face Hub tells the hash of its file. `published` are the addresses
+    that a document names; the others the user chose. Raises what `download` raises of the last
     address, with what was wrong with those before; IntegrityError never leads to another address.
     """
     failures: list[str] = []
     for number, address in enumerate(addresses):
+        named_by = "" if address in published else None
         try:
+            url, told = _looked_up(address, expected, settings, named_by, note)
             download(
-                address,
+                url,
                 dest,
-                sha256=expected.sha256,
-                sha256_prefix=expected.sha256_prefix,
-                md5=expected.md5,
-                size=expected.size,
+                sha256=told.sha256,
+                sha256_prefix=told.sha256_prefix,
+                md5=told.md5,
+                size=told.size,
                 settings=settings,
                 progress=progress,
                 note=note,
-                named_by="" if address in published else None,
+                named_by=named_by,
             )
-            return
+            return told
         except MimctlError as problem:
             if isinstance(problem, IntegrityError) or problem.code not in _TRY_NEXT:
                 raise
@@ -66,6 +73,19 @@ def bring(
             failures.append(f"`{redact(address)}`: {problem.causes[0] if problem.causes else problem.message}")
             if note is not None:
                 note(f"{failures[-1]}; trying `{redact(addresses[number + 1])}`")
+    raise ValueError("no address to fetch from")
+
+
+def _looked_up(
+    address: str, expected: Expected, settings: TransferSettings, named_by: str | None, note: Note | None
+) -> tuple[str, Expected]:
+    """Return where an address is fetched from, and what is expected of the file there."""
+    if not is_hub(address):
+        return address, expected
+    from mimctl.transfer.hub_facts import look_up
+
+    found = look_up(address, settings=settings, note=note, named_by=named_by)
+    return found.url, expected.joined(sha256=found.sha256, size=found.size)
 
 
 def _with_causes(problem: MimctlError, causes: Sequence[str]) -> MimctlError:

@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 _DIGITS_IN_NAME = re.compile(r"[-_]([0-9a-f]{7,8})(?:[-_]20\d{6})?\.(?:pth|safetensors)$")
 _DATE = re.compile(r"20\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _SCHEDULE = re.compile(r"[_-]\d+x(?:b\d+)?[_-]")
+_PLAIN_URL = re.compile(r"https?://[\w.:-]+(?:/[\w.+=-]+)+")
 _SAFE_NAME = re.compile(r"[\w][\w .+(),=@-]*")
 
 
@@ -34,8 +35,14 @@ class WeightsSource:
     @property
     def filename(self) -> str:
         """Return the name of the weights file."""
+        if self.url is not None and _PLAIN_URL.fullmatch(self.url):  # of thousands, nearly all
+            return self.url.rpartition("/")[2]
         from urllib.parse import unquote, urlsplit
 
+        if self.url is not None and self.url.lower().startswith("hf://"):
+            from mimctl.transfer.hub import find_place
+
+            return PurePosixPath(find_place(self.url).path).name
         return PurePosixPath(unquote(urlsplit(self.url or self.file or "").path)).name
 
 
@@ -228,10 +235,11 @@ def _inside(text: object) -> str | None:
     """Check a relative path that must stay inside its folder."""
     if text is None:
         return None
-    path = PurePosixPath(_one_line(text))
-    if path.is_absolute() or ".." in path.parts or "\\" in str(path):
+    path = _one_line(text)
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts or "\\" in path:
         raise ValueError(f"not a path inside the index: {text!r}")
-    return str(path)
+    return path if "" not in parts and "." not in parts else str(PurePosixPath(path))
 
 
 def _fold(text: str) -> str:

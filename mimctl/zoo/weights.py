@@ -17,7 +17,7 @@ from mimctl.settings import Settings
 from mimctl.transfer import (
     Note,
     download,
-    is_remote,
+    is_elsewhere,
     local_path,
     locked,
     redact,
@@ -61,30 +61,27 @@ def obtain(
 
     A `file` of the index at `address` comes first, else the published `url`, through `mirrors` (host → address that
     stands for it; `ANY_HOST` for all hosts), with the published host as the last resort. The whole SHA-256 is
-    remembered at the first fetch and asked for ever after.
+    remembered at the first fetch and asked for ever after; that of a file on the Hugging Face Hub is the one it tells.
     Raises what `transfer.download` raises; IntegrityError never leads to another mirror.
     """
     addresses = _addresses(source, address, {**settings.mirrors, **(mirrors or {})})
-    identity = addresses[-1] if source.url is None else source.url
-    cache = settings.cache_dir / "weights"
-    record = cache / "by-url" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
-    digits = source.sha256 or source.sha8
-    check: Check = "sha256" if source.sha256 else "32-bit" if digits else "none"
     open_cache(settings.cache_dir, note)
-    kept = _kept(cache, record, source, digits)
+    kept = find_kept(source, settings=settings, address=address)
     if kept is not None:
-        mark_used(kept)
-        return CachedWeights(path=kept, sha256=kept.parent.name, check=check, is_new=False)
+        mark_used(kept.path, always=True)
+        return kept
+    cache, record = settings.cache_dir / "weights", _record(source, settings, address)
+    digits = source.sha256 or source.sha8
     record.parent.mkdir(parents=True, exist_ok=True)
     with locked(record, note):
-        kept = _kept(cache, record, source, digits)
+        kept = find_kept(source, settings=settings, address=address)
         if kept is not None:
-            return CachedWeights(path=kept, sha256=kept.parent.name, check=check, is_new=False)
-        pinned = source.sha256 or (_pinned(record, digits) if is_remote(source.url or "") else None)
+            return kept
+        pinned = source.sha256 or (_pinned(record, digits) if is_elsewhere(source.url or "") else None)
         incoming = cache / "incoming" / record.stem / source.filename
         report = None if progress is None else lambda done, total: progress(source.filename, done, total)
         try:
-            bring(
+            told = bring(
                 addresses,
                 incoming,
                 Expected(sha256=pinned, sha256_prefix=source.sha8, size=source.size),
@@ -101,9 +98,23 @@ def obtain(
         path.parent.mkdir(parents=True, exist_ok=True)
         incoming.replace(path)
         incoming.parent.rmdir()
-        facts = {"sha256": sha256, "size": path.stat().st_size, "name": source.filename, "url": redact(identity)}
+        was_told = _facts(record).get("check") == "sha256"
+        check = _check(source, is_told=was_told or told.sha256 not in (None, pinned))
+        facts: dict[str, object]
+        facts = {"sha256": sha256, "size": path.stat().st_size, "name": source.filename, "check": check}
+        facts["url"] = redact(source.url or addresses[-1])
         write_file(record, (json.dumps(facts) + "\n").encode())
     return CachedWeights(path=path, sha256=sha256, check=check, is_new=True)
+
+
+def find_kept(source: WeightsSource, *, settings: Settings, address: str | None = None) -> CachedWeights | None:
+    """Return the weights that `source` describes where they lie in the cache; nothing is asked or written."""
+    facts = _facts(_record(source, settings, address))
+    path = _kept(settings.cache_dir / "weights", facts, source)
+    if path is None:
+        return None
+    check = _check(source, is_told=facts.get("check") == "sha256")
+    return CachedWeights(path=path, sha256=path.parent.name, check=check, is_new=False)
 
 
 def adopt_weights(url: str, path: Path, sha256: str, *, settings: Settings, note: Note | None = None) -> Path:
@@ -170,7 +181,7 @@ def source_of(url: str, *, sha256: str | None = None) -> WeightsSource:
 
     Raises ConfigError[unknown-weights-address] for a name without an address, UsageError[bad-url].
     """
-    if not is_remote(url):
+    if not is_elsewhere(url):
         url = find_named(redact(url)).url
     source = WeightsSource(url=url)
     if not is_safe_name(source.filename):
@@ -192,13 +203,23 @@ def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str,
     return found
 
 
-def _kept(cache: Path, record: Path, source: WeightsSource, digits: str | None) -> Path | None:
+def _record(source: WeightsSource, settings: Settings, address: str | None) -> Path:
+    """Return where it is noted what a source hashed to, by its published address or by its place in the index."""
+    identity = source.url or _addresses(source, address, {})[-1]
+    return settings.cache_dir / "weights" / "by-url" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
+
+
+def _check(source: WeightsSource, *, is_told: bool) -> Check:
+    return "sha256" if source.sha256 or is_told else "32-bit" if source.sha8 else "none"
+
+
+def _kept(cache: Path, facts: Mapping[str, object], source: WeightsSource) -> Path | None:
     """Return the file in the cache that `source` means, or None. Only its length is compared: its bytes were before."""
-    facts = _facts(record)
+    digits = source.sha256 or source.sha8
     sha256 = source.sha256 or facts.get("sha256")
     if not isinstance(sha256, str) or not sha256.startswith(digits or ""):
         return None
-    if source.sha256 is None and not is_remote(source.url or ""):
+    if source.sha256 is None and not is_elsewhere(source.url or ""):
         return None  # a local file or a file of an index, without a hash: what lies there now counts
     path = cache / sha256 / source.filename
     size = facts.get("size") if facts.get("sha256") == sha256 else source.size

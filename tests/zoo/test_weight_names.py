@@ -66,7 +66,7 @@ def test_unknown_name_is_an_error_with_the_nearest(name: str, near: str, setting
     assert near in caught.value.hints[0]
 
 
-@pytest.mark.parametrize("name", ["s3://bucket/resnet50.pth", "torchvision://", "pavi://a/b"])
+@pytest.mark.parametrize("name", ["ftp://host/resnet50.pth", "torchvision://", "pavi://a/b"])
 def test_addresses_that_nobody_can_fetch_are_refused(name: str, settings: Settings) -> None:
     with pytest.raises(MimctlError) as caught:
         fetch_weights(name, settings=settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mimctl.config.language.environment import address_errors
 from mimctl.config.schema import RUNNER_KEYS
 from mimctl.config.values import ConfigDict, LazyReference, walk
-from mimctl.config.weight_names import find_named, is_short_name
+from mimctl.config.weight_names import find_named, is_short_name, is_whole_address
 from mimctl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def weights_errors(config: Config, *, only_load_from: bool = False) -> list[Conf
     if errors:
         return errors
     for address, path in remote_weights(config, only_load_from=only_load_from).items():
-        if not address.startswith(("http://", "https://")):
+        if not is_whole_address(address):
             try:
                 find_named(address, origin=config.origin(path))
             except ConfigError as err:
@@ -99,4 +99,6 @@ def _is_pretrained(holder: Mapping[str, Any]) -> bool:
 
 
 def _is_fetched(address: str) -> bool:
-    return address.startswith(("http://", "https://")) and address.partition("?")[0].endswith(_SUFFIXES)
+    """Return whether an address ends in the name of a file of weights; behind an `@` may stand a revision."""
+    parts = address.partition("?")[0].split("@")
+    return is_whole_address(address) and any(each.endswith(_SUFFIXES) for each in parts)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from mimctl.config.weight_names import is_whole_address
+from mimctl.errors import UsageError
 from mimctl.plugin.configs import SUFFIXES
 from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, digits_in_name, is_safe_name
 
 METADATA = ("Parameters", "FLOPs", "Epochs", "Iterations", "Batch Size", "Training Data", "Training Memory (GB)")
 """What the catalogue keeps of a metafile's metadata: what people choose and compare by."""
 ORIGIN = "Converted From"
-SCHEMES = ("http", "https", "hf", "s3", "gs")
 _MOST_TEXT = 300
 
 
@@ -71,7 +71,9 @@ def _entry(
         collection=_line(model.get("collection")),
         config=config if config and _is_inside(config) and has_config(config) else None,
         config_source=source,
-        weights=None if only is None else WeightsSource(url=only, sha8=digits_in_name(_filename(only))),
+        weights=None
+        if only is None
+        else WeightsSource(url=only, sha8=digits_in_name(WeightsSource(url=only).filename)),
         parts=tuple(urls) if len(urls) > 1 else (),
         results=tuple(_result(each) for each in model.get("results") or ()),
         metadata=_metadata(model.get("metadata") or {}),
@@ -112,12 +114,12 @@ def _line(value: Any) -> str:
 
 def _is_address(text: Any) -> bool:
     """Return whether a text is an address whose file has a name that can be kept."""
-    has_name = isinstance(text, str) and text.isprintable() and is_safe_name(_filename(text))
-    return has_name and urlsplit(text).scheme in SCHEMES
-
-
-def _filename(url: str) -> str:
-    return PurePosixPath(unquote(urlsplit(url).path)).name
+    if not isinstance(text, str) or not text.isprintable() or not is_whole_address(text):
+        return False
+    try:
+        return is_safe_name(WeightsSource(url=text).filename)
+    except UsageError:
+        return False
 
 
 def _is_inside(config: str) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from mimctl.config.weight_names import FETCHED
 from mimctl.errors import distance
-from mimctl.zoo.catalogue.entries import SCHEMES
 from mimctl.zoo.model import Zoo, digits_in_name, is_safe_name
 
 _NEAR = 4
@@ -81,7 +81,7 @@ def _usual_host(urls: Iterable[str]) -> str:
 
 def _host_fault(url: str, usual: str) -> str | None:
     parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    if parts.scheme not in FETCHED or not parts.hostname:
         return f"{url[:160]!r} is no address"
     if parts.hostname != usual and distance(parts.hostname, usual) <= _NEAR:
         return f"the host `{parts.hostname}` is nearly, but not, `{usual}`"
