@@ -89,6 +89,8 @@ def prepare_process(spec: RunSpec) -> None:
         for ours, theirs in SLURM_VARIABLES.items():
             if theirs in os.environ:
                 os.environ[ours] = os.environ[theirs]
+        for name in [each for each in os.environ if each.startswith("TORCHELASTIC_")]:
+            del os.environ[name]  # of an agent in the shell that submitted; this rank would wait for it
         choose_interface_of_task()
         if os.environ.get("WORLD_SIZE") == "1":
             # Who is alone meets nobody: any free port will do, whatever jobs share the node.

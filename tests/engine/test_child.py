@@ -200,6 +200,7 @@ def test_a_job_of_one_rank_needs_no_port_of_its_own(
 ) -> None:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
         variables = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_LOCALID": "0", "MASTER_ADDR": "localhost"}
+        variables["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # left over in the shell that submitted
         for name, value in {**variables, "MASTER_PORT": str(taken.getsockname()[1])}.items():
             monkeypatch.setenv(name, value)
         assert finish(start(make_spec(launcher=LauncherFacts(kind="slurm")), tmp_path)) == (0, "")

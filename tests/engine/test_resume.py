@@ -33,6 +33,7 @@ class Recorder(Hook):
         self.stop = stop
         self.losses: dict[int, float] = {}
         self.metrics: dict[int, dict[str, float]] = {}
+        self.counted: dict[int, tuple[int, int]] = {}
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter == self.stop:
@@ -43,6 +44,7 @@ class Recorder(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self.metrics[runner.iter] = dict(metrics or {})
+        self.counted[runner.iter] = (runner.message_hub.get_info("epoch"), runner.message_hub.get_info("iter"))
 
 
 def run(make_runner: MakeRunner, work_dir: Path, *, stop: int | None = None, **options: Any) -> tuple[Runner, Recorder]:
@@ -135,6 +137,7 @@ def test_epoch_checkpoints_resume_the_same_run(make_runner: MakeRunner, tmp_path
     assert sorted(second[1].losses) == list(range(3, 9))
     assert {key: whole[1].losses[key] for key in second[1].losses} == second[1].losses
     assert whole[1].metrics == second[1].metrics, "the validation that was due after the checkpoint is made up for"
+    assert whole[1].counted == second[1].counted
 
 
 class SeededData(torch.utils.data.Dataset[Any]):

@@ -30,8 +30,9 @@ class RuntimeInfoHook(Hook):
         hub = runner.message_hub
         hub.recent = deque(maxlen=hub.window)
         hub.update_info("loop_stage", "train")
-        hub.update_info("epoch", runner.epoch)
-        hub.update_info("iter", runner.iter)
+        # A validation that a resumed run makes up for counts as it would have where the run was interrupted.
+        for name, count in (("epoch", runner.epoch), ("iter", runner.iter)):
+            hub.update_info(name, hub.get_info(name, count))
         hub.update_info("max_epochs", runner.max_epochs)
         hub.update_info("max_iters", runner.max_iters)
         metainfo = getattr(runner.train_loop.dataloader.dataset, "metainfo", None)
