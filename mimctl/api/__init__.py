@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.authoring import check_plugin, new_plugin
     from mimctl.api.bundling import Extras, bundle, install_bundled, open_bundle, prepare_bundled
     from mimctl.api.configs import Linted, lint_config, show_config, trace_config
+    from mimctl.api.datasets import DownloadedData, ListedData, download_dataset, list_datasets
     from mimctl.api.installing import (
         find_own_upgrade,
         install,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
     from mimctl.api.machines import find_machine, lock_words, look_at
     from mimctl.api.mending import find_steps, mend, preview
-    from mimctl.api.models import download, download_dataset, get_model_info, search
+    from mimctl.api.models import download, get_model_info, search
     from mimctl.api.place import Watch, find_target
     from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
@@ -53,7 +54,8 @@ _ROOMS = {
     "sweeps": "read_axes sweep sweep_report",
     "scripts": "is_package list_scripts run run_verb",
     "configs": "Linted lint_config show_config trace_config",
-    "models": "download download_dataset get_model_info search",
+    "models": "download get_model_info search",
+    "datasets": "DownloadedData ListedData download_dataset list_datasets",
     "porting": "port",
     "zoo": "zoo_import zoo_lint",
     "zoo_publishing": "Published zoo_publish",
@@ -67,8 +69,10 @@ _PLACES["explain"] = "mimctl.pages"
 
 __all__ = [
     "LOCK_FILE",
+    "DownloadedData",
     "Extras",
     "Linted",
+    "ListedData",
     "Listing",
     "Published",
     "Share",
@@ -103,6 +107,7 @@ __all__ = [
     "install_bundled",
     "is_package",
     "lint_config",
+    "list_datasets",
     "list_package",
     "list_scripts",
     "lock",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mimctl import settings as settings_module
 from mimctl.api.place import index_client, workplace
@@ -12,7 +12,6 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
-    from mimctl.launch.experiments.dataset_index import DatasetPlan
     from mimctl.launch.model import Workplace
     from mimctl.zoo.download import Downloaded
     from mimctl.zoo.rows import Row
@@ -118,28 +117,6 @@ def download(
         progress=progress,
         note=note,
     )
-
-
-def download_dataset(
-    package: str,
-    name: str,
-    *,
-    dest: Path | None = None,
-    stdout: IO[bytes] | None = None,
-    watch: Watch | None = None,
-    settings: Settings | None = None,
-) -> DatasetPlan:
-    """Fetch a data set that a package of mim's convention names in its `dataset-index.yml`, as mim does it.
-
-    OpenDataLab's own client `odl` brings the files, then the package's script puts them where its configs look. `dest`
-    takes the place of that folder. Raises MimctlError[unknown-dataset | no-dataset-client | script-failed].
-    """
-    from mimctl.launch.experiments.dataset_index import fetch, plan_dataset
-    from mimctl.launch.toolbox import find_package
-
-    place = workplace(settings or settings_module.load())
-    plan = plan_dataset(find_package(package, place), name, python=place.python, dest=dest)
-    return fetch(plan, stdout=stdout, note=watch.note if watch else None)
 
 
 def _rows(name: str, place: Workplace, settings: Settings, where: str, note: Callable[[str], None]) -> list[Row]:

@@ -279,6 +279,11 @@ def plugin_argument(command: _Decorated) -> _Decorated:
     return click.argument("plugin", shell_complete=_complete_plugin)(command)
 
 
+def optional_plugin_argument(command: _Decorated) -> _Decorated:
+    """Add the argument PLUGIN where something can be done without one."""
+    return click.argument("plugin", required=False, shell_complete=_complete_plugin)(command)
+
+
 def _complete_plugin(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from mimctl.cli.completing import complete_plugin  # most commands complete nothing: start-up counts modules
 

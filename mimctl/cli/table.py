@@ -42,7 +42,7 @@ COMMANDS: tuple[Entry, ...] = (
     _verb("bundle", INSTALLING, "Write all that an installation needs to a folder, for machines without a network"),
     _verb("list", INSTALLING, "List the installed toolboxes", "mimctl.cli.commands.list_"),
     _verb("search", MODELS, "Find models by name, data set and published figures"),
-    _verb("download", MODELS, "Fetch a model's config and weights"),
+    _verb("download", MODELS, "Fetch a model's config and weights, or a data set"),
     _verb("data", MODELS, "Look at a folder of images before training on it"),
     _verb("train", MODELS, "Train a model on your data or a config's"),
     _verb("test", MODELS, "Measure a checkpoint on a config's test set"),

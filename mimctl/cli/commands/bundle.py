@@ -87,7 +87,7 @@ def bundle(
         if not folder.is_dir():
             raise UsageError(
                 f"`--dataset {folder}` is no folder",
-                hints=["fetch it first where it has a name: `mimctl download PACKAGE --dataset NAME --dest DIR`"],
+                hints=["fetch it first where it has a name: `mimctl download --dataset NAME --dest DIR`"],
             )
     options = LockOptions(environments=places, pythons=versions, find_links=find_links, torch=torch, variant=variant)
     extras = api.Extras(configs=configs, weights=weights, datasets=datasets)

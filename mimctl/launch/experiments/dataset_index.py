@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
+from mimctl.errors import MimctlError
 from mimctl.launch.processes.local import run_script
 from mimctl.plugin.mim import DATASETS, MimPackage
 
@@ -29,37 +29,24 @@ class DatasetPlan:
 
 
 def list_datasets(package: MimPackage) -> dict[str, Mapping[str, Any]]:
-    """Return the data sets that a package names → what it says of each; raise MimctlError[unknown-dataset] for none."""
+    """Return the data sets that a package names → what it says of each; raise MimctlError[unknown-dataset] for a file
+    that cannot be read."""
     import yaml
 
     path = package.root / DATASETS
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        data = None
+        return {}
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise MimctlError(f"`{path}` is not YAML", code="unknown-dataset", causes=[str(err)]) from err
     entries = data.items() if isinstance(data, dict) else ()
-    found: dict[str, Mapping[str, Any]] = {str(key): value for key, value in entries if isinstance(value, dict)}
-    if not found:
-        raise MimctlError(
-            f"package `{package.name}` names no data sets", code="unknown-dataset", causes=[f"it has no `{DATASETS}`"]
-        )
-    return found
+    return {str(key): value for key, value in entries if isinstance(value, dict)}
 
 
 def plan_dataset(package: MimPackage, name: str, *, python: Path, dest: Path | None) -> DatasetPlan:
-    """Return what fetching a data set runs; raise UsageError[unknown-dataset], MimctlError[no-dataset-client]."""
-    known = list_datasets(package)
-    if name not in known:
-        near = nearest(name, set(known))
-        raise UsageError(
-            f"package `{package.name}` names no data set `{name}`",
-            code="unknown-dataset",
-            causes=[f"it names {', '.join(sorted(known))}"],
-            hints=did_you_mean(near),
-        )
-    facts = known[name]
+    """Return what fetching a data set that the package names runs; raise MimctlError[no-dataset-client]."""
+    facts = list_datasets(package)[name]
     source = str(facts.get("dataset") or name)
     raw_dir = Path(str(facts.get("download_root") or "data")).absolute()
     data_dir = (dest.expanduser() if dest else Path(str(facts.get("data_root") or raw_dir))).absolute()
@@ -106,7 +93,7 @@ def _client(python: Path, source: str) -> str:
             causes=[f"the package fetches `{source}` with the command `odl`, which is not there"],
             hints=[
                 "install it and log in once: `pip install opendatalab`, `odl login`",
-                "or fetch the data from its own home, and name the folder in the config",
+                "or where mimctl has it too (`mimctl download --list-datasets`): `mimctl download --dataset NAME`",
             ],
         )
     return found
