@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.running import describe_data, infer, test, train
     from mimctl.api.runs import cancel, logs, resume, status
     from mimctl.api.scripts import is_package, list_scripts, run, run_verb
+    from mimctl.api.searching import get_model_info, search
     from mimctl.api.sweeps import read_axes, sweep, sweep_report
     from mimctl.api.zoo import zoo_import, zoo_lint
     from mimctl.api.zoo_publishing import Published, zoo_publish

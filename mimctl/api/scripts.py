@@ -117,7 +117,7 @@ def _builds(settings: Settings) -> Callable[[str, str], bool]:
 
     def builds(toolbox: str, config: str) -> bool:
         from mimctl.api.place import index_client
-        from mimctl.zoo.download import load_zoo
+        from mimctl.zoo.reading import load_zoo
 
         try:
             models = load_zoo(index_client(settings), toolbox).models

@@ -50,8 +50,8 @@ def zoo_verify(
     from mimctl.launch.model import ConfigOptions
     from mimctl.plugin.openmmlab import CATALOGUES
     from mimctl.zoo.catalogue.compare import compare, told
-    from mimctl.zoo.download import load_zoo
     from mimctl.zoo.model import resolve_name
+    from mimctl.zoo.reading import load_zoo
 
     settings = settings or settings_module.load()
     entry = resolve_name(load_zoo(index_client(settings), CATALOGUES.get(plugin, plugin)).models, name)

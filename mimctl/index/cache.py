@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +47,8 @@ class DocumentCache:
 
     def write(self, url: str, kept: Kept) -> None:
         """Keep a document; quietly keep none where the folder cannot be written."""
+        import tempfile
+
         facts = {"url": _without_secret(url), "found": kept.body is not None, "etag": kept.etag}
         if kept.url and kept.url != url:
             facts["found_at"] = _without_secret(kept.url)
@@ -69,6 +69,8 @@ class DocumentCache:
                     Path(temporary).unlink()
 
     def _path(self, url: str) -> Path:
+        import hashlib
+
         return self._folder / hashlib.sha256(url.encode()).hexdigest()[:32]
 
 

@@ -1,24 +1,23 @@
-"""Fetch what indexes say and the files they hold: several addresses in order, cached, offline from the cache."""
+"""Fetch what indexes say and the files they hold: several addresses in order, cached, offline from the cache.
+
+What reads lists of wheels is imported where one is read: a search among models needs none.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import MimctlError, NetworkError, UsageError
 from mimctl.index.cache import DocumentCache, Kept
-from mimctl.index.document import (
-    IndexDocument,
-    check_schema,
-    parse_toolboxes,
-    parse_torch,
-    read_document,
-)
 from mimctl.index.fields import bad_index, parse_json
-from mimctl.index.model import Index, IndexFile, Listing, Toolbox, TorchVersions
-from mimctl.transfer import Progress, TransferSettings, download, get_bytes, is_remote, redact
+from mimctl.transfer import Progress, TransferSettings, is_remote, redact
+
+if TYPE_CHECKING:
+    from mimctl.index.document import IndexDocument
+    from mimctl.index.model import Index, IndexFile, Toolbox
 
 _MAX_SIZE = 256 << 20
 """Bytes of a document: 100,000 wheels take 70 MB."""
@@ -56,6 +55,9 @@ class IndexClient:
         Raises UsageError[no-index] where none is named, NetworkError[offline | network] where one cannot be reached,
         MimctlError[not-an-index | bad-index | index-version] where it does not hold an index.
         """
+        from mimctl.index.document import parse_torch
+        from mimctl.index.model import Index, Listing, TorchVersions
+
         if not self.addresses:
             raise no_index()
         documents = [document for each in self.addresses if (document := self._listing(each)) is not None]
@@ -88,6 +90,8 @@ class IndexClient:
 
     def toolboxes(self) -> dict[str, Toolbox]:
         """Return the toolboxes of all indexes by name; an earlier index wins."""
+        from mimctl.index.document import parse_toolboxes
+
         found: dict[str, Toolbox] = {}
         for address in self.addresses:
             data = self._document(address, "toolboxes.json")
@@ -138,6 +142,8 @@ class IndexClient:
         Raises IntegrityError[hash-mismatch] with both hashes, [length-mismatch] where the server sends more or less
         than the index says, and what `transfer.download` raises.
         """
+        from mimctl.transfer import download
+
         dest = self._wheels_dir / (file.sha256 or "unhashed") / file.filename
         return download(
             file.url,
@@ -160,6 +166,8 @@ class IndexClient:
         return self._listings[address]
 
     def _look(self, address: str) -> tuple[IndexDocument | None, str | None]:
+        from mimctl.index.document import check_schema, read_document
+
         if address.endswith("/simple"):
             return None, address
         body = self._body(_join(address, "index.json"))
@@ -185,13 +193,17 @@ class IndexClient:
 
     def _body(self, url: str) -> bytes | None:
         if not is_remote(url):
-            answer = get_bytes(url, settings=self._settings, is_missing_ok=True, max_size=_MAX_SIZE)
+            from mimctl.transfer.local import read_local
+
+            answer = read_local(url, etag=None, is_missing_ok=True, max_size=_MAX_SIZE)
             return None if answer.status == 404 else answer.body
         kept = self._cache.read(url)
         if self._offline:
             if kept is None:
                 raise not_cached(url)
             return kept.body
+        from mimctl.transfer import get_bytes
+
         etag = kept.etag if kept else None
         answer = get_bytes(
             url, etag=etag, settings=self._settings, is_missing_ok=True, max_size=_MAX_SIZE, may_be_packed=True

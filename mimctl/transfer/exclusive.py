@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +61,7 @@ def holding(lock: Lock, say: Callable[[str], None]) -> Iterator[None]:
     Raises MimctlError (the lock's code) where the holder is on another host and has given no sign of life for long, and
     OSError where the folder cannot be written.
     """
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     own = lock.folder / f"{lock.name}-new-{token}"
     try:
         held = _acquire(lock, own, {"token": token, **this_process().to_dict()}, say)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -176,6 +174,8 @@ def _from_netrc(url: str, *, allows_default: bool) -> Login | None:
 
 
 def _from_keyring(services: Iterable[str], user: str) -> Login | None:
+    import shutil
+
     command = shutil.which("keyring")
     if command is None:
         return None
@@ -193,6 +193,8 @@ def _from_keyring(services: Iterable[str], user: str) -> Login | None:
 
 def _run(argv: list[str]) -> list[str]:
     """Return the lines that a `keyring` printed; none where it failed. What it says besides may hold anything."""
+    import subprocess
+
     try:
         done = subprocess.run(
             argv,

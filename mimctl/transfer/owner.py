@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -44,7 +42,7 @@ class Owner:
 def this_process() -> Owner:
     """Return who we are."""
     return Owner(
-        host=socket.gethostname(),
+        host=_host(),
         pid=os.getpid(),
         started=_started(os.getpid()) or "",
         since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -57,7 +55,7 @@ def this_process() -> Owner:
 def is_alive(owner: Owner) -> bool | None:
     """Return whether the process still runs; None where this cannot be seen from here (another host or container)."""
     boot, machine = _first_line("/proc/sys/kernel/random/boot_id"), _first_line("/etc/machine-id")
-    if owner.host != socket.gethostname() or owner.machine != machine:
+    if owner.host != _host() or owner.machine != machine:
         return None
     if owner.boot != boot:
         return False  # this machine has been started anew since
@@ -79,6 +77,14 @@ def _exists(pid: int) -> bool:
     return True
 
 
+def _host() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
+
+
 def _started(pid: int) -> str | None:
     """Return when a process started, `ended` for one that only waits to be forgotten, None where it is not seen."""
     if Path("/proc/self/stat").exists():
@@ -87,6 +93,8 @@ def _started(pid: int) -> str | None:
         except OSError:
             return None
         return "ended" if fields[0] in ("Z", "X") else fields[19]
+    import subprocess
+
     argv = ["ps", "-o", "lstart=", "-p", str(pid)]
     try:
         answer = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})

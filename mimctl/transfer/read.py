@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 
-from mimctl.errors import IntegrityError, MimctlError
-from mimctl.transfer.address import is_remote, local_path, redact
+from mimctl.errors import MimctlError
+from mimctl.transfer.address import is_remote
 from mimctl.transfer.connection import Line, line
 from mimctl.transfer.exchange import PassingError, Reply, exchange, offline
+from mimctl.transfer.local import read_local, too_large
 from mimctl.transfer.model import Note, Response, TransferSettings
 from mimctl.transfer.retry import with_retries
 
@@ -37,7 +38,7 @@ def get_bytes(
     `missing-file`, `bad-redirect`, `unsafe-address`).
     """
     if not is_remote(url):
-        return _read_local(url, etag=etag, max_size=max_size, is_missing_ok=is_missing_ok)
+        return read_local(url, etag=etag, max_size=max_size, is_missing_ok=is_missing_ok)
     if settings.offline:
         raise offline(url)
     sent = {**(headers or {}), "Accept-Encoding": "gzip" if may_be_packed else "identity"}
@@ -88,7 +89,7 @@ def _whole_body(reply: Reply, url: str, most: int) -> bytes:
         num_sent += len(chunk)
         body += chunk if unpack is None else unpack.take(chunk, most + 1 - len(body))
         if len(body) > most:
-            raise _too_large(url, most)
+            raise too_large(url, most)
     total = reply.number("Content-Length")
     if total is not None and num_sent != total:
         raise PassingError(f"the connection closed after {num_sent} of {total} bytes")
@@ -117,30 +118,3 @@ class _Unpacker:
             return self._stream.decompress(chunk, room)
         except self._fault as problem:
             raise PassingError("what the server packed cannot be unpacked") from problem
-
-
-def _read_local(url: str, *, etag: str | None, max_size: int, is_missing_ok: bool) -> Response:
-    path = local_path(url)
-    try:
-        facts = path.stat()
-        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"'
-        if tag == etag:
-            return Response(status=304, body=b"", etag=tag)
-        if facts.st_size > max_size:
-            raise _too_large(url, max_size)
-        return Response(status=200, body=path.read_bytes(), etag=tag, url=url)
-    except (FileNotFoundError, NotADirectoryError):
-        if is_missing_ok:
-            return Response(status=404, body=b"", etag=None)
-        raise MimctlError(f"no file `{path}`", code="missing-file", causes=["it is not there"]) from None
-    except OSError as problem:
-        raise MimctlError(f"cannot read `{path}`", code="missing-file", causes=[str(problem.strerror)]) from problem
-
-
-def _too_large(url: str, most: int) -> IntegrityError:
-    return IntegrityError(
-        f"`{redact(url)}` is larger than a document of this kind can be",
-        code="too-large",
-        causes=[f"more than {most / 1e6:.0f} MB"],
-        hints=["check the address"],
-    )

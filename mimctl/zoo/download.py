@@ -13,7 +13,8 @@ from mimctl.errors import ConfigError, MimctlError
 from mimctl.settings import Settings
 from mimctl.transfer import Note, download, get_bytes, locked
 from mimctl.zoo.config_file import Written, write_config
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo, resolve_name
+from mimctl.zoo.model import ModelEntry, WeightsSource, resolve_name
+from mimctl.zoo.reading import ZooSource, load_zoo
 from mimctl.zoo.upstream import upstream_configs
 from mimctl.zoo.way import transfer_settings
 from mimctl.zoo.weights import Check, FileProgress, check_of, fetch_weights, obtain
@@ -22,15 +23,7 @@ __all__ = [
     "Downloaded",
     "download_models",
     "fetch_weights",
-    "load_zoo",
 ]
-
-
-class ZooSource(Protocol):
-    """What of the index this room needs: the content of `zoo/<plugin>.json`, each model with its `address`."""
-
-    def zoo(self, plugin: str) -> Mapping[str, Any]:
-        """Return the raw zoo of a toolbox."""
 
 
 class ConfigSource(Protocol):
@@ -58,19 +51,6 @@ class Downloaded:
     """Whether the config imports code of others, so that using it needs `--trust-config`."""
     is_new: bool
     """Whether anything was written."""
-
-
-def load_zoo(index: ZooSource, plugin: str) -> Zoo:
-    """Return the zoo of a toolbox from the index; raise MimctlError[no-zoo] where the index has none for it."""
-    zoo = parse_zoo(index.zoo(plugin))
-    if not zoo.models:
-        raise MimctlError(
-            f"the index has no models of `{plugin}`",
-            code="no-zoo",
-            causes=[f"no index named in the settings holds `zoo/{plugin}.json`"],
-            hints=["build the index with models: `mimctl index build --zoo index/zoo`"],
-        )
-    return zoo
 
 
 def download_models(

@@ -53,10 +53,10 @@ class ModelEntry:
     `config` is a path inside `configs/` of the toolbox or of `config_source` ("mimctl", or the distribution that
     published it, "mmdet==3.3.0"); `config_file` a flattened config inside the index, where it carries one. `results`
     are the published figures: {"task", "dataset", "metrics": {name: number}}; `metadata` is what else its metafile
-    states, in its words (`Parameters`, `Epochs`, `Training Data`). `parts` are the addresses of weights that only
-    together are the model (a tracker's detector and its re-identification); `files` are further files of it in the
-    index (the weights in another format, its metafile). `is_buildable`: this toolbox builds it.
-    `address` is the root of the index that the entry came from; no part of its file.
+    states, in its words (`Parameters`, `Epochs`, `Training Data`). `log` is the published log of its training; `parts`
+    are the addresses of weights that only together are the model (a tracker's detector and its re-identification);
+    `files` are further files of it in the index (the weights in another format, its metafile). `is_buildable`: this
+    toolbox builds it. `address` is the root of the index that the entry came from; no part of its file.
     """
 
     name: str
@@ -66,6 +66,7 @@ class ModelEntry:
     config_source: str = "mimctl"
     config_file: str | None = None
     weights: WeightsSource | None = None
+    log: WeightsSource | None = None
     parts: tuple[str, ...] = ()
     files: tuple[WeightsSource, ...] = ()
     results: tuple[Mapping[str, Any], ...] = ()
@@ -162,6 +163,8 @@ def _item(entry: ModelEntry) -> dict[str, Any]:
     del values["address"]
     if entry.weights is not None:
         values["weights"] = _stated(values["weights"])
+    if entry.log is not None:
+        values["log"] = _stated(values["log"])
     values["files"] = tuple(map(_stated, values["files"]))
     return {name: value for name, value in values.items() if value not in (None, "", (), {})}
 
@@ -180,6 +183,7 @@ def _entry(item: Mapping[str, Any]) -> ModelEntry:
         config_source=_one_line(item.get("config_source") or "mimctl"),
         config_file=_inside(item.get("config_file")),
         weights=None if weights is None else _weights(weights),
+        log=_weights(item["log"]) if item.get("log") else None,
         parts=tuple(_one_line(each) for each in item.get("parts", ())),
         files=tuple(map(_weights, item.get("files", ()))),
         results=tuple(_plain(each) for each in item.get("results", ())),
@@ -189,6 +193,8 @@ def _entry(item: Mapping[str, Any]) -> ModelEntry:
     )
     if entry.weights is not None:
         _name(entry.weights.filename)
+    if entry.log is not None:
+        _name(entry.log.filename)
     return entry
 
 
@@ -224,11 +230,13 @@ def _lines(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _plain(values: object) -> Any:
     """Check a mapping of facts: plain values, and texts that can be shown as they are."""
-    if isinstance(values, Mapping):
+    if isinstance(values, str):
+        return _one_line(values)
+    if isinstance(values, dict):
         return {_one_line(name): _plain(value) for name, value in values.items()}
     if isinstance(values, list | tuple):
         return [_plain(each) for each in values]
-    return _one_line(values) if isinstance(values, str) else values
+    return values
 
 
 def _inside(text: object) -> str | None:

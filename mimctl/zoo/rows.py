@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from mimctl.errors import UsageError, did_you_mean, nearest
@@ -151,6 +152,7 @@ def match_fields(word: str, fields: Sequence[str]) -> list[str]:
     )
 
 
+@cache
 def fold(text: str) -> str:
     """Return a name as fields are named: lower case, `_` for blanks."""
     return "_".join(text.lower().split())

@@ -11,8 +11,9 @@ from mimctl.index.client import IndexClient
 from mimctl.plugin.discover import Plugin
 from mimctl.settings import Settings
 from mimctl.transfer import Note
-from mimctl.zoo.download import Downloaded, download_models, load_zoo
+from mimctl.zoo.download import Downloaded, download_models
 from mimctl.zoo.model import ModelEntry
+from mimctl.zoo.reading import load_zoo
 from mimctl.zoo.way import transfer_settings
 from mimctl.zoo.weights import FileProgress, fetch_weights, obtain
 

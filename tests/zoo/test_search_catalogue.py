@@ -18,7 +18,7 @@ from mimctl.index.client import IndexClient
 from mimctl.settings import Settings
 from mimctl.site.pages import to_json
 from mimctl.zoo.catalogue.source import load_yaml
-from mimctl.zoo.download import load_zoo
+from mimctl.zoo.reading import load_zoo
 from mimctl.zoo.rows import Row, row_of_entry
 from mimctl.zoo.search import Query, search
 
