@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     from mimctl.api.looking import Listing, doctor, env, find_unfinished, find_useless, list_package, show_settings
     from mimctl.api.machines import find_machine, lock_words, look_at
     from mimctl.api.mending import find_steps, mend, preview
-    from mimctl.api.models import download, get_model_info, search
+    from mimctl.api.models import download
     from mimctl.api.place import Watch, find_target
     from mimctl.api.porting import port
     from mimctl.api.publishing import audit_wheels, build_index, build_wheels, expand_matrix, verify_wheels, yank_wheels
@@ -55,7 +55,8 @@ _ROOMS = {
     "sweeps": "read_axes sweep sweep_report",
     "scripts": "is_package list_scripts run run_verb",
     "configs": "Linted lint_config show_config trace_config",
-    "models": "download get_model_info search",
+    "models": "download",
+    "searching": "get_model_info search",
     "datasets": "DownloadedData ListedData download_dataset list_datasets",
     "porting": "port",
     "zoo": "zoo_import zoo_lint",
