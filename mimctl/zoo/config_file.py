@@ -1,8 +1,9 @@
-"""Writes a config beside its weights: flattened, under a header that says what it is; what a person edited is kept."""
+"""Writes configs beside their weights, under a header that says what they are; what a person edited is kept."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -16,13 +17,17 @@ Written: TypeAlias = Literal["new", "same", "kept"]
 
 def write_config(path: Path, config: Config, *, title: str, weights: str) -> Written:
     """Write `config` flattened to `path`, unless a file there was edited or comes from elsewhere: that is kept."""
-    body = config.pretty_text
+    return write_text(path, config.pretty_text, title=title, weights=[weights], needs_trust="custom_imports" in config)
+
+
+def write_text(path: Path, body: str, *, title: str, weights: Sequence[str] = (), needs_trust: bool = False) -> Written:
+    """Write the text of a Python or YAML config under a header, unless a file there was edited or is not ours."""
     digest = _digest(body)
     old, old_body = read_header(path)
     if path.exists() and (old is None or old.digest != _digest(old_body)):
         return "kept"
-    names = tuple(dict.fromkeys([*(old.weights if old else ()), weights]))
-    header = Header(title=title, weights=names, needs_trust="custom_imports" in config, digest=digest)
+    names = tuple(dict.fromkeys([*(old.weights if old else ()), *weights]))
+    header = Header(title=title, weights=names, needs_trust=needs_trust, digest=digest)
     text = header.render() + body
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return "same"

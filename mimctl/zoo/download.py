@@ -1,56 +1,31 @@
-"""`download` in full: names become weights and a flattened config that lie side by side."""
+"""`download` in full: names become weights and a config that lie side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
 
 from mimctl import __version__
 from mimctl.config import Config
-from mimctl.errors import ConfigError, MimctlError
+from mimctl.errors import MimctlError, NetworkError
 from mimctl.settings import Settings
-from mimctl.transfer import Note, download, get_bytes, locked
-from mimctl.zoo.config_file import Written, write_config
+from mimctl.transfer import Note, download, locked
+from mimctl.zoo.config_file import Written, write_config, write_text
+from mimctl.zoo.config_tree import Tree, stub_of, write_tree
+from mimctl.zoo.downloaded import Downloaded, ModelsFailedError, Wanted
 from mimctl.zoo.model import ModelEntry, WeightsSource, resolve_name
+from mimctl.zoo.model_config import ConfigSource, ModelConfigs
 from mimctl.zoo.reading import ZooSource, load_zoo
-from mimctl.zoo.upstream import upstream_configs
-from mimctl.zoo.way import transfer_settings
-from mimctl.zoo.weights import Check, FileProgress, check_of, fetch_weights, obtain
+from mimctl.zoo.weights import CachedWeights, FileProgress, check_of, fetch_weights, find_kept, obtain
 
 __all__ = [
     "Downloaded",
+    "ModelsFailedError",
+    "Wanted",
     "download_models",
     "fetch_weights",
 ]
-
-
-class ConfigSource(Protocol):
-    """Who holds the configs of all models of one request."""
-
-    def config(self, entry: ModelEntry) -> tuple[Config, str]:
-        """Return the flattened config of a model and whose it is (`mmdet==3.3.0`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Downloaded:
-    """A model that lies on disk. `config` says where its settings are, `checkpoint` where its weights are."""
-
-    name: str
-    config: Path
-    checkpoint: Path
-    sha256: str
-    check: Check
-    """What stands behind the weights: their whole SHA-256, the digits in their name ("32-bit"), nothing."""
-    config_source: str
-    """"mimctl" (a config of ours) or the distribution it was taken from, as `mmdet==3.3.0`."""
-    config_state: Written
-    """"new", "same" (nothing to do) or "kept" (the file there was edited, or is not ours)."""
-    needs_trust: bool
-    """Whether the config imports code of others, so that using it needs `--trust-config`."""
-    is_new: bool
-    """Whether anything was written."""
 
 
 def download_models(
@@ -64,24 +39,47 @@ def download_models(
     configs_dir: Path | None = None,
     configs: ConfigSource | None = None,
     python: Path | None = None,
+    wanted: Wanted | None = None,
     progress: FileProgress | None = None,
     note: Note | None = None,
 ) -> list[Downloaded]:
     """Fetch the models called `names` of a toolbox and return where each lies, in the order of `names`.
 
     `dest` is a folder (None: the cache itself). `mirrors` maps a host to the address that stands for it (`ANY_HOST`
-    for all) and comes before the setting of that name. `configs_dir` holds the toolbox's own configs, which are
-    preferred; others come out of the published wheel through the pip of `python`; `configs` takes the place of all
-    that. All names are resolved before anything is fetched. A config that was edited is kept.
-    Raises MimctlError: `unknown-model`, `model-ambiguous`, `no-zoo`, `no-weights`, `model-config-missing`; what
-    `transfer.download` raises; NetworkError[package-index].
+    for all) and comes before the setting of that name. For `configs_dir`, `configs` and `python` see ModelConfigs. All
+    names are resolved before anything is fetched; then one that fails does not keep the others. An edited config is
+    kept.
+    Raises MimctlError: `unknown-model`, `model-ambiguous`, `no-zoo`, `no-weights`, `not-in-cache`; of a single name
+    `model-config-missing`, NetworkError[package-index] and what `transfer.download` raises, of several
+    ModelsFailedError.
     """
-    zoo = load_zoo(index, plugin)
-    entries = [resolve_name(zoo.models, name) for name in names]
+    wanted = wanted or Wanted()
+    if wanted.from_cache:
+        settings = replace(settings, offline=True)
+    models = load_zoo(index, plugin).models
+    entries = [resolve_name(models, name) for name in names]
     for entry in entries:
         _require_weights(entry)
-    job = _Job(plugin, settings, dest, mirrors or {}, configs_dir, configs, python, progress, note)
-    return [job.download(entry) for entry in entries]
+    found = ModelConfigs(
+        plugin=plugin, settings=settings, configs_dir=configs_dir, source=configs, python=python, note=note
+    )
+    job = _Job(found, settings, dest, mirrors or {}, wanted, progress, note)
+    if wanted.from_cache:
+        job.require_kept(entries)
+    done: list[Downloaded] = []
+    failures: dict[str, MimctlError] = {}
+    for entry in entries:
+        try:
+            done.append(job.download(entry))
+        except MimctlError as problem:
+            if len(entries) == 1:
+                raise
+            failures[entry.name] = problem
+            if note is not None:
+                note(f"{entry.name}: {problem.message}")
+    if failures:
+        raise ModelsFailedError(done, failures)
+    return done
 
 
 class _Job:
@@ -89,51 +87,58 @@ class _Job:
 
     def __init__(
         self,
-        plugin: str,
+        configs: ModelConfigs,
         settings: Settings,
         dest: Path | None,
         mirrors: Mapping[str, str],
-        configs_dir: Path | None,
-        configs: ConfigSource | None,
-        python: Path | None,
+        wanted: Wanted,
         progress: FileProgress | None,
         note: Note | None,
     ) -> None:
-        self.plugin = plugin
+        self.configs = configs
         self.settings = settings
         self.dest = None if dest is None else Path(dest).expanduser().absolute()
         self.mirrors = mirrors
-        self.configs_dir = configs_dir
-        self.configs = configs
-        self.python = python
+        self.wanted = wanted
         self.progress = progress
-        self.note = note
+        self.note = note or (lambda _line: None)
+
+    def require_kept(self, entries: Sequence[ModelEntry]) -> None:
+        """Raise NetworkError[not-in-cache] with all that the cache lacks of these models."""
+        lacking = [line for entry in entries for line in self._lacking(entry)]
+        if lacking:
+            raise NetworkError(
+                "the cache does not hold all of this",
+                code="not-in-cache",
+                causes=lacking,
+                hints=["run the same command once without `--from-cache`, where there is a network"],
+            )
+
+    def _lacking(self, entry: ModelEntry) -> list[str]:
+        sources = [_require_weights(entry), *([entry.log] if self.wanted.log and entry.log is not None else [])]
+        lacking = [
+            f"{entry.name}: `{each.filename}`"
+            for each in sources
+            if find_kept(each, settings=self.settings, address=entry.address) is None
+        ]
+        try:
+            self.configs.find(entry)
+        except NetworkError:
+            lacking.append(f"{entry.name}: its config, out of `{entry.config_source}`")
+        return lacking
 
     def download(self, entry: ModelEntry) -> Downloaded:
-        """Bring one model: weights into the cache, the config, then both to their place."""
-        cached = obtain(
-            _require_weights(entry),
-            settings=self.settings,
-            address=entry.address,
-            mirrors=self.mirrors,
-            progress=self.progress,
-            note=self.note,
-        )
-        if cached.is_new and cached.check != "sha256":
-            self._say_check(cached.path.name, cached.check)
-        config, source = self._config(entry)
-        checkpoint, is_placed = cached.path, False
-        if self.dest is not None:
-            checkpoint = self.dest / cached.path.name
-            before = _stamp(checkpoint)
-            download(str(cached.path), checkpoint, sha256=cached.sha256, note=self.note)
-            is_placed = _stamp(checkpoint) != before
+        """Bring one model: weights into the cache, the config, then all to their place."""
+        cached = self._obtain(entry, _require_weights(entry))
+        config, source = self.configs.find(entry)
+        checkpoint, is_placed = self._place(cached)
+        log, is_logged = self._log(entry)
         path = checkpoint.parent / f"{_config_name(entry)}.py"
-        title = f"{entry.name}: flattened from the configs of {source} by mimctl {__version__}"
         with locked(path, self.note):
-            state = write_config(path, config, title=title, weights=checkpoint.name)
-        if state == "kept" and self.note is not None:
-            self.note(f"kept `{path}`: it was edited, or another tool wrote it")
+            state, tree = self._write(entry, path, config, source, checkpoint.name)
+        for each in [*([path] if state == "kept" else []), *(tree.kept if tree is not None else ())]:
+            self.note(f"kept `{each}`: it was edited, or another tool wrote it")
+        is_written = state == "new" or (tree is not None and tree.is_new)
         return Downloaded(
             name=entry.name,
             config=path,
@@ -143,50 +148,58 @@ class _Job:
             config_source=source,
             config_state=state,
             needs_trust="custom_imports" in config,
-            is_new=cached.is_new or is_placed or state == "new",
+            is_new=cached.is_new or is_placed or is_logged or is_written,
+            log=log,
+            bases=tree.files if tree is not None else (),
         )
 
-    def _config(self, entry: ModelEntry) -> tuple[Config, str]:
-        """Return the flattened config of `entry` and whose it is: ours, the index's, or the publisher's."""
-        if self.configs is not None:
-            return self.configs.config(entry)
-        if entry.config and self.configs_dir is not None and (self.configs_dir / entry.config).is_file():
-            return Config.fromfile(self.configs_dir / entry.config), "mimctl"
-        if entry.config_file is not None and entry.address is not None:
-            url = f"{entry.address.rstrip('/')}/{entry.config_file}"
-            body = get_bytes(url, settings=transfer_settings(self.settings), note=self.note).body
-            return Config.fromstring(body.decode(), PurePosixPath(entry.config_file).suffix, origin=url), "mimctl"
-        if entry.config is None or entry.config_source == "mimctl":
-            raise _no_config(entry, self.plugin)
-        root = upstream_configs(
-            entry.config_source,
-            cache_dir=self.settings.cache_dir,
-            is_offline=self.settings.offline,
-            python=self.python,
+    def _obtain(self, entry: ModelEntry, source: WeightsSource) -> CachedWeights:
+        found = obtain(
+            source,
+            settings=self.settings,
+            address=entry.address,
+            mirrors=self.mirrors,
+            progress=self.progress,
             note=self.note,
         )
-        path = root / entry.config
-        if not path.is_file():
-            raise _no_config(entry, self.plugin)
-        return Config.fromfile(path, search=_inside(root, entry)), entry.config_source
+        if found.is_new and found.check != "sha256":
+            self.note(check_of(found.path.name, found.check))
+        return found
 
-    def _say_check(self, name: str, check: Check) -> None:
-        if self.note is not None:
-            self.note(check_of(name, check))
+    def _place(self, cached: CachedWeights) -> tuple[Path, bool]:
+        """Return where a file of the cache lies for the user, and whether it was put there just now."""
+        if self.dest is None:
+            return cached.path, False
+        path = self.dest / cached.path.name
+        before = _stamp(path)
+        download(str(cached.path), path, sha256=cached.sha256, note=self.note)
+        return path, _stamp(path) != before
 
+    def _log(self, entry: ModelEntry) -> tuple[Path | None, bool]:
+        if not self.wanted.log:
+            return None, False
+        if entry.log is None:
+            self.note(f"no log of `{entry.name}` was published")
+            return None, False
+        cached = self._obtain(entry, entry.log)
+        path, is_placed = self._place(cached)
+        return path, cached.is_new or is_placed
 
-def _inside(root: Path, entry: ModelEntry) -> Any:
-    """Return the lookup of `package::path` bases: only those of the package that the configs came from."""
-    package = entry.config_source.partition("==")[0]
-
-    def search(name: str) -> Path:
-        owner, _, inner = name.partition("::")
-        path = root / inner
-        if owner != package or ".." in PurePosixPath(inner).parts or not path.is_file():
-            raise ConfigError(f"the base `{name}` is not in `{entry.config_source}`", code="config-base")
-        return path
-
-    return search
+    def _write(
+        self, entry: ModelEntry, path: Path, config: Config, source: str, weights: str
+    ) -> tuple[Written, Tree | None]:
+        """Write the config beside the weights: flattened, or with its bases below it where they are wanted."""
+        by = f"mimctl {__version__}"
+        tree = write_tree(config, path.parent, source=source, by=by) if self.wanted.bases else None
+        if self.wanted.bases and tree is None:
+            self.note(f"the config of `{entry.name}` is published in one file, without bases")
+        stub = stub_of(tree.main, path.parent) if tree is not None else None
+        if stub is None:
+            title = f"{entry.name}: flattened from the configs of {source} by {by}"
+            return write_config(path, config, title=title, weights=weights), tree
+        title = f"{entry.name}: built on the configs of {source}, beside it by {by}"
+        needs_trust = "custom_imports" in config
+        return write_text(path, stub, title=title, weights=[weights], needs_trust=needs_trust), tree
 
 
 def _config_name(entry: ModelEntry) -> str:
@@ -202,18 +215,6 @@ def _require_weights(entry: ModelEntry) -> WeightsSource:
             hints=["train it from its config, or choose another model of the zoo"],
         )
     return weights
-
-
-def _no_config(entry: ModelEntry, plugin: str) -> MimctlError:
-    if entry.config_source == "mimctl":
-        causes = [f"`{entry.config}` comes with the toolbox, which is not installed in the target environment"]
-        hints = [f"install the toolbox first: `mimctl install {plugin}`"]
-    else:
-        causes = [f"`{entry.config_source}` does not hold the config that its zoo names"]
-        hints = ["choose another model of the zoo"]
-    return MimctlError(
-        f"the config of `{entry.name}` cannot be found", code="model-config-missing", causes=causes, hints=hints
-    )
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
