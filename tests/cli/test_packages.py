@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mim_package import fake_torch, install, make_venv, write_package
+from patience import wait_until
 from toy_toolbox import ROOT, command, install_toolbox
 
 NEEDS_MMCV = "Provides-Extra: mim\nRequires-Dist: mmcv<2.2.0,>=2.0.0rc4; extra == 'mim'"
@@ -119,8 +120,8 @@ def test_signals_reach_the_script_and_nothing_is_left(environment, place, here, 
         time.sleep(0.05)
     process.send_signal(number)
     assert process.wait(timeout=20) == code
-    for pid in pids.read_text().split():
-        assert not running(int(pid))
+    started = [int(pid) for pid in pids.read_text().split()]
+    wait_until(lambda: not any(map(running, started)), seconds=5)
 
 
 def running(pid):
