@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mimctl.config import Config
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -85,3 +87,40 @@ def test_index_without_models_or_without_anything_is_an_error(mimctl: Any, tmp_p
     done = mimctl("det", "x", "--index", str(tmp_path / "nowhere"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "error[not-an-index]" in done.stderr
+
+
+def test_bases_log_and_what_the_cache_lacks(mimctl: Any, mirror: Any, facts: Any) -> None:
+    done = mimctl("det", "rtmdet_s", "rtmdet_nano", "--from-cache", "--mirror", mirror.address)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("error[not-in-cache]: the cache does not hold all of this\n")
+    assert mirror.requests == []
+    done = mimctl("mmdet", "rtmdet_s", "--bases", "--log", "--dest", "d", "--mirror", mirror.address, "--json")
+    assert done.returncode == 0, done.stderr
+    model = json.loads(done.stdout)["models"][0]
+    assert (model["log"], len(model["bases"]) > 2) == (None, True)
+    assert model["bases"][-1] == str(mimctl.work / "d" / "configs" / "rtmdet" / f"{facts.stem}.py")
+    assert "was published" in done.stderr
+    again = mimctl("mmdet", "rtmdet_s", "--from-cache", "--dest", "e")
+    assert again.stdout.splitlines() == [
+        str(mimctl.work / "e" / f"{facts.stem}.py"),
+        str(mimctl.work / "e" / facts.filename),
+    ]
+    assert Config.fromfile(model["config"]) == Config.fromfile(again.stdout.splitlines()[0])
+    assert mimctl("--dataset", "mnist", "--bases").returncode == 2
+
+
+def test_models_that_came_are_printed_before_the_error_of_those_that_failed(
+    mimctl: Any, mirror: Any, facts: Any, index_dir: Path
+) -> None:
+    path = index_dir / "zoo" / "det.json"
+    zoo = json.loads(path.read_text(encoding="utf-8"))
+    zoo["models"][2] |= {"weights": {"url": "http://localhost:9/gone-01234567.pth"}}
+    path.write_text(json.dumps(zoo), encoding="utf-8")
+    arguments = ("det", "tracker", "rtmdet_s", "--dest", "d", "--mirror", mirror.address)
+    done = mimctl(*arguments)
+    assert done.returncode == 4
+    assert [Path(line).name for line in done.stdout.splitlines()] == [f"{facts.stem}.py", facts.filename]
+    assert "error[models-failed]: 1 of 2 models could not be fetched\n  cause: tracker: cannot fetch" in done.stderr
+    error = json.loads(mimctl(*arguments, "--json").stdout)["error"]
+    assert [each["name"] for each in error["details"]["models"]] == [facts.stem]
+    assert list(error["details"]["failed"]) == ["tracker"]

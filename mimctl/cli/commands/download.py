@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from mimctl import api
 from mimctl.cli.options import PATH, Context, index_option, optional_plugin_argument, verb
-from mimctl.cli.result import Line, Result
+from mimctl.cli.result import Result
 from mimctl.errors import UsageError
 
 
@@ -24,6 +23,8 @@ def _complete_data_set(context: click.Context, param: click.Parameter, incomplet
     examples=[
         "mimctl download det --config rtmdet_s --dest .",
         "mimctl download det rtmdet_nano rtmdet_s",
+        "mimctl download det rtmdet_s --bases --log --dest rtmdet",
+        "mimctl download det rtmdet_s --from-cache --dest /scratch/run",
         "mimctl download det --config rtmdet_s --mirror https://mirror.example.org/openmmlab",
         "mimctl download det --dataset coco2017 --part val,annotations",
         "mimctl download --dataset mnist --dest data/mnist",
@@ -48,6 +49,9 @@ def _complete_data_set(context: click.Context, param: click.Parameter, incomplet
     metavar="DIR",
     help="Where config and weights go, or the data.  [default: the cache; for data where configs look for it]",
 )
+@click.option("--bases", is_flag=True, help="Keep the config's bases as files of their own, in DIR/configs.")
+@click.option("--log", is_flag=True, help="Fetch the log of the training too, where one was published.")
+@click.option("--from-cache", is_flag=True, help="Take models out of the cache alone; say what it lacks.")
 @click.option(
     "--mirror",
     "mirrors",
@@ -66,6 +70,9 @@ def download(
     keep_archives: bool,
     list_datasets: bool,
     dest: Path | None,
+    bases: bool,
+    log: bool,
+    from_cache: bool,
     mirrors: tuple[str, ...],
 ) -> Result:
     """Fetch models of a toolbox's zoo and print the two paths of each, config and weights; or fetch a data set."""
@@ -74,8 +81,12 @@ def download(
     if list_datasets or dataset is not None:
         if wanted:
             raise UsageError("`--dataset` fetches no models", hints=["fetch them by a command of their own"])
+        if bases or log or from_cache:
+            raise UsageError("`--bases`, `--log` and `--from-cache` are for models")
         context = replace(context, settings=settings)
         return _data(context, plugin, None if list_datasets else dataset, dest, parts, keep_archives)
+    from mimctl.cli.commands.download_models import fetch_models
+
     if parts or keep_archives:
         raise UsageError("`--part` and `--keep-archives` are for `--dataset NAME`")
     if plugin is None:
@@ -89,27 +100,8 @@ def download(
             "`mimctl download` wants the name of a model",
             hints=[f"for example `mimctl download {plugin} --config NAME`"],
         )
-    with context.output.transfer_view() as watch:
-        found = api.download(plugin, wanted, dest=dest, watch=watch, settings=settings)
-    lines: list[Line] = [str(path) for each in found for path in (each.config, each.checkpoint)]
-    models = [
-        {
-            "name": each.name,
-            "config": str(each.config),
-            "checkpoint": str(each.checkpoint),
-            "sha256": each.sha256,
-            "check": each.check,
-            "config_source": each.config_source,
-            "needs_trust": each.needs_trust,
-            "new": each.is_new,
-        }
-        for each in found
-    ]
-    notes: list[Line] = [] if any(each.is_new for each in found) else ["nothing to do"]
-    notes += [
-        f"`{each.config}` imports code of others: it needs `--trust-config`" for each in found if each.needs_trust
-    ]
-    return Result(data={"models": models}, lines=lines, quiet=lines, notes=notes)
+    context = replace(context, settings=settings)
+    return fetch_models(context, plugin, wanted, dest=dest, bases=bases, log=log, from_cache=from_cache)
 
 
 def _data(
