@@ -285,7 +285,18 @@ def test_a_data_set_is_fetched_by_the_client_and_put_in_order_by_the_package(
     assert failed.returncode == 3
     unknown = mimctl("download", "mmtoy", "--dataset", "coko")
     assert unknown.returncode == 2
-    assert "did you mean `coco`?" in unknown.stderr
+    assert "did you mean `coco`" in unknown.stderr
+
+
+def test_a_package_lists_the_data_sets_that_it_names_before_ours(mimctl: Any, package: str) -> None:
+    done = mimctl("download", "mmtoy", "--list-datasets", "--json")
+    assert done.returncode == 0, done.stderr
+    first, *others = json.loads(done.stdout)["datasets"]
+    assert (first["name"], first["title"], first["package"]) == ("coco", "Open/COCO", "mm-toy-suite")
+    assert {"mnist", "voc2007"} <= {each["name"] for each in others}
+    ours = mimctl("download", "mmtoy", "--dataset", "mnist", "--offline")
+    assert ours.returncode == 4
+    assert "train-images-idx3-ubyte.gz" in ours.stderr
 
 
 def test_mims_function_returns_the_fields_of_each_model(python: Path, package: str, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_damaged_archives_are_one_clear_error(name: str, damage: str, tmp_path: 
     assert caught.value.message == f"`{name}` cannot be unpacked"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_whatever_bytes_change_the_answer_is_files_inside_or_one_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
