@@ -29,6 +29,9 @@ class PackageSources:
     client_cert: Path | None = None
     trusted_hosts: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)
+    http_proxy: str | None = field(default=None, repr=False)
+    https_proxy: str | None = field(default=None, repr=False)
+    no_proxy: tuple[str, ...] = ()
     timeout_s: float | None = None
     offline: bool = False
     uses_keyring: bool = True
@@ -74,6 +77,9 @@ def read_sources(
         client_cert=_first_path(_values(configured, "client-cert")),
         trusted_hosts=_values(configured, "trusted-host"),
         proxy=next(iter(_values(configured, "proxy")), None),
+        http_proxy=next(iter(_values(configured, "http-proxy")), None),
+        https_proxy=next(iter(_values(configured, "https-proxy")), None),
+        no_proxy=_values(configured, "no-proxy"),
         timeout_s=_seconds(_values(configured, "timeout")),
         offline=any(is_on(value) for value in _values(configured, "offline")),
         uses_keyring="disabled" not in _values(configured, "keyring-provider"),
@@ -106,6 +112,9 @@ def way_of(sources: PackageSources) -> Way:
     """Return which way pip and uv reach their places."""
     return Way(
         proxy=sources.proxy,
+        http_proxy=sources.http_proxy,
+        https_proxy=sources.https_proxy,
+        no_proxy=sources.no_proxy,
         cert=sources.cert,
         client_cert=sources.client_cert,
         trusted_hosts=sources.trusted_hosts,

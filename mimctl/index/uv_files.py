@@ -40,6 +40,9 @@ _KEYS = {
     "find-links": "find-links",
     "extra-index-url": "extra-index-url",
     "index-url": "index-url",
+    "http-proxy": "http-proxy",
+    "https-proxy": "https-proxy",
+    "no-proxy": "no-proxy",
 }
 _FALSE = frozenset({"", "0", "f", "false", "n", "no", "off"})
 

@@ -63,7 +63,8 @@ class Line:
         settings = self.settings
         self._limit = limit
         way = self._way()
-        proxies = _proxies(way.proxy) if way.proxy else None
+        proxy = _proxy_for(url, way)
+        proxies = _proxies(proxy) if proxy else None
         verify = _verify(url, way)
         if verify is False:
             _say_nothing_of_certificates()
@@ -174,6 +175,16 @@ def _verify(url: str, way: Way) -> bool | str | None:
     if names & {each.lower() for each in way.trusted_hosts}:
         return False
     return str(way.cert) if way.cert is not None else None
+
+
+def _proxy_for(url: str, way: Way) -> str | None:
+    """Return the proxy that is configured for an address; None leaves that to the environment."""
+    own = way.https_proxy if url.lower().startswith("https:") else way.http_proxy
+    if way.proxy or not own or not way.no_proxy:
+        return way.proxy or own
+    from requests.utils import should_bypass_proxies
+
+    return None if should_bypass_proxies(url, ",".join(way.no_proxy)) else own
 
 
 def _proxies(address: str) -> dict[str, str]:

@@ -25,6 +25,12 @@ class Way:
 
     proxy: str | None = field(default=None, repr=False)
     """Address of the proxy for http and https, before those of the environment."""
+    http_proxy: str | None = field(default=None, repr=False)
+    """That for http alone, where there is none for both."""
+    https_proxy: str | None = field(default=None, repr=False)
+    """That for https alone."""
+    no_proxy: tuple[str, ...] = ()
+    """Hosts, domains and networks that are not reached by `http_proxy` and `https_proxy`."""
     cert: Path | None = None
     """File (or folder) of the certificate authorities that are trusted in place of the usual ones."""
     client_cert: Path | None = None
@@ -36,6 +42,9 @@ class Way:
         """Return this way with what only the other says."""
         return Way(
             proxy=self.proxy or other.proxy,
+            http_proxy=self.http_proxy or other.http_proxy,
+            https_proxy=self.https_proxy or other.https_proxy,
+            no_proxy=tuple(dict.fromkeys((*self.no_proxy, *other.no_proxy))),
             cert=self.cert or other.cert,
             client_cert=self.client_cert or other.client_cert,
             trusted_hosts=tuple(dict.fromkeys((*self.trusted_hosts, *other.trusted_hosts))),

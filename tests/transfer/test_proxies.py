@@ -145,3 +145,20 @@ def test_what_a_document_names_goes_by_the_proxy_too(
     settings = replace(quick, way=Way(proxy=proxy.address))
     found = download(origin[0], tmp_path / "w.pth", sha256=SHA256, settings=settings, named_by="https://index.invalid/")
     assert found.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("no_proxy", [(), ("zoo.invalid",), (".invalid", "example.org")])
+def test_a_proxy_of_one_scheme_serves_that_scheme(
+    origin: tuple[str, Any], proxy: ProxyServer, tmp_path: Path, quick: TransferSettings, no_proxy: tuple[str, ...]
+) -> None:
+    scheme = origin[0].partition(":")[0]
+    way = Way(**{f"{scheme}_proxy": proxy.address}, no_proxy=no_proxy)
+    settings = replace(quick, way=way, retries=0)
+    if no_proxy:
+        with pytest.raises(MimctlError):
+            download(origin[0], tmp_path / "w.pth", sha256=SHA256, settings=settings)
+        assert proxy.asked == []
+        return
+    assert download(origin[0], tmp_path / "w.pth", sha256=SHA256, settings=settings).read_bytes() == BODY
+    other = Way(**{f"{'http' if scheme == 'https' else 'https'}_proxy": "http://127.0.0.1:9"}, proxy=proxy.address)
+    assert get_bytes(origin[0], settings=replace(quick, way=other)).body == BODY

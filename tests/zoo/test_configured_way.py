@@ -83,6 +83,19 @@ def test_a_variable_of_pip_counts_more_than_its_file(mimctl: Any, pip_conf: Path
     assert mimctl("search", "det", PIP_PROXY=proxy.address).returncode == 0
 
 
+def test_the_proxy_of_uv_serves_where_pip_names_none(mimctl: Any, pip_conf: Path, proxy: Web, tmp_path: Path) -> None:
+    pip_conf.write_text("")
+    uv_toml = tmp_path / "uv.toml"
+    for text, code in (
+        (f'http-proxy = "{proxy.address}"\n', 0),
+        (f'https-proxy = "{proxy.address}"\n', 4),
+        (f'http-proxy = "{proxy.address}"\nno-proxy = ["index.invalid"]\n', 4),
+    ):
+        uv_toml.write_text(text)
+        done = mimctl("search", "det", UV_CONFIG_FILE=str(uv_toml), MIMCTL_CACHE_DIR=str(tmp_path / f"cache {code}"))
+        assert done.returncode == code, (text, done.stderr)
+
+
 def test_the_file_of_the_target_environment_counts(mimctl: Any, proxy: Web, pip_conf: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
