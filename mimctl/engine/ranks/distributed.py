@@ -6,7 +6,9 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -24,6 +26,16 @@ _REDUCTIONS = {
     "min": dist.ReduceOp.MIN,
     "product": dist.ReduceOp.PRODUCT,
 }
+
+
+class Member(Protocol):
+    """What holds the process group for as long as it lives: a wrapped model."""
+
+    def leave(self) -> None:
+        """Let go of the group."""
+
+
+_members: WeakSet[Member] = WeakSet()
 
 
 def is_distributed() -> bool:
@@ -73,13 +85,28 @@ def init(launcher: str = "none", *, backend: str | None = None, timeout_s: float
 
         options["timeout"] = timedelta(seconds=timeout_s)
     require_meeting_place()
+    # Defaults of its functions are the group that is there when torch imports it, sooner or later: held for ever.
+    import_module("torch.distributed.nn.functional")
     dist.init_process_group(kind, **options)
 
 
+def enroll(member: Member) -> None:
+    """Have `member` let go of the process group when this process leaves it."""
+    _members.add(member)
+
+
 def shutdown() -> None:
-    """Leave the process group, if there is one."""
-    if is_distributed():
-        dist.destroy_process_group()
+    """Leave the process group, if there is one, and end its threads.
+
+    What lives on may come to let go of a tensor while the interpreter ends, which aborts the process: so wrapped models
+    let go of the group first. They compute on, but exchange no more gradients.
+    """
+    if not is_distributed():
+        return
+    for member in list(_members):
+        member.leave()
+    _members.clear()
+    dist.destroy_process_group()
 
 
 def barrier(group: Group = None) -> None:

@@ -60,9 +60,19 @@ class DistributedModel(DistributedDataParallel):
             **{_BUFFERS: broadcast_buffers, **kwargs},
         )
         self.detect_anomalous_params = detect_anomalous_params
+        self.has_left = False
+        distributed.enroll(self)
+
+    def leave(self) -> None:
+        """Let go of the process group, whose threads live as long as anybody holds it; exchange nothing any more."""
+        for name in ("reducer", "logger", "process_group"):
+            setattr(self, name, None)
+        self.has_left = True
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Run the model. MimctlError[unused-parameters] where the step before left parameters without a gradient."""
+        if self.has_left:
+            return self.module(*inputs, **kwargs)
         try:
             return super().forward(*inputs, **kwargs)  # type: ignore[no-untyped-call]
         except RuntimeError as err:
