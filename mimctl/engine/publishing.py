@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from mimctl.config import Config
 from mimctl.engine.checkpoints.checkpoint import export_weights, read_checkpoint, require_whole
+from mimctl.engine.files.atomic import name_by_hash
 from mimctl.engine.infer import init_model
 from mimctl.errors import MimctlError
 from mimctl.spec import RunSpec
@@ -74,8 +74,6 @@ def _weights(state: Mapping[str, Any], kind: torch.dtype | None) -> dict[str, An
 
 
 def _named(path: Path, name: str) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    final = path.with_name(f"{name}-{digest[:8]}{path.suffix}")
-    path.replace(final)
+    stem, digest = name_by_hash(path, name)
+    final = path.replace(path.with_name(f"{stem}{path.suffix}"))
     return {"name": final.name, "sha256": digest, "size": final.stat().st_size}

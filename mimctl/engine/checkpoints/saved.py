@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import zipfile
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mimctl.engine.files.atomic import atomic_write, put_in_place, temporary_beside
+from mimctl.engine.files.atomic import atomic_write, name_by_hash, put_in_place, temporary_beside
 from mimctl.engine.reporting.log import get_logger
 
 POINTER = "last_checkpoint"
@@ -58,9 +57,8 @@ def publish(path: Path, keys: Sequence[str]) -> Path:
     content = read_checkpoint(path)
     with temporary_beside(path) as temporary:
         torch.save({key: content[key] for key in keys if key in content}, temporary)
-        with temporary.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()[:8]
-        published = path.with_name(f"{path.stem}-{digest}.pth")
+        name, _ = name_by_hash(temporary, path.stem)
+        published = path.with_name(f"{name}.pth")
         put_in_place(temporary, published)
     return published
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import tempfile
@@ -58,6 +59,13 @@ def put_in_place(temporary: Path, path: Path) -> None:
     temporary.chmod(0o666 & ~umask())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def name_by_hash(path: Path, stem: str) -> tuple[str, str]:
+    """Return `<stem>-<first 8 hex digits of the file's sha256>` and that hash as a whole, in hex."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return f"{stem}-{digest[:8]}", digest
 
 
 def clean_leftovers(folder: Path) -> list[Path]:
