@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mimctl import settings as settings_module
 from mimctl.api.locking import lock, open_places
 from mimctl.api.locking import prepare_sync as _prepare_sync
+from mimctl.api.place import zoo_models
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -143,9 +144,8 @@ def _resolve_contents(
 def _parts(extras: Extras, wheels: Sequence[Path], watch: Watch | None, settings: Settings) -> BundleParts:
     from mimctl.bundling.make import BundleParts
     from mimctl.bundling.weights import config_weights, named_weights
-    from mimctl.zoo.source import ZooModels
 
-    zoo = ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
+    zoo = zoo_models(settings, watch)
     weights, models = config_weights(extras.configs, wheels, zoo)
     weights += named_weights(extras.weights, zoo)
     there = {each.entry.weights.url for each in models if each.entry.weights is not None}
