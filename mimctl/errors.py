@@ -170,6 +170,11 @@ def did_you_mean(names: Iterable[str]) -> list[str]:
     return [f"did you mean {shown}?"] if shown else []
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 wheel`, `2 wheels`, `2 toolboxes`."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def distance(left: str, right: str) -> int:
     """Return the number of insertions, deletions, replacements and swaps of neighbours between two words.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mimctl.authoring.model import Examination, Finding, counted, failure
-from mimctl.errors import MimctlError
+from mimctl.authoring.model import Examination, Finding, failure
+from mimctl.errors import MimctlError, counted
 from mimctl.launch.experiments.config_weights import weights_errors
 from mimctl.launch.experiments.experiment import load_config
 from mimctl.plugin.configs import list_configs

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mimctl import __version__
-from mimctl.authoring.model import Examination, Finding, counted, failure
+from mimctl.authoring.model import Examination, Finding, failure
 from mimctl.config.tables.sources import Module, Sources
-from mimctl.errors import MimctlError, Origin, nearest
+from mimctl.errors import MimctlError, Origin, counted, nearest
 from mimctl.plugin.configs import list_configs
 from mimctl.plugin.discover import find_engine_version, import_roots
 from mimctl.plugin.fits import misfit_of, refuse_shared_words

@@ -93,8 +93,3 @@ def failure(check: str, err: MimctlError) -> Finding:
     """Return an error as a finding; its further causes stand in the message."""
     message = "; ".join([err.message.removeprefix(f"{check}: "), *err.causes])
     return Finding(check=check, status="fail", message=message, origin=err.origin, hints=err.hints)
-
-
-def counted(number: int, one: str) -> str:
-    """Return a number with its noun: `1 config`, `2 configs`."""
-    return f"{number} {one}{'' if number == 1 else 's'}"

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from mimctl.authoring.model import Examination, Finding, counted
+from mimctl.authoring.model import Examination, Finding
 from mimctl.config.types import generate, to_text
-from mimctl.errors import Origin
+from mimctl.errors import Origin, counted
 from mimctl.files import write_text
 from mimctl.launch.experiments.type_tables import FILE_NAME, in_scopes, read_table, type_tables
 from mimctl.plugin.discover import import_roots

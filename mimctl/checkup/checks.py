@@ -7,7 +7,7 @@ from mimctl.checkup.commands import installer_call
 from mimctl.checkup.glance import other_versions
 from mimctl.checkup.model import Check, Facts, Fix
 from mimctl.environment.model import Environment
-from mimctl.errors import MimctlError
+from mimctl.errors import MimctlError, counted
 from mimctl.installer.transaction.change import repair_command
 from mimctl.plugin.discover import BrokenPlugin
 from mimctl.resolution.names import CV2_NAMES, OPENCV
@@ -57,7 +57,7 @@ def versions(facts: Facts) -> Check | None:
     return Check(
         name="versions",
         status="fail",
-        summary=f"{_count(len(others), 'distribution is', 'distributions are')} not of the engine's version",
+        summary=f"{counted(len(others), 'distribution is', 'distributions are')} not of the engine's version",
         code="version-mismatch",
         causes=(f"the engine is mimctl {engine.version}", *(f"{each.name} is {each.version}" for each in others)),
         hints=("bring all to one: `mimctl upgrade --all`",),
@@ -74,7 +74,7 @@ def toolboxes(facts: Facts) -> Check | None:
         return Check(
             name="toolboxes",
             status="fail",
-            summary=f"{_count(len(broken), 'toolbox', 'toolboxes')} cannot be used",
+            summary=f"{counted(len(broken), 'toolbox', 'toolboxes')} cannot be used",
             code=broken[0].code,
             causes=tuple(f"{each.name}: {each.reason}" for each in broken),
             hints=tuple(dict.fromkeys([*own, *(f"install it again: `mimctl install {each.name}`" for each in again)])),
@@ -98,7 +98,7 @@ def requirements(facts: Facts) -> Check | None:
     return Check(
         name="requirements",
         status="fail",
-        summary=f"{_count(len(facts.unmet), 'requirement is', 'requirements are')} not met",
+        summary=f"{counted(len(facts.unmet), 'requirement is', 'requirements are')} not met",
         code="unmet-requirement",
         causes=facts.unmet,
         hints=(f"bring what is missing: `mimctl install {toolbox}`",),
@@ -162,7 +162,7 @@ def hidden_packages(facts: Facts) -> Check | None:
     return Check(
         name="hidden-packages",
         status="warn",
-        summary=f"{_count(len(facts.hidden), 'installed package is', 'installed packages are')} hidden",
+        summary=f"{counted(len(facts.hidden), 'installed package is', 'installed packages are')} hidden",
         code="hidden-package",
         causes=tuple(f"`{module}`: {hiding} comes before {installed}" for module, hiding, installed in facts.hidden),
         hints=("work in another folder, or take the folder out of PYTHONPATH",),
@@ -198,7 +198,7 @@ def index(facts: Facts) -> Check:
     problem = facts.index_problem
     if problem is None and facts.index is not None:
         where = ", ".join(redact(address) for address in facts.index.addresses)
-        return Check(name="index", status="ok", summary=f"{_count(len(facts.index.files), 'wheel', 'wheels')}, {where}")
+        return Check(name="index", status="ok", summary=f"{counted(len(facts.index.files), 'wheel')}, {where}")
     assert problem is not None
     seen = ("what was last seen of it is used",) if facts.index is not None else ()
     return Check(
@@ -209,7 +209,3 @@ def index(facts: Facts) -> Check:
         causes=(*problem.causes, *(seen or ("what is compared with an index is left out",))),
         hints=problem.hints,
     )
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

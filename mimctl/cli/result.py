@@ -70,8 +70,3 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> list[Li
     widths = [max(len(row[column]) for row in cells if column < len(row)) for column in range(max(map(len, cells)))]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
     return [Styled(texts[0], "bold"), *texts[1:]] if head else list(texts)
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: `1 wheel`, `2 wheels`, `2 toolboxes`."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mimctl.environment.detect import look_again
 from mimctl.environment.model import Environment
-from mimctl.errors import MimctlError
+from mimctl.errors import MimctlError, counted
 from mimctl.installer.asking.origins import record_origins
 from mimctl.installer.backends.backend import Backend
 from mimctl.installer.backends.process import Note
@@ -57,7 +57,7 @@ def apply(
     check_finished(env)
     check_unused(env, plan.changes)
     if plan.wheels:
-        say(f"fetching {_count(len(plan.wheels), 'wheel')}")
+        say(f"fetching {counted(len(plan.wheels), 'wheel')}")
     wheels = stage(plan, transfer=transfer, cache_dir=cache_dir, progress=progress, note=note)
     folders = [each.editable for each in plan.provided if each.editable is not None]
     names = frozenset(change.name for change in plan.changes)
@@ -70,7 +70,7 @@ def apply(
         installer=backend.label.partition(" ")[0],
     )
     with only_one(env, say), change:
-        say(f"changing {_count(len(names), 'distribution')}")
+        say(f"changing {counted(len(names), 'distribution')}")
         if PREFIX in names and env.target.is_own:
             hold_own_code()
         if wheels:
@@ -102,10 +102,6 @@ def _verified(plan: InstallPlan, names: frozenset[str], say: Step) -> Environmen
             say("checking that the operators load")
             check_operators(after, ask)
     return after
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def _check(plan: InstallPlan, after: Environment) -> None:

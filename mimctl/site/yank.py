@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mimctl.errors import MimctlError, UsageError, nearest
+from mimctl.errors import MimctlError, UsageError, counted, nearest
 from mimctl.index.document import parse_index
 from mimctl.site.build import entries_of
 from mimctl.site.entry import clean_reason
@@ -95,7 +95,7 @@ def _unknown(name: str, site: Path, names: list[str]) -> UsageError:
     return UsageError(
         f"the index has no wheel `{name}`",
         code="unknown-wheel",
-        causes=[f"{len(names)} {'wheel' if len(names) == 1 else 'wheels'} in `{site}`"],
+        causes=[f"{counted(len(names), 'wheel')} in `{site}`"],
         hints=[f"did you mean `{near[0]}`?"] if near else [],
         details={"nearest": near},
     )

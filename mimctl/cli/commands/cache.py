@@ -10,6 +10,7 @@ import click
 from mimctl import api
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
+from mimctl.errors import counted
 
 if TYPE_CHECKING:
     from mimctl.transfer.cache import Kept
@@ -30,8 +31,8 @@ def size(context: Context) -> Result:
     """Print what the cache holds, by kind."""
     shares = api.cache_size(settings=context.settings)
     total = sum(each.size for each in shares)
-    rows = [(each.kind, _files(each.num_files), shown_size(each.size)) for each in shares]
-    rows.append(("in all", _files(sum(each.num_files for each in shares)), shown_size(total)))
+    rows = [(each.kind, counted(each.num_files, "file"), shown_size(each.size)) for each in shares]
+    rows.append(("in all", counted(sum(each.num_files for each in shares), "file"), shown_size(total)))
     data = {each.kind: {"files": each.num_files, "size": each.size} for each in shares}
     return Result(
         data={"dir": str(context.settings.cache_dir), "kinds": data, "size": total},
@@ -74,13 +75,9 @@ def _outcome(gone: Sequence[Kept], dry_run: bool) -> Result:
     data = {"removed": files, "size": freed, "dry_run": dry_run}
     if not gone:
         return Result(data=data, lines=["nothing to do"])
-    said = f"{'would remove' if dry_run else 'removed'} {_files(len(gone))}, {shown_size(freed)}"
+    said = f"{'would remove' if dry_run else 'removed'} {counted(len(gone), 'file')}, {shown_size(freed)}"
     listed = [str(each.path) for each in gone] if dry_run else []
     return Result(data=data, lines=[*listed, said], quiet=listed)
-
-
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number} files"
 
 
 COMMANDS = {"dir": dir_, "size": size, "prune": prune, "clean": clean}

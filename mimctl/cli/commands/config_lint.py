@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mimctl import api
 from mimctl.cli.completing import configs_argument, plugin_option
 from mimctl.cli.options import Context, config_options, verb
-from mimctl.cli.result import Line, Result, Styled, counted
-from mimctl.errors import ExitCode
+from mimctl.cli.result import Line, Result, Styled
+from mimctl.errors import ExitCode, counted
 
 if TYPE_CHECKING:
     from mimctl.errors import ConfigError

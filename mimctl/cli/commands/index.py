@@ -10,8 +10,8 @@ import click
 
 from mimctl import api
 from mimctl.cli.options import PATH, Context, verb
-from mimctl.cli.result import Line, Result, counted
-from mimctl.errors import UsageError
+from mimctl.cli.result import Line, Result
+from mimctl.errors import UsageError, counted
 
 _ZOO = Path("index/zoo")
 _TOOLBOXES = Path("index/toolboxes.yaml")

@@ -9,8 +9,8 @@ import click
 
 from mimctl import api
 from mimctl.cli.options import PATH, Context, verb
-from mimctl.cli.result import Line, Result, Styled, counted
-from mimctl.errors import MimctlError
+from mimctl.cli.result import Line, Result, Styled
+from mimctl.errors import MimctlError, counted
 
 if TYPE_CHECKING:
     from mimctl.porting.files import Porting

@@ -13,7 +13,7 @@ from mimctl import api
 from mimctl.cli.commands.script_verb import remade
 from mimctl.cli.options import PATH, Context, VerbCommand, index_option, verb
 from mimctl.cli.result import Line, Result, table, to_json
-from mimctl.errors import UsageError
+from mimctl.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from mimctl.zoo.rows import Row
@@ -160,7 +160,7 @@ def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any])
         return Result(data=data, lines=["no model fits"], notes=notes)
     if values["excluded"]:
         return Result(data=data, lines=_blocks(found), quiet=ids, notes=notes)
-    notes.append(f"{len(found.rows)} {'model' if len(found.rows) == 1 else 'models'}")
+    notes.append(counted(len(found.rows), "model"))
     return Result(data=data, lines=_lines(found, asked=bool(values["fields"])), quiet=ids, notes=notes)
 
 

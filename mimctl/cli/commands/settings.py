@@ -8,7 +8,7 @@ import click
 
 from mimctl.cli.options import Context, verb
 from mimctl.cli.result import Result, table
-from mimctl.errors import UsageError
+from mimctl.errors import UsageError, counted
 from mimctl.settings import Settings, changing
 from mimctl.settings.clusters import flat
 from mimctl.settings.files import project_file
@@ -140,7 +140,11 @@ def trust(context: Context, undo: bool) -> Result:
         raise UsageError("there is no project's file here or above", code="settings", hints=_WHERE)
     if undo:
         number = take_back(project.parent, settings.home)
-        note = f"no longer accepted: {_count(number)} of {project}" if number else "nothing to do: none was accepted"
+        note = (
+            f"no longer accepted: {counted(number, 'value')} of {project}"
+            if number
+            else "nothing to do: none was accepted"
+        )
         return Result(data={"file": str(project), "changed": bool(number)}, notes=[note])
     requests = settings.not_accepted
     if not requests:
@@ -157,10 +161,6 @@ def trust(context: Context, undo: bool) -> Result:
 
 
 _WHERE = ("settings of a project stand in `mimctl.toml`, or in `[tool.mimctl]` of its `pyproject.toml`",)
-
-
-def _count(number: int) -> str:
-    return "1 value" if number == 1 else f"{number} values"
 
 
 COMMANDS = {"show": show, "set": set_, "unset": unset, "trust": trust}

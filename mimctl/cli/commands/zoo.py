@@ -10,8 +10,9 @@ import click
 
 from mimctl import api
 from mimctl.cli.options import PATH, Context, config_options, index_option, launch_options, plugin_argument, verb
-from mimctl.cli.result import Line, Result, counted, table
+from mimctl.cli.result import Line, Result, table
 from mimctl.cli.runs import config_of, launch_of
+from mimctl.errors import counted
 
 if TYPE_CHECKING:
     from mimctl.zoo.catalogue.compare import Compared

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from mimctl.errors import UsageError, did_you_mean, nearest
+from mimctl.errors import UsageError, counted, did_you_mean, nearest
 from mimctl.launch.slurm.arguments import Argument, value_of
 from mimctl.launch.slurm.cluster import NodeKind
 from mimctl.spec import LauncherFacts
@@ -87,7 +87,7 @@ def require_room(chosen: dict[str, list[NodeKind]], wish: Wish) -> None:
 
 
 def _why_not(partition: str, kinds: Sequence[NodeKind], wish: Wish) -> UsageError | None:
-    have = [f"`{each.names}` ({_nodes(each.count)}): {each}" for each in kinds]
+    have = [f"`{each.names}` ({counted(each.count, 'node')}): {each}" for each in kinds]
     with_gpus = [each for each in kinds if all(_gpus_of(each, kind) >= count for kind, count in wish.gpus.items())]
     if not with_gpus:
         most = max(each.gpus for each in kinds)
@@ -104,7 +104,7 @@ def _why_not(partition: str, kinds: Sequence[NodeKind], wish: Wish) -> UsageErro
     count = sum(each.count for each in fits)
     if count < wish.nodes:
         return _too_small(
-            f"partition `{partition}` has {_nodes(count)} for this job, {wish.nodes} are wanted",
+            f"partition `{partition}` has {counted(count, 'node')} for this job, {wish.nodes} are wanted",
             have,
             "ask for fewer, or for more of each: `--gpus`, `--gpus-per-node`, `--nodes`",
         )
@@ -118,11 +118,7 @@ def _too_small(message: str, have: list[str], hint: str) -> UsageError:
 
 def _described(wanted: tuple[str, int]) -> str:
     kind, count = wanted
-    return f"{count} {f'{kind} ' if kind else ''}{'GPU' if count == 1 else 'GPUs'}"
-
-
-def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"
+    return counted(count, f"{kind} GPU" if kind else "GPU")
 
 
 def _gpus_of(node: NodeKind, kind: str) -> int:
