@@ -7,16 +7,16 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mimctl.zoo.datasets.table import DataSet, find_data_set
+from mimctl.zoo.datasets.table import FOLDER, DataSet, read_data_set
 
 _NOISE = np.random.default_rng(0)
 
@@ -131,26 +131,33 @@ MAKERS: dict[str, Callable[[], dict[str, bytes]]] = {
 }
 
 
-def publish(name: str, folder: Path, address: str) -> DataSet:
-    """Write the look-alike of a data set to `folder`, served at `address`, and return its entry made to fit."""
-    entry = find_data_set(name)
-    assert entry is not None
+def publish(name: str, folder: Path, address: str) -> str:
+    """Write the look-alike of a data set to `folder`, which `address` serves, and return its entry made to fit."""
+    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
     bodies = MAKERS[name]()
     folder.mkdir(parents=True, exist_ok=True)
     for file, body in bodies.items():
         (folder / file).write_bytes(body)
-    files = tuple(
-        replace(
-            each,
-            urls=(f"{address}/{each.name}",),
-            size=len(bodies[each.name]),
-            sha256=hashlib.sha256(bodies[each.name]).hexdigest(),
-            md5=None,
-        )
-        for each in entry.files
-        if not each.optional
-    )
-    return replace(entry, files=files)
+    head, *files = text.split("[[files]]\n")
+    published = [file for file in files if "optional = true" not in file]
+    return "[[files]]\n".join([head, *(_made_to_fit(file, bodies, address) for file in published)])
+
+
+def publish_data_set(name: str, folder: Path, address: str) -> DataSet:
+    """Publish the look-alike of a data set, and return what its entry says."""
+    path = folder.parent / f"{name}.toml"
+    path.write_text(publish(name, folder, address), encoding="utf-8")
+    return read_data_set(path)
+
+
+def _made_to_fit(file: str, bodies: Mapping[str, bytes], address: str) -> str:
+    """Return the lines of one file with the address, length and hash of its look-alike."""
+    name = re.search(r'^name = "(.*)"$', file, re.MULTILINE)
+    assert name is not None
+    body = bodies[name[1]]
+    kept = re.sub(r"^(urls = \[(.*?)\]|(size|sha256|md5) = .*?)\n", "", file, flags=re.MULTILINE | re.DOTALL)
+    facts = {"urls": [f"{address}/{name[1]}"], "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in facts.items()) + kept
 
 
 def _voc(splits: Mapping[str, range], both: str | None) -> dict[str, bytes]:

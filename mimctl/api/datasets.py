@@ -64,7 +64,7 @@ def download_dataset(
     name: str,
     plugin: str | None = None,
     *,
-    dest: Path | None = None,
+    dest: Path | str | None = None,
     parts: Sequence[str] = (),
     keep_archives: bool = False,
     stdout: IO[bytes] | None = None,
@@ -84,17 +84,18 @@ def download_dataset(
     from mimctl.zoo.datasets.table import find_data_set, unknown_data_set
 
     settings = settings or settings_module.load()
+    folder = None if dest is None else Path(dest).expanduser()
     place = workplace(settings) if plugin is not None else None
     package = _package(plugin, place) if plugin is not None and place is not None else None
     named = _named_by(package)
     if package is not None and place is not None and name in named:
-        return _fetch_as_mim(package, name, place, dest, stdout, watch)
+        return _fetch_as_mim(package, name, place, folder, stdout, watch)
     found = find_data_set(name)
     if found is None:
         raise unknown_data_set(name, named)
     fetched = fetch_data_set(
         found,
-        dest=dest,
+        dest=folder,
         parts=parts,
         keeps_archives=keep_archives,
         settings=settings,

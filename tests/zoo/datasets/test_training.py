@@ -31,7 +31,7 @@ def fetched(name: str, folder: Path, settings: Settings) -> FetchedData:
     served = folder / "served"
     served.mkdir()
     with serving(served) as server:
-        return fetch_data_set(lookalike_data.publish(name, served, server.address), settings=settings)
+        return fetch_data_set(lookalike_data.publish_data_set(name, served, server.address), settings=settings)
 
 
 def mimctl(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +72,7 @@ def test_the_toolbox_reads_the_folder_that_the_entry_names(
         assert any(line.startswith(expected) for line in lines), done.stdout
 
 
+@pytest.mark.slow
 def test_a_classifier_trains_on_what_was_fetched(here: Path, settings: Settings) -> None:
     found = fetched("mnist", here, settings)
     options = ("--weights", "none", "--epochs", "1", "--batch", "8", "--gpus", "0")
@@ -80,6 +81,7 @@ def test_a_classifier_trains_on_what_was_fetched(here: Path, settings: Settings)
     assert list((here / "work_dirs").rglob("epoch_1.pth"))
 
 
+@pytest.mark.slow
 def test_a_config_finds_what_was_fetched_without_being_told(here: Path, settings: Settings) -> None:
     fetched("mnist", here, settings)
     quick = ("train_cfg.max_epochs=1", "train_dataloader.num_workers=0", "val_dataloader.num_workers=0")
