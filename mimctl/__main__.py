@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+_THRESHOLD = 50_000
+"""New objects before the garbage collector looks through them; nearly all that a command makes stays till it ends."""
 
 
 def main() -> int:
@@ -13,6 +17,7 @@ def main() -> int:
 
         print(f"mimctl {__version__}")
         return 0
+    gc.set_threshold(_THRESHOLD)
     from mimctl.cli.app import main as run
 
     return run(arguments)
