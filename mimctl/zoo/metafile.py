@@ -18,7 +18,7 @@ from typing import Any
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.plugin.mim import INDEXES
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised when the meaning of what is kept changes."""
 _MOST_BYTES = 32 << 20
 _DEEPEST, _MOST_ITEMS, _LONGEST = 3, 64, 4096
@@ -28,7 +28,7 @@ METAFILES = ("metafile.yml", "metafile.yaml", "model-index.yml")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What the metafiles of a package say: `models` as mappings with name, aliases, collection, config, weights (a list
-    of addresses), metadata, results (task, dataset, metrics), paper, title (of the paper), readme.
+    of addresses), log, metadata, results (task, dataset, metrics), paper, title (of the paper), readme.
 
     `problems` is what could not be read.
     """
@@ -138,6 +138,7 @@ def _model(raw: Mapping[str, Any], collections: Mapping[str, Mapping[str, Any]],
         "collection": collection if isinstance(collection, str) else "",
         "config": configs[0] if configs else None,
         "weights": weights,
+        "log": _address(raw.get("Training Log")) or _address(raw.get("Training log")),
         "metadata": _plain(metadata),
         "results": [_result(each) for each in _sequence(raw.get("Results")) if isinstance(each, Mapping)],
         "paper": _address(raw.get("Paper")) or _address(parent.get("Paper")),

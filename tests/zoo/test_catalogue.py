@@ -17,6 +17,7 @@ from mimctl.zoo.catalogue.facts import RELEASES, import_facts
 from mimctl.zoo.catalogue.importing import find_irregular, import_models, root_of
 from mimctl.zoo.catalogue.lint import faults_of
 from mimctl.zoo.catalogue.source import load_yaml, read, to_text, write
+from mimctl.zoo.metafile import parse_metafiles
 from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,7 @@ Models:
     Metadata: {Epochs: 12, Parameters: 24.33M}
     Results: [{Task: Object Detection, Dataset: COCO, Metrics: {box AP: 40.5, odd: null}}]
     Weights: https://weights.example.org/net_s-12345678.pth
+    Training Log: https://weights.example.org/net_s.log.json
   - Name: net_s
     In Collection: Net
     Config: configs/net/gone.py
@@ -104,6 +106,7 @@ def test_a_package_is_imported_with_all_that_is_irregular_in_it(package: Path, t
         config="net/net_s.py",
         config_source="net==1.0",
         weights=WeightsSource(url="https://weights.example.org/net_s-12345678.pth", sha8="12345678"),
+        log=WeightsSource(url="https://weights.example.org/net_s.log.json"),
         results=({"task": "Object Detection", "dataset": "COCO", "metrics": {"box AP": 40.5}},),
         metadata={"Parameters": "24.33M", "Epochs": 12, "Training Data": "COCO"},
         is_buildable=True,
@@ -132,6 +135,17 @@ def test_a_source_that_is_none_is_one_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(IntegrityError) as caught:
         read(tmp_path / "det.yaml")
     assert caught.value.code == "bad-zoo"
+
+
+def test_the_log_of_a_training_is_kept_where_it_is_an_address(package: Path, tmp_path: Path) -> None:
+    done = import_models(root_of(package), out=tmp_path / "zoo", plugin="toy", source="toy==1.0")
+    logs = [entry.log for entry in done.entries]
+    assert logs == [WeightsSource(url="https://weights.example.org/net_s.log.json"), None, None, None]
+    assert read(done.path).models == tuple(done.entries)
+    for spelling, text, kept in (("log", "hf://o/r/x.log", "x.log"), ("Log", "nowhere", None), ("Log", "[]", None)):
+        body = f"- {{Name: a, Training {spelling}: '{text}'}}".encode()
+        (entry,) = entries_of(parse_metafiles([("m.yml", body)]).models, source="x==1")
+        assert (entry.log.filename if entry.log else None) == kept
 
 
 def test_merging_replaces_the_models_of_one_distribution_alone() -> None:

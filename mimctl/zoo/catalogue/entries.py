@@ -74,6 +74,7 @@ def _entry(
         weights=None
         if only is None
         else WeightsSource(url=only, sha8=digits_in_name(WeightsSource(url=only).filename)),
+        log=WeightsSource(url=model["log"]) if _is_address(model.get("log")) else None,
         parts=tuple(urls) if len(urls) > 1 else (),
         results=tuple(_result(each) for each in model.get("results") or ()),
         metadata=_metadata(model.get("metadata") or {}),

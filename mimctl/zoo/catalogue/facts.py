@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,18 @@ def models_of_facts(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def import_facts(old: Zoo, facts: Mapping[str, Any], source: str) -> Zoo:
-    """Return a toolbox's zoo with the models of one package's facts in the place of that package's earlier ones."""
+    """Return a toolbox's zoo with the models of one package's facts in the place of that package's earlier ones.
+
+    Logs are no part of such facts: those that an import of the package itself brought stay.
+    """
     models = list(models_of_facts(facts))
     buildable = {entry.name for entry in old.models if entry.is_buildable}
-    return merge(old, entries_of(models, source=source, buildable=buildable), collections_of(models))
+    logs = {(entry.name, entry.weights): entry.log for entry in old.models}
+    entries = [
+        replace(entry, log=logs.get((entry.name, entry.weights)))
+        for entry in entries_of(models, source=source, buildable=buildable)
+    ]
+    return merge(old, entries, collections_of(models))
 
 
 def main(arguments: Sequence[str]) -> int:
