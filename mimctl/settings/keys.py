@@ -73,6 +73,11 @@ KEYS: Mapping[str, Key] = {
     "http_retries": Key(
         read=read_number(int, 0), meaning="how often a failed transfer is tried again", is_harmless=True
     ),
+    "http_connections": Key(
+        read=read_number(int, 1),
+        meaning="most connections at once for pieces of big files; 1: one for each file",
+        is_harmless=True,
+    ),
 }
 
 

@@ -48,6 +48,12 @@ class Line:
         self._limit: Zone | None = None
         self._session: requests.Session | None = None  # made when it is needed: importing requests takes long
 
+    def another(self) -> Line:
+        """Return a further line that goes the same way."""
+        found = Line(self.settings)
+        found._known_way = self._known_way
+        return found
+
     @property
     def is_cut(self) -> bool:
         """Return whether somebody hung up."""

@@ -23,19 +23,29 @@ if TYPE_CHECKING:
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNAUTHORISED = 401
 _MAX_DIGITS = 19
+_BUSY = (429, 503)
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 class PassingError(Exception):
     """A fault that another try may not meet. `retry_after_s` is the server's wish; `is_hopeless` means that nobody
     answered at all (no such host, connection refused), or at a crawl: there few tries are enough, whatever came.
+    `is_busy` means that the server is asked for too much.
     """
 
-    def __init__(self, reason: str, *, retry_after_s: float | None = None, is_hopeless: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after_s: float | None = None,
+        is_hopeless: bool = False,
+        is_busy: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after_s
         self.is_hopeless = is_hopeless
+        self.is_busy = is_busy
 
 
 @dataclass(slots=True, kw_only=True)
@@ -224,7 +234,7 @@ def _check_status(url: str, target: str, response: requests.Response) -> None:
         return
     said = f"the server answered {status} {_plain(response.reason)}".rstrip()
     if status in _PASSING:
-        raise PassingError(said, retry_after_s=_retry_after(response.headers.get("Retry-After")))
+        raise PassingError(said, retry_after_s=_retry_after(response.headers), is_busy=status in _BUSY)
     hints = ["check the address"]
     if status in (401, 403, 407):
         hints = ["put the credentials of this host into `~/.netrc` or the keyring, or check that the file is public"]
@@ -238,18 +248,24 @@ def _check_status(url: str, target: str, response: requests.Response) -> None:
     )
 
 
-def _retry_after(text: str | None) -> float | None:
-    """Read `Retry-After` (RFC 9110, 10.2.3): seconds, or a date."""
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After` (RFC 9110, 10.2.3): seconds, or a date by the server's clock, where it tells that."""
+    text = headers.get("Retry-After", "").strip()
     if not text:
         return None
-    if text.strip().isdecimal():
+    if text.isascii() and text.isdecimal():
         return float(text)
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        until = parsedate_to_datetime(text)
     except ValueError:
         return None
+    try:
+        now_s = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except ValueError:
+        now_s = time.time()
+    return max(0.0, until.timestamp() - now_s)
 
 
 @contextmanager
@@ -301,6 +317,8 @@ def _explain(problem: Exception, url: str, timeout_s: float) -> Exception:
     number = next((link.errno for link in chain if isinstance(link, OSError) and isinstance(link.errno, int)), None)
     if number is not None:
         return PassingError(os.strerror(number).lower(), is_hopeless=number in _SILENT)
+    if type(problem) is ValueError:
+        return PassingError("the answer cannot be understood")
     return PassingError("the connection broke off")
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_elsewhere, is_remote, local_path
+from mimctl.transfer.answers import validators_of
 from mimctl.transfer.cache import mark_used
 from mimctl.transfer.connection import Line, line
 from mimctl.transfer.exchange import offline
 from mimctl.transfer.hub import is_hub
 from mimctl.transfer.model import Note, Progress, TransferSettings
-from mimctl.transfer.resume import Fetch, validators_of
+from mimctl.transfer.resume import Fetch
 from mimctl.transfer.shared import give, take
 from mimctl.transfer.storage import Part, check_room, disk_errors, locked
 from mimctl.transfer.verify import Expected
@@ -94,7 +95,7 @@ def _fetch(
 
         fetch_from_store(url, dest, expected, settings=settings, progress=progress, note=note)
         return
-    with line(settings) if opened is None else nullcontext(opened) as speaking:
+    with settings.allowance.one(), line(settings) if opened is None else nullcontext(opened) as speaking:
         Fetch(speaking, url, dest, expected, progress, note, named_by).run()
 
 

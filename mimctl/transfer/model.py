@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from mimctl.transfer.allowance import Allowance
 from mimctl.transfer.login import Logins
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -69,6 +70,12 @@ class TransferSettings:
     max_redirects: int = 10
     least_rate: float = 256.0
     """Bytes per second, measured over `timeout_s`, below which a server is given up."""
+    patience_s: float = 2.0
+    """A file that one connection brings within this time gets no further ones."""
+    least_piece: int = 1 << 18
+    """Bytes below which nothing is worth a connection of its own."""
+    allowance: Allowance = field(default_factory=Allowance, repr=False, compare=False)
+    """How many connections there may be at once, counted over all transfers with these settings."""
     way: Way = field(default_factory=Way)
     configured_way: Callable[[], Way] | None = field(default=None, repr=False, compare=False)
     """Tells what `way` leaves open; called when something is really fetched, as files have to be read for it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import redact
-from mimctl.transfer.resume import digest_of
+from mimctl.transfer.answers import digest_of
 from mimctl.transfer.exchange import PassingError
 from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.retry import with_retries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,23 +38,33 @@ class Expected:
     @property
     def has_hash(self) -> bool:
         """Return whether any digits of a hash are known."""
-        return not (self.sha256 is None and self.sha256_prefix is None and self.md5 is None)
+        return bool(self.kinds)
 
     def joined(self, *, sha256: str | None, size: int | None) -> Expected:
         """Return what is expected with what somebody else tells, where it is not known yet."""
         return replace(self, sha256=self.sha256 or sha256, size=self.size if self.size is not None else size)
 
-    def problem(self, path: Path, shown: str) -> IntegrityError | None:
-        """Return what is wrong with the file at `path` (which came from `shown`), or None."""
+    @property
+    def kinds(self) -> list[str]:
+        """Return the names of the hashes that are checked."""
+        has_sha256 = self.sha256 is not None or self.sha256_prefix is not None
+        return ["sha256"] * has_sha256 + ["md5"] * (self.md5 is not None)
+
+    def problem(self, path: Path, shown: str, digests: Mapping[str, str] | None = None) -> IntegrityError | None:
+        """Return what is wrong with the file at `path` (which came from `shown`), or None.
+
+        `digests` are hashes of the file that are known already, by kind.
+        """
+        known = digests or {}
         found_size = path.stat().st_size
         if self.size is not None and found_size != self.size:
             return wrong_length(shown, expected=self.size, found=found_size)
         expected = self.sha256 or self.sha256_prefix
         if expected is not None:
-            found = sha256_of(path)
+            found = known.get("sha256") or sha256_of(path)
             if not (found.startswith(expected) and found.startswith(self.sha256_prefix or "")):
                 return _wrong_hash(shown, "sha256", f"{expected}{'' if self.sha256 else '…'}", found)
-        if self.md5 is not None and (found := md5_of(path)) != self.md5:
+        if self.md5 is not None and (found := known.get("md5") or md5_of(path)) != self.md5:
             return _wrong_hash(shown, "md5", self.md5, found)
         return None
 

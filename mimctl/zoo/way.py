@@ -10,6 +10,7 @@ from pathlib import Path
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 from mimctl.transfer import Logins, TransferSettings, Way
+from mimctl.transfer.allowance import Allowance
 
 
 def transfer_settings(settings: Settings) -> TransferSettings:
@@ -18,6 +19,7 @@ def transfer_settings(settings: Settings) -> TransferSettings:
         offline=settings.offline,
         timeout_s=settings.http_timeout_s,
         retries=settings.http_retries,
+        allowance=Allowance(settings.http_connections),
         shared_cache=settings.shared_cache,
         configured_way=functools.cache(lambda: _configured_way(settings)),
         logins=Logins(settings.index),

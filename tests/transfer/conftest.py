@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -24,16 +25,22 @@ class MisbehavingServer:
     """Serves `files` with ranges and validators; `faults` are consumed one a request, before the file is served.
 
     A fault is called with the handler: it answers by itself and returns True, or returns False to let the request go
-    on. `cuts` holds numbers of body bytes after which the connection is cut, one a request.
+    on. `always` is a fault of every request that none of them met. `cuts` holds numbers of body bytes after which the
+    connection is cut, one a request.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.headers: dict[str, dict[str, str]] = {}
+        self.tags: dict[str, str] = {}
         self.faults: list[Callable[[BaseHTTPRequestHandler], bool]] = []
+        self.always: Callable[[BaseHTTPRequestHandler], bool] | None = None
         self.cuts: list[int] = []
         self.requests: list[dict[str, str]] = []
         self.num_body_bytes = 0
+        self.most_at_once = 0
+        self._num_now = 0
+        self._lock = threading.Lock()
         self.has_validators = True
         self.knows_ranges = True
         self.says_length = True
@@ -86,11 +93,24 @@ class MisbehavingServer:
 
             def do_GET(self) -> None:
                 server.requests.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
-                if server.faults and server.faults.pop(0)(self):
-                    return
-                server.serve(self)
+                fault = server.faults.pop(0) if server.faults else server.always
+                with server.counted():
+                    if fault is None or not fault(self):
+                        server.serve(self)
 
         return Handler
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the requests that are being answered, and the most of them at once."""
+        with self._lock:
+            self._num_now += 1
+            self.most_at_once = max(self.most_at_once, self._num_now)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._num_now -= 1
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path.partition("?")[0]
@@ -98,14 +118,14 @@ class MisbehavingServer:
         if body is None:
             answer(handler, 404, b"<html>no such page</html>", {"Content-Type": "text/html"})
             return
-        etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        etag = self.tags.get(path, '"' + hashlib.md5(body).hexdigest() + '"')
         headers = {"Content-Type": "application/octet-stream", **self.headers.get(path, {})}
         if self.has_validators:
             headers["ETag"] = etag
         if handler.headers.get("If-None-Match") == etag:
             answer(handler, 304, b"", headers)
             return
-        span = self._span(handler, etag, len(body))
+        span = self._span(handler, str(headers.get("ETag")), len(body))
         if span is not None and span[0] >= len(body):
             answer(handler, 416, b"", {"Content-Range": f"bytes */{len(body)}"})
             return
@@ -139,15 +159,13 @@ class MisbehavingServer:
     def _send(self, handler: BaseHTTPRequestHandler, rest: bytes) -> None:
         cut = self.cuts.pop(0) if self.cuts else None
         try:
-            if self.chunk_delay_s:
-                for offset in range(0, len(rest), 8192):
-                    handler.wfile.write(rest[offset : offset + 8192])
-                    handler.wfile.flush()
-                    self.num_body_bytes += len(rest[offset : offset + 8192])
-                    time.sleep(self.chunk_delay_s)
-                return
-            handler.wfile.write(rest if cut is None else rest[:cut])
-            self.num_body_bytes += len(rest if cut is None else rest[:cut])
+            rest = rest if cut is None else rest[:cut]
+            step = 8192 if self.chunk_delay_s else max(1, len(rest))
+            for offset in range(0, len(rest), step):
+                handler.wfile.write(rest[offset : offset + step])
+                handler.wfile.flush()
+                self.num_body_bytes += len(rest[offset : offset + step])
+                time.sleep(self.chunk_delay_s)
             if cut is not None:
                 hang_up(handler)
         except (BrokenPipeError, ConnectionResetError):
