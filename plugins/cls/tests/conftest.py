@@ -7,32 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_parity import Reference, load_reference, upstream_config
+from twins import Twins, model, own_config, reference, twin, upstream
 
 from mimctl.config import Config
 from mimctl.engine.lookup.scopes import use_scope
 from mimctl.engine.registry import MODELS
 from mimctl_cls.structures import DataSample
 
+__all__ = ["model", "own_config", "reference", "twin", "upstream"]
+
 CONFIGS = Path(__file__).resolve().parents[1] / "mimctl_cls" / "configs"
 
 
 @pytest.fixture
-def reference(test_reference: Path) -> Callable[[str], Reference]:
-    """Return a reader of references by name, `resnet18`."""
-    return lambda name: load_reference(test_reference, f"mmpretrain/{name}")
-
-
-@pytest.fixture
-def upstream(test_reference: Path, tmp_path: Path) -> Callable[[str], Config]:
-    """Return a reader of mmpretrain's configs by path, `resnet/resnet18_8xb32_in1k.py`."""
-    return lambda name: upstream_config(test_reference, "mmpretrain", name, tmp_path)
-
-
-@pytest.fixture
-def own_config() -> Callable[[str], Config]:
-    """Return a reader of this plugin's configs by path."""
-    return lambda name: Config.fromfile(CONFIGS / name)
+def twins() -> Twins:
+    """Return whose twins the models are."""
+    return Twins(package="mmpretrain", configs=CONFIGS)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_parity import assert_close, assert_same_gradients, assert_same_state, fill_by_rule
+from model_parity import assert_close, assert_same_gradients, assert_same_state
 
 VALUES = {"": 1e-6}
 GRADIENTS = {"": 1e-5}
@@ -18,19 +18,6 @@ MODELS = {"lenet5_mnist": "lenet/lenet5_mnist.py", "resnet18": "resnet/resnet18_
 @pytest.fixture(params=MODELS)
 def name(request):
     return request.param
-
-
-@pytest.fixture(params=["upstream", "own_config"])
-def model(request, name, build):
-    """Return the twin, once from OpenMMLab's config and once from ours."""
-    made = build(request.getfixturevalue(request.param)(MODELS[name]))
-    fill_by_rule(made)
-    return made
-
-
-@pytest.fixture
-def twin(reference, name):
-    return reference(name)
 
 
 def test_state_dict_has_the_same_keys_and_shapes(model, twin):

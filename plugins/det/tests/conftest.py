@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_parity import Reference, load_reference, upstream_config
+from twins import Twins, model, own_config, reference, twin, upstream
 
 from mimctl.config import Config
 from mimctl.engine.lookup.scopes import use_scope
@@ -16,25 +16,15 @@ from mimctl.engine.registry import MODELS
 from mimctl.engine.structures import InstanceData
 from mimctl.vision.structures import DetDataSample
 
+__all__ = ["model", "own_config", "reference", "twin", "upstream"]
+
 CONFIGS = Path(__file__).resolve().parents[1] / "mimctl_det" / "configs"
 
 
 @pytest.fixture
-def reference(test_reference: Path) -> Callable[[str], Reference]:
-    """Return a reader of references by name, `rtmdet_s`."""
-    return lambda name: load_reference(test_reference, f"mmdet/{name}")
-
-
-@pytest.fixture
-def upstream(test_reference: Path, tmp_path: Path) -> Callable[[str], Config]:
-    """Return a reader of mmdet's configs by path, `rtmdet/rtmdet_s_8xb32-300e_coco.py`."""
-    return lambda name: upstream_config(test_reference, "mmdet", name, tmp_path)
-
-
-@pytest.fixture
-def own_config() -> Callable[[str], Config]:
-    """Return a reader of this plugin's configs by path."""
-    return lambda name: Config.fromfile(CONFIGS / name)
+def twins() -> Twins:
+    """Return whose twins the models are."""
+    return Twins(package="mmdet", configs=CONFIGS)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from model_parity import (
     assert_same_detections,
     assert_same_gradients,
     assert_same_state,
-    fill_by_rule,
     flattened,
 )
 
@@ -28,19 +27,6 @@ MODELS = {"rtmdet_s": "rtmdet/rtmdet_s_8xb32-300e_coco.py"}
 @pytest.fixture(params=MODELS)
 def name(request):
     return request.param
-
-
-@pytest.fixture(params=["upstream", "own_config"])
-def model(request, name, build):
-    """Return the twin, once from OpenMMLab's config and once from ours."""
-    made = build(request.getfixturevalue(request.param)(MODELS[name]))
-    fill_by_rule(made)
-    return made
-
-
-@pytest.fixture
-def twin(reference, name):
-    return reference(name)
 
 
 def test_state_dict_has_the_same_keys_and_shapes(model, twin):
