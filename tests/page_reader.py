@@ -26,7 +26,7 @@ WITHOUT_GPUS = {
 }
 """What is typed in the place of a page's words: processes on the CPU stand for GPUs, `mini_slurm` for a cluster."""
 
-_BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _TESTED = """
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
@@ -104,7 +104,8 @@ def commands_of(page: str) -> list[str]:
     A block of a language (`text`, `toml`) is no shell block.
     """
     text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
-    lines = [line for block in _BLOCK.finditer(text) for line in block[1].replace("\\\n", " ").splitlines()]
+    blocks = [block["text"] for block in _BLOCK.finditer(text) if not block["language"]]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [line for line in lines if shlex.split(line, comments=True)]
 
 

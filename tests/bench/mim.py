@@ -24,6 +24,7 @@ from pathlib import Path
 
 PACKAGE = "mmdet"
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
 
 
 def cpu_ms(argv: list[str], environment: dict[str, str]) -> float:
@@ -32,18 +33,6 @@ def cpu_ms(argv: list[str], environment: dict[str, str]) -> float:
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0, f"it failed: {argv}"
     return 1000 * (usage.ru_utime + usage.ru_stime)
-
-
-def write_catalogue(folder: Path) -> None:
-    """Write an index that holds the models of `index/zoo`, and no wheels."""
-    from mimctl.site.pages import to_json
-    from mimctl.zoo.catalogue.source import load_yaml
-
-    (folder / "zoo").mkdir(parents=True)
-    (folder / "index.json").write_text('{"schema_version": 1, "generator": "bench", "files": [], "torch": {}}')
-    for path in (ROOT / "index" / "zoo").glob("*.yaml"):
-        text = to_json(load_yaml(path.read_bytes()), many="models")
-        (folder / "zoo" / f"{path.stem}.json").write_text(text, encoding="utf-8")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -65,6 +54,8 @@ def fetch_once(folder: Path, line: list[str], environment: dict[str, str]) -> st
 
 def main() -> None:
     """Print a line per command: mim's time, ours, how many times less ours is."""
+    from zoo_site import write_catalogue
+
     parser = argparse.ArgumentParser()
     parser.add_argument("--mim", required=True, type=Path, help="the interpreter of mim's environment")
     parser.add_argument("--runs", type=int, default=7)

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 from static_server import Server
+from zoo_site import SOURCES, write_catalogue
 
 from mimctl import api
 from mimctl.index.client import IndexClient
 from mimctl.settings import Settings
-from mimctl.site.pages import to_json
 from mimctl.zoo.catalogue.source import load_yaml
 from mimctl.zoo.reading import load_zoo
 from mimctl.zoo.rows import Row, row_of_entry
 from mimctl.zoo.search import Query, search
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = {path.stem: path for path in sorted((ROOT / "index" / "zoo").glob("*.yaml"))}
 
 Facts = dict[str, Any]
 
@@ -35,15 +34,9 @@ def sources() -> dict[str, Facts]:
 
 
 @pytest.fixture(scope="module")
-def catalogue(sources: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index that holds the whole catalogue, and nothing else."""
-    folder = tmp_path_factory.mktemp("catalogue")
-    (folder / "zoo").mkdir()
-    (folder / "index.json").write_text('{"schema_version": 1, "generator": "test", "files": [], "torch": {}}')
-    (folder / "toolboxes.json").write_text('{"schema_version": 1, "toolboxes": {}}')
-    for name, document in sources.items():
-        (folder / "zoo" / f"{name}.json").write_text(to_json(document, many="models"), encoding="utf-8")
-    return folder
+    return write_catalogue(tmp_path_factory.mktemp("catalogue") / "index")
 
 
 @pytest.fixture(scope="module")
