@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimctl.errors import MimctlError
@@ -25,6 +25,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """What is kept, and the folders of it. What a file hashed to when it was first seen is no cache and not listed here."""
 
+_WHOLE = "configs"
+"""A kind that is of use only whole: the files below one of its folders count as used when one of them was."""
 _RECORDS = "by-url"
 _USERS = "in-use"
 _PARTIAL = (".part", ".part.json")
@@ -86,7 +88,8 @@ def contents(folder: Path) -> Iterator[Kept]:
     """Yield the files of the cache, what it records of hashes left out; links are not followed."""
     for kind, names in KINDS.items():
         for name in names:
-            yield from _files(kind, folder / name)
+            found = _files(kind, folder / name)
+            yield from _together(list(found), folder / name) if kind == _WHOLE else found
 
 
 def prune(folder: Path, *, days: float, is_dry_run: bool = False, note: Note | None = None) -> list[Kept]:
@@ -219,6 +222,16 @@ def _remove_empty(folder: Path, top: Path) -> None:
         while folder != top:
             folder.rmdir()
             folder = folder.parent
+
+
+def _together(files: list[Kept], folder: Path) -> Iterator[Kept]:
+    """Yield files with the time at which any of their folder was used."""
+    used_s: dict[str, float] = {}
+    for each in files:
+        name = each.path.relative_to(folder).parts[0]
+        used_s[name] = max(each.used_s, used_s.get(name, 0.0))
+    for each in files:
+        yield replace(each, used_s=used_s[each.path.relative_to(folder).parts[0]])
 
 
 def _files(kind: str, folder: Path) -> Iterator[Kept]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,10 +15,13 @@ from pathlib import Path, PurePosixPath
 
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, UnsafeFileError, UsageError
 from mimctl.transfer import Note
+from mimctl.transfer.cache import open_cache
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)(?:==([0-9][\w.+!]*))?")
 _SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json"})
 _MOST_BYTES = 64 << 20
+_USED = ".used"
+"""Tells by its time when the configs beside it were used last."""
 
 
 def upstream_configs(
@@ -37,9 +41,12 @@ def upstream_configs(
     found = _REQUIREMENT.fullmatch(requirement)
     if found is None:
         raise UsageError(f"`{requirement}` is neither a name nor name==version", code="bad-requirement")
+    open_cache(cache_dir, note)
     folder = cache_dir / "upstream"
     kept = _kept(folder, found[1], found[2], is_offline=is_offline)
     if kept is not None:
+        with contextlib.suppress(OSError):  # the cache may be one that is only read
+            (kept / _USED).touch()
         return kept / "configs"
     if is_offline:
         raise NetworkError(
