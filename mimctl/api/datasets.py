@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mimctl import settings as settings_module
 from mimctl.api.place import workplace
+from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -144,6 +146,22 @@ def list_datasets(plugin: str | None = None, *, settings: Settings | None = None
         *(ListedData(name=name, title=source, package=package.name) for name, source in sorted(named.items())),
         *(each for each in found if each.name not in named),
     ]
+
+
+@contextmanager
+def naming_data_sets() -> Iterator[None]:
+    """Add to an error about data that is not there the command that fetches it, where the table has it."""
+    try:
+        yield
+    except MimctlError as err:
+        missing = err.details.get("missing")
+        if err.code != "data-not-found" or not isinstance(missing, list):
+            raise
+        from mimctl.zoo.datasets.table import data_sets_of
+
+        names = [each.name for each in data_sets_of(missing)]
+        err.hints = (*(f"fetch it: `mimctl download --dataset {name}`" for name in names), *err.hints)
+        raise
 
 
 def _package(plugin: str, place: Workplace) -> MimPackage | None:

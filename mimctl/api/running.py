@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl import settings as settings_module
+from mimctl.api.datasets import naming_data_sets
 from mimctl.api.place import as_config_options, workplace, zoo_models
 from mimctl.settings import Settings
 
@@ -37,15 +38,17 @@ def train(
 
     settings = settings or settings_module.load()
     launch = launch or _launch_options()
-    return verbs.train(
-        plugin,
-        as_config_options(config),
-        options or verbs.TrainOptions(),
-        launch,
-        place=_place(plugin, settings, launch, watch),
-        models=zoo_models(settings, watch),
-        listener=listener,
-    )
+    place = _place(plugin, settings, launch, watch)
+    with naming_data_sets():
+        return verbs.train(
+            plugin,
+            as_config_options(config),
+            options or verbs.TrainOptions(),
+            launch,
+            place=place,
+            models=zoo_models(settings, watch),
+            listener=listener,
+        )
 
 
 def test(
@@ -72,18 +75,20 @@ def test(
 
     settings = settings or settings_module.load()
     launch = launch or _launch_options()
-    return verbs.test(
-        plugin,
-        as_config_options(config),
-        checkpoint,
-        launch,
-        place=_place(plugin, settings, launch, watch),
-        out=out,
-        show_dir=show_dir,
-        tta=tta,
-        dry_run=dry_run,
-        listener=listener,
-    )
+    place = _place(plugin, settings, launch, watch)
+    with naming_data_sets():
+        return verbs.test(
+            plugin,
+            as_config_options(config),
+            checkpoint,
+            launch,
+            place=place,
+            out=out,
+            show_dir=show_dir,
+            tta=tta,
+            dry_run=dry_run,
+            listener=listener,
+        )
 
 
 def infer(

@@ -96,10 +96,7 @@ def download(
             hints=["for example `mimctl download det --config rtmdet_s`, or `mimctl download --dataset mnist`"],
         )
     if not wanted:
-        raise UsageError(
-            "`mimctl download` wants the name of a model",
-            hints=[f"for example `mimctl download {plugin} --config NAME`"],
-        )
+        raise UsageError("`mimctl download` wants the name of a model", hints=[_instead(plugin)])
     context = replace(context, settings=settings)
     return fetch_models(context, plugin, wanted, dest=dest, bases=bases, log=log, from_cache=from_cache)
 
@@ -114,6 +111,15 @@ def _data(
         return list_data(context, plugin)
     chosen = [each for text in parts for each in text.split(",") if each]
     return fetch_data(context, plugin, name, dest=dest, parts=chosen, keep_archives=keeps)
+
+
+def _instead(word: str) -> str:
+    """Return what to type where `mimctl download WORD` names nothing to fetch."""
+    from mimctl.zoo.datasets.table import find_data_set
+
+    if (found := find_data_set(word)) is not None:
+        return f"`{word}` is a data set: `mimctl download --dataset {found.name}`"
+    return f"for example `mimctl download {word} --config NAME`"
 
 
 def read_mirrors(texts: tuple[str, ...]) -> dict[str, str]:

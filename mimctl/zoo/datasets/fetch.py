@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from mimctl.errors import MimctlError
 from mimctl.settings import Settings
 from mimctl.transfer import FileProgress, Note, is_remote, locked, redact, sha256_of, write_file
 from mimctl.transfer.storage import check_room, disk_errors
@@ -138,8 +139,7 @@ class _Bringing:
         """Fetch, verify, unpack, move into place, write down."""
         unpacked, archive = self.place.unpacked(file), self.place.archive(file)
         folder = self.place.root / file.into
-        if not unpacked.is_dir():
-            self._fetch(file, archive)
+        sha256 = None if unpacked.is_dir() else self._fetch(file, archive)
         if not file.is_archive:
             move_file(archive, folder / file.name)
         else:
@@ -147,35 +147,58 @@ class _Bringing:
                 self._unpack(file, archive, unpacked)
             move_into(unpacked, folder)
         self.place.remember(file)
+        if sha256 is not None:
+            self._pin(file, sha256)
         remove_tree(unpacked)
         if not self.keeps_archives:
             archive.unlink(missing_ok=True)
 
-    def _fetch(self, file: DataFile, archive: Path) -> None:
+    def _fetch(self, file: DataFile, archive: Path) -> str | None:
+        """Fetch a file; return its SHA-256 where that was not known before and has to be remembered."""
         progress = self.progress
-        pin = self.settings.cache_dir / "datasets" / "by-url" / f"{hashlib.sha256(file.urls[0].encode()).hexdigest()}"
-        pin = pin.with_suffix(".json")
+        pinned = _pinned(self._pin_of(file))
         bring(
             [*(each for url in file.urls for each in mirrored(url, self.mirrors)), *file.urls],
             archive,
-            Expected(sha256=file.sha256 or _pinned(pin), md5=file.md5, size=file.size),
+            Expected(sha256=file.sha256 or pinned, md5=file.md5, size=file.size),
             published=file.urls,
             settings=transfer_settings(self.settings),
             progress=None if progress is None else lambda done, total: progress(file.name, done, total),
             note=self.note,
         )
-        if file.sha256 is None and not pin.exists():
-            if file.md5 is None:
-                self.note(f"`{file.name}`: not checked ({file.unchecked}); its SHA-256 is remembered")
-            if is_remote(file.urls[0]):
-                facts = {"sha256": sha256_of(archive), "size": archive.stat().st_size, "url": redact(file.urls[0])}
-                write_file(pin, (json.dumps(facts) + "\n").encode())
+        if file.unchecked is not None:
+            said = "it is the one of the first time" if pinned else "its SHA-256 is remembered"
+            self.note(f"`{file.name}`: not checked ({file.unchecked}); {said}")
+        is_known = file.sha256 is not None or pinned is not None or not is_remote(file.urls[0])
+        return None if is_known else sha256_of(archive)
+
+    def _pin(self, file: DataFile, sha256: str) -> None:
+        """Remember what a file hashed to that turned out well."""
+        facts = {"sha256": sha256, "name": file.name, "url": redact(file.urls[0])}
+        write_file(self._pin_of(file), (json.dumps(facts) + "\n").encode())
+
+    def _pin_of(self, file: DataFile) -> Path:
+        digest = hashlib.sha256(file.urls[0].encode()).hexdigest()
+        return self.settings.cache_dir / "datasets" / "by-url" / f"{digest}.json"
 
     def _unpack(self, file: DataFile, archive: Path, unpacked: Path) -> None:
-        """Unpack an archive, and those inside it, to a folder that gets its name when it is whole."""
+        """Unpack an archive to a folder that gets its name when it is whole; of one that is refused nothing stays."""
         folder = self.place.unpacking(file)
         remove_tree(folder)
         self.note(f"unpacking `{file.name}`")
+        try:
+            self._unpack_all(file, archive, folder)
+        except MimctlError:
+            remove_tree(folder)
+            archive.unlink()
+            raise
+        except OSError:
+            remove_tree(folder)  # the disk is full, say: the archive can be unpacked when there is room
+            raise
+        folder.rename(unpacked)
+
+    def _unpack_all(self, file: DataFile, archive: Path, folder: Path) -> None:
+        """Unpack an archive and those inside it; see that what it should give is there."""
         most = most_bytes_of(archive.stat().st_size, file.room)
         progress, shown = self.progress, f"unpacking {file.name}"
         report = None if progress is None else lambda done, total: progress(shown, done, total)
@@ -189,7 +212,6 @@ class _Bringing:
         for given in file.gives:
             if not (folder / Path(given).relative_to(file.into)).exists():
                 raise bad_archive(file.name, f"it does not hold `{given}`")
-        folder.rename(unpacked)
 
 
 def _told(file: DataFile, state: State) -> FetchedFile:

@@ -123,6 +123,18 @@ def find_data_set(word: str, folder: Path = FOLDER) -> DataSet | None:
     return next((each for each in load_data_sets(folder) if wanted in map(_fold, each.aliases)), None)
 
 
+def data_sets_of(paths: Iterable[str], folder: Path = FOLDER) -> list[DataSet]:
+    """Return the data sets that bring one of these paths of a config, where they are put without being told."""
+    wanted = [PurePosixPath(path) for path in paths]
+    found = []
+    for each in load_data_sets(folder):
+        root = PurePosixPath(each.folder)
+        tops = {root / PurePosixPath(given).parts[0] for file in each.files for given in file.gives}
+        if any(path == root or any(path.is_relative_to(top) for top in tops) for path in wanted):
+            found.append(each)
+    return found
+
+
 def unknown_data_set(word: str, others: Iterable[str] = (), folder: Path = FOLDER) -> UsageError:
     """Return the error for a name that neither the table nor `others` (names of a package) have."""
     names = {*data_set_names(folder), *others}

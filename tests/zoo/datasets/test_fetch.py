@@ -156,6 +156,7 @@ def test_a_file_without_hash_says_so_and_is_pinned_at_first_use(fetch: Fetch, pu
         fetch(parts=["train"], dest=tmp_path / "another machine's folder")
     pinned = hashlib.sha256(published.bodies["train.tar.gz"]).hexdigest()
     assert caught.value.causes[0] == f"sha256 expected {pinned}"
+    assert seen(tmp_path / "another machine's folder") == {}
 
 
 def test_what_somebody_put_there_by_hand_is_left_as_it_is(fetch: Fetch, published: Any, tmp_path: Path) -> None:
@@ -217,7 +218,51 @@ def test_an_archive_that_holds_something_else_is_an_error(fetch: Fetch, publishe
     with pytest.raises(IntegrityError) as caught:
         fetch(parts=["train"])
     assert (caught.value.code, caught.value.causes) == ("bad-archive", ("it does not hold `photos/labels.csv`",))
-    assert seen(tmp_path / "data") == {}
+    assert list((tmp_path / "data").iterdir()) == [tmp_path / "data" / ".archives"]
+    assert list((tmp_path / "data" / ".archives").iterdir()) == []
+
+
+def test_an_unchecked_archive_that_turned_out_bad_is_not_pinned(fetch: Fetch, published: Any) -> None:
+    entry = published.entries[0]
+    del entry["sha256"], entry["size"]
+    entry["unchecked"] = "no hash is published"
+    published.write()
+    (published.served / "train.tar.gz").write_bytes(b"try again later")
+    with pytest.raises(IntegrityError) as caught:
+        fetch(parts=["train"])
+    assert caught.value.code == "bad-archive"
+    (published.served / "train.tar.gz").write_bytes(published.bodies["train.tar.gz"])
+    assert fetch(parts=["train"]).is_new
+
+
+def test_a_disk_that_fills_up_while_unpacking_keeps_the_archive_and_no_half_folder(
+    fetch: Fetch, published: Any, tmp_path: Path
+) -> None:
+    big = {f"photos/train/{n}.jpg": bytes(100_000) for n in range(60)}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, picture in big.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(picture)
+            archive.addfile(info, io.BytesIO(picture))
+    published.entries[0].update(size=len(packed.getvalue()), sha256=hashlib.sha256(packed.getvalue()).hexdigest())
+    published.write()
+    (published.served / "train.tar.gz").write_bytes(packed.getvalue())
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with pytest.raises(MimctlError) as caught:
+            fetch(parts=["train"], dest=small)
+        assert caught.value.code == "disk-full"
+        assert {path.relative_to(small).as_posix() for path in small.rglob("*")} == {
+            ".archives",
+            ".archives/train.tar.gz",
+        }
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_a_hostile_archive_is_refused_though_its_hash_is_right(fetch: Fetch, published: Any, tmp_path: Path) -> None:

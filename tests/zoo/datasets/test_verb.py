@@ -77,6 +77,7 @@ def test_a_mirror_takes_the_place_of_the_publisher(mimctl: Any, published: Any, 
         (("--dataset", "coco2017", "--part", "vall"), 2, "data set `coco2017` has no part `vall`"),
         (("clss", "--dataset", "mnist"), 1, "error[plugin-not-installed]"),
         (("det", "rtmdet_s", "--dataset", "mnist"), 2, "`--dataset` fetches no models"),
+        (("mnist",), 2, "hint: `mnist` is a data set: `mimctl download --dataset mnist`"),
         (("det", "rtmdet_s", "--part", "val"), 2, "are for `--dataset NAME`"),
         ((), 2, "error[missing-argument]"),
         (("--dataset", "mnist", "--offline"), 4, "error[offline]"),
@@ -86,6 +87,22 @@ def test_mistakes_are_one_clear_error(arguments: tuple[str, ...], code: int, err
     done = mimctl("download", *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert error in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("toolbox", "config", "name"),
+    [
+        ("cls", "lenet5_mnist", "mnist"),
+        ("cls", "resnet18_8xb16_cifar10", "cifar10"),
+        ("det", "rtmdet_s_8xb32-300e_coco", "coco2017"),
+    ],
+)
+def test_a_training_without_its_data_says_how_to_fetch_it(toolbox: str, config: str, name: str, mimctl: Any) -> None:
+    done = mimctl("train", toolbox, config, "--gpus", "0")
+    assert done.returncode == 1
+    assert "error[data-not-found]" in done.stderr
+    assert f"\nhint: fetch it: `mimctl download --dataset {name}`\n" in done.stderr
+    assert done.stderr.count("fetch it:") == 1
 
 
 def test_all_are_listed_and_those_of_a_toolbox_alone(mimctl: Any) -> None:
