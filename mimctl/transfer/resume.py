@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -256,8 +257,9 @@ class Fetch:
         if self._follower is not None:
             self._follower.leave()
         if self._growing is not None:
-            if not self._growing.board.is_whole:
-                self._growing.record()
+            with contextlib.suppress(OSError):  # a full disk: what was written down before still holds
+                if not self._growing.board.is_whole:
+                    self._growing.record()
             self._growing.close()
         self._growing = self._helpers = self._follower = None
 

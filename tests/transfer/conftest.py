@@ -125,7 +125,8 @@ class MisbehavingServer:
         if handler.headers.get("If-None-Match") == etag:
             answer(handler, 304, b"", headers)
             return
-        span = self._span(handler, str(headers.get("ETag")), len(body))
+        tag = headers.get("ETag") or headers.get("Last-Modified") or ""
+        span = self._span(handler, tag, len(body))
         if span is not None and span[0] >= len(body):
             answer(handler, 416, b"", {"Content-Range": f"bytes */{len(body)}"})
             return
@@ -145,11 +146,11 @@ class MisbehavingServer:
         handler.end_headers()
         self._send(handler, rest)
 
-    def _span(self, handler: BaseHTTPRequestHandler, etag: str, size: int) -> tuple[int, int] | None:
+    def _span(self, handler: BaseHTTPRequestHandler, tag: str, size: int) -> tuple[int, int] | None:
         wanted = handler.headers.get("Range")
         if wanted is None or not self.knows_ranges:
             return None
-        if handler.headers.get("If-Range", etag) != etag:
+        if handler.headers.get("If-Range", tag) != tag:
             return None
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         if not first:

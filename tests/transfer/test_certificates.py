@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mimctl.errors import NetworkError, render
-from mimctl.transfer import TransferSettings, Way, get_bytes
+from mimctl.transfer import TransferSettings, Way, download, get_bytes
 from mimctl.transfer.connection import line
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates with openssl")
@@ -137,3 +137,14 @@ def test_the_way_that_is_configured_is_read_once_something_is_fetched(server: An
     assert num_read == 1
     with pytest.raises(NetworkError):
         get_bytes("http://127.0.0.2:9/x", settings=replace(settings, way=Way(proxy="http://127.0.0.1:9"), retries=0))
+
+
+def test_a_connection_that_breaks_within_tls_is_gone_on_with(
+    tls_server: Any, quick: TransferSettings, certificate: Path, tmp_path: Path
+) -> None:
+    tls_server.files["/x"] = bytes(range(256)) * 1000
+    tls_server.cuts = [100_000, 1, 50_000]
+    settings = replace(quick, way=Way(cert=certificate))
+    found = download(address_of(tls_server) + "/x", tmp_path / "x", settings=settings)
+    assert found.read_bytes() == tls_server.files["/x"]
+    assert ["range" in request for request in tls_server.requests] == [False, True, True, True]

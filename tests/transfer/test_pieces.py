@@ -214,6 +214,30 @@ def test_a_hundred_cuts_at_random_bytes_do_no_harm(
     assert slow_server.num_body_bytes < len(BODY) * 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small tmpfs")
+def test_a_disk_that_fills_up_meanwhile_is_one_clear_error(
+    slow_server: Any, tmp_path: Path, eager: TransferSettings
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+
+    def fill(done: int, _total: int | None) -> None:
+        if done > 300_000 and not (small / "others").exists():
+            (small / "others").write_bytes(bytes(1_000_000))
+
+    try:
+        with pytest.raises(MimctlError) as caught:
+            fetch(slow_server, small, eager, progress=fill)
+        assert caught.value.code == "disk-full"
+        assert names_in(small) == ["others"]
+        assert slow_server.most_at_once > 1
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
