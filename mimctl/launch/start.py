@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from mimctl.launch.processes.growing import size_of
 from mimctl.launch.processes.process_table import start_time
 from mimctl.launch.processes.streams import Streams
 from mimctl.launch.runs.book import RunBook
-from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
+from mimctl.launch.runs.files import MARKER, append_error, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord, record_of
 from mimctl.launch.slurm.client import cancel, leaked, submit
 from mimctl.launch.slurm.ended import error_of_job
@@ -97,9 +96,8 @@ def raise_failed(outcome: Outcome, plan: LaunchPlan) -> None:
         return
     error = error_of(outcome, plan)
     if outcome.error is None:
-        line = json.dumps({"event": "error", "time": round(time.time(), 3), **error.to_dict()}, default=str)
-        with contextlib.suppress(OSError), (plan.run_dir / "events.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        with contextlib.suppress(OSError):
+            append_error(plan.run_dir, error.to_dict())
     raise error
 
 

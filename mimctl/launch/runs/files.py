@@ -1,8 +1,9 @@
-"""The small files of a run's folder: how it ended, what it returned."""
+"""The small files of a run's folder: how it ended, what it returned, what others have to tell of it."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ def read_exit_code(run_dir: Path) -> int | None:
 def write_exit_code(run_dir: Path, code: int) -> None:
     """Write down how a run ended."""
     write_text(run_dir / EXIT_CODE, f"{code}\n")
+
+
+def append_error(run_dir: Path, error: Mapping[str, Any]) -> None:
+    """Add an error to the events of a run that could not tell it itself."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    line = json.dumps({"event": "error", "time": round(time.time(), 3), **error}, default=str)
+    with (run_dir / "events.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(f"{line}\n")
 
 
 def clear_end(run_dir: Path) -> None:

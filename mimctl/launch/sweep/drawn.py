@@ -9,13 +9,12 @@ from typing import Any, Protocol
 
 from mimctl.errors import MimctlError
 from mimctl.launch.model import LaunchPlan
-from mimctl.launch.runs.files import clear_end, write_exit_code
+from mimctl.launch.runs.files import append_error, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.sweep.axes import Point
 from mimctl.launch.sweep.bench import Bench, Prepared, write_trial
 from mimctl.launch.sweep.goal import Goal, Validations, goal_of
 from mimctl.launch.sweep.hands import adopt, taken_up
-from mimctl.launch.sweep.here import append_error
 from mimctl.launch.sweep.jobs import Jobs
 from mimctl.launch.sweep.model import (
     JUDGING,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -13,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mimctl.launch.failure import error_of
-from mimctl.launch.model import LaunchPlan, Outcome, Silence
+from mimctl.launch.model import LaunchPlan, Silence
 from mimctl.launch.processes.growing import shown_line
 from mimctl.launch.processes.local import LocalRun
 from mimctl.launch.processes.process_table import descendants, end_all, start_time
 from mimctl.launch.processes.streams import KEPT_LINES
-from mimctl.launch.runs.files import MARKER, clear_end, write_exit_code
+from mimctl.launch.runs.files import MARKER, append_error, clear_end, write_exit_code
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.sweep.queue import Going
 
@@ -86,7 +85,7 @@ class _Child:
         if code == 0 and (self._plan.run_dir / MARKER).exists():
             code = TERMINATED  # it was asked to stop, and will go on
         if code not in (0, INTERRUPTED, TERMINATED) and outcome.error is None:
-            write_error(self._plan.run_dir, outcome, self._plan)
+            append_error(self._plan.run_dir, error_of(outcome, self._plan).to_dict())
         self._end(code)
         return True
 
@@ -145,15 +144,3 @@ def end_orphan(record: RunRecord) -> None:
         if time.monotonic() > deadline:
             end_all(family)
         time.sleep(Here.pause_s)
-
-
-def write_error(run_dir: Path, outcome: Outcome, plan: LaunchPlan) -> None:
-    """Add to a trial's events what it died of without a word of its own."""
-    append_error(run_dir, error_of(outcome, plan).to_dict())
-
-
-def append_error(run_dir: Path, error: dict[str, object]) -> None:
-    """Add an error to a trial's events."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "events.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"event": "error", "time": round(time.time(), 3), **error}, default=str) + "\n")
