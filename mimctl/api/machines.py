@@ -36,11 +36,11 @@ def look_at(
     from mimctl.launch.slurm.cluster import cluster_name
     from mimctl.launch.slurm.nodes.look import WAIT_S, LookOptions
     from mimctl.launch.slurm.nodes.look import look_at as look
-    from mimctl.settings.clusters import ClusterDefaults
+    from mimctl.settings.clusters import defaults_of
 
     settings = settings or settings_module.load()
     target = find_target(settings)
-    defaults = settings.clusters.get(cluster_name(), ClusterDefaults())
+    defaults = defaults_of(settings.clusters, cluster_name())
     options = LookOptions(
         wait_s=WAIT_S if wait_s is None else wait_s,
         account=account or defaults.account,

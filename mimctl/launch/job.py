@@ -15,7 +15,7 @@ from mimctl.launch.slurm.asking import ask_for
 from mimctl.launch.slurm.cluster import NodeKind, cluster_name, node_kinds
 from mimctl.launch.slurm.fitting import Wish, find_kinds, gpus_of, most_gpus, of_node, require_room
 from mimctl.launch.slurm.nodes.require import require_fit
-from mimctl.settings.clusters import ClusterDefaults
+from mimctl.settings.clusters import ClusterDefaults, defaults_of
 from mimctl.spec import LauncherFacts
 
 
@@ -98,8 +98,7 @@ def _defaults(place: Workplace) -> ClusterDefaults:
             raise
         _tell(place, "there is no Slurm here: what is set for clusters is left out")
         return ClusterDefaults()
-    # Slurm does not tell names of clusters apart by their case.
-    found = next((each for key, each in place.clusters.items() if key.lower() == name.lower()), ClusterDefaults())
+    found = defaults_of(place.clusters, name)
     if named := found.named():
         _tell(place, f"set for cluster `{name}`: {', '.join(named)}")
     return found

@@ -53,6 +53,14 @@ def read_clusters(value: Any, _folder: Path) -> dict[str, dict[str, Any]]:
     return value
 
 
+def defaults_of(clusters: Mapping[str, ClusterDefaults], name: str) -> ClusterDefaults:
+    """Return what is set for the cluster of this name, nothing where it is not there.
+
+    Slurm does not tell names of clusters apart by their case.
+    """
+    return next((each for key, each in clusters.items() if key.lower() == name.lower()), ClusterDefaults())
+
+
 def flat(clusters: Mapping[str, ClusterDefaults]) -> dict[str, Any]:
     """Return what is set for all clusters: `clusters.NAME.KEY` → value."""
     return {f"clusters.{name}.{key}": value for name, each in clusters.items() for key, value in each.named().items()}
