@@ -11,10 +11,9 @@ from pathlib import Path
 from mimctl.authoring.model import Examination, Finding
 from mimctl.environment.torch import find_torch
 from mimctl.errors import MimctlError, Origin
-from mimctl.launch.failure import error_of
-from mimctl.launch.model import RunRequest, Silence
+from mimctl.launch.asking import answer_of
+from mimctl.launch.model import RunRequest
 from mimctl.launch.plan import make_plan
-from mimctl.launch.processes.local import run
 
 NAME = "contract"
 ENTRY = "mimctl.engine.contract:check"
@@ -48,11 +47,12 @@ def check_contract(given: Examination) -> Iterator[Finding]:
         plan = make_plan(request)
         added = _import_path(given, Path(scratch))
         plan = replace(plan, environment={**plan.environment, **added})
-        outcome = run(plan, Silence())
-    if outcome.exit_code != 0 or outcome.result is None:
-        yield _of_child(error_of(outcome, plan))
-        return
-    for each in outcome.result["findings"]:
+        try:
+            found = answer_of(plan)
+        except MimctlError as err:
+            yield _of_child(err)
+            return
+    for each in found["findings"]:
         place = each.get("file")
         yield Finding(
             check=NAME,

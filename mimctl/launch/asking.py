@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.launch.failure import error_of
-from mimctl.launch.model import RunRequest, Silence
+from mimctl.launch.model import LaunchPlan, Listener, RunRequest, Silence
 from mimctl.launch.plan import make_plan
 from mimctl.launch.processes.local import run
 from mimctl.plugin.discover import Plugin
@@ -29,8 +29,12 @@ def ask(plugin: Plugin, action: str, entry: str, python: Path, **rest: Any) -> M
             run_dir=Path(scratch),
             **rest,
         )
-        plan = make_plan(request)
-        outcome = run(plan, Silence())
+        return answer_of(make_plan(request))
+
+
+def answer_of(plan: LaunchPlan, listener: Listener | None = None) -> Mapping[str, Any]:
+    """Run a plan that is written down nowhere and return its result; raise the error that the process told."""
+    outcome = run(plan, listener or Silence())
     if outcome.exit_code != 0 or outcome.result is None:
         raise error_of(outcome, plan)
     return outcome.result

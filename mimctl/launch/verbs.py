@@ -11,17 +11,16 @@ from typing import Any, Protocol
 from mimctl.config.beside import is_downloaded
 from mimctl.config.language.environment import address_errors
 from mimctl.errors import MimctlError, UsageError
+from mimctl.launch.asking import answer_of
 from mimctl.launch.experiments.config_weights import is_address
 from mimctl.launch.experiments.dataset import DatasetReport, describe_folder
 from mimctl.launch.experiments.experiment import load_config, raise_all
 from mimctl.launch.experiments.find_checkpoint import config_beside, find_checkpoint
 from mimctl.launch.experiments.trust import is_of_run, require_trust
-from mimctl.launch.failure import error_of
 from mimctl.launch.job import job_of
-from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Silence, Workplace
+from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
-from mimctl.launch.processes.local import run
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.start import start
 from mimctl.plugin.configs import find_config
@@ -197,7 +196,7 @@ def infer(
         return _start(request, place, launch, dry_run=options.dry_run, listener=listener)
     with tempfile.TemporaryDirectory(prefix="mimctl-infer-") as scratch:  # nothing is left but the pictures
         plan = make_plan(replace(request, run_dir=Path(scratch)))
-        return _run_unrecorded(plan, dry_run=options.dry_run, listener=listener)
+        return RunResult(plan=plan, result=None if options.dry_run else answer_of(plan, listener))
 
 
 def _look_at(
@@ -307,15 +306,6 @@ def _start(
         return RunResult(plan=replace(plan, files={**(texts or {}), **plan.files}), result=None)
     ended, record = start(plan, book=place.book, name=launch.name, detach=launch.detach, texts=texts, listener=listener)
     return RunResult(plan=plan, result=(ended.result or {}) if ended else None, record=record)
-
-
-def _run_unrecorded(plan: LaunchPlan, *, dry_run: bool, listener: Listener | None) -> RunResult:
-    if dry_run:
-        return RunResult(plan=plan, result=None)
-    outcome = run(plan, listener or Silence())
-    if outcome.exit_code != 0:
-        raise error_of(outcome, plan)
-    return RunResult(plan=plan, result=outcome.result or {})
 
 
 __all__ = [
