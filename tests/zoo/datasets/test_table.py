@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -172,3 +174,43 @@ def test_reading_one_entry_reads_no_other(tmp_path: Path) -> None:
     (folder / "zzz.toml").write_text("not TOML", encoding="utf-8")
     found = find_data_set("mnist", folder)
     assert found == read_data_set(FOLDER / "mnist.toml")
+
+
+SOURCES = {
+    "torchvision": ("torchvision-0.29.2-", "torchvision/datasets/"),
+    "tensorflow-datasets": ("tensorflow_datasets-4.9.10-", "checksums"),
+    "keras": ("keras-3.15.1-", "keras/src/datasets/"),
+    "fastai": ("fastai-2.8.12-", "fastai/data/"),
+    "avalanche-lib": ("avalanche_lib-0.6.0-", "avalanche/benchmarks/datasets/"),
+    "mmdet": ("mmdet-3.3.0-", "tools/misc/"),
+}
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, str]:
+    """Return release → what its wheel says of data sets, of the wheels that MIMCTL_TEST_CONFIGS names."""
+    given = [Path(each) for each in os.environ.get("MIMCTL_TEST_CONFIGS", "").split(os.pathsep) if each]
+    wheels = [wheel for each in given for wheel in (sorted(each.glob("*.whl")) if each.is_dir() else [each])]
+    found = {}
+    for name, (start, inner) in SOURCES.items():
+        for wheel in wheels:
+            if wheel.name.startswith(start):
+                with zipfile.ZipFile(wheel) as archive:
+                    texts = [archive.read(each) for each in archive.namelist() if inner in each]
+                found[name] = b"\n".join(texts).decode(errors="replace")
+    return found
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_hashes_and_addresses_are_those_that_the_named_releases_publish(name: str, published: dict[str, str]) -> None:
+    named = [word for word in SOURCES if word in TABLE[name].source]
+    assert named
+    if not set(named) <= published.keys():
+        pytest.skip(f"MIMCTL_TEST_CONFIGS names no wheels of {', '.join(named)}")
+    text = "\n".join(published[each] for each in named)
+    for file in TABLE[name].files:
+        for digits in (file.sha256, file.md5, file.size):
+            assert digits is None or str(digits) in text, (file.name, digits)
+        for url in file.urls:
+            assert url.rpartition("/")[2].partition("?")[0] in text, url
+            assert urlsplit(url).hostname in text, url

@@ -120,6 +120,15 @@ def test_all_are_listed_and_those_of_a_toolbox_alone(mimctl: Any) -> None:
     )
 
 
+def test_real_digits_have_the_published_hash_and_are_read(mimctl: Any, test_data: Path) -> None:
+    mirror = test_data / "mnist"
+    done = mimctl("download", "--dataset", "mnist", "--part", "test", "--mirror", str(mirror), "--offline", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [(each["check"], each["state"]) for each in json.loads(done.stdout)["files"]] == [("sha256", "new")] * 2
+    report = mimctl("data", "cls", "data/mnist").stdout.splitlines()
+    assert {"layout: idx", "train: 8000 images", "val: 2000 images"} <= set(report)
+
+
 def test_names_are_completed_by_the_shell(mimctl: Any, tmp_path: Path) -> None:
     environment = {
         **os.environ,
