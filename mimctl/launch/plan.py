@@ -61,26 +61,35 @@ def choose_launcher(
     if elastic:
         raise UsageError("`--elastic` is for Slurm", hints=["`--launcher pytorch` is an agent by itself"])
     per_node = _even_share(gpus, total, gpus_per_node, spread)
-    if gpus and per_node > visible_gpus:
-        told = f"`--gpus {gpus}` wants" if spread == 1 else f"{per_node} GPUs of each of {spread} nodes are"
-        raise UsageError(
-            f"{told} more{' GPUs' if spread == 1 else ''} than this machine shows ({visible_gpus})",
-            code="no-such-gpu",
-            hints=["train on the CPU: `--gpus 0`", "see what is there: `mimctl env`"],
-        )
-    chosen: LauncherKind = "pytorch" if total > 1 or max_restarts else "none"
-    if chosen == "pytorch" and kind == "none":
-        told = f"starts one process, {total} were asked for" if total > 1 else "starts nothing again"
-        raise UsageError(f"`--launcher none` {told}", hints=["`--launcher pytorch`"])
-    device: Literal["cpu", "cuda"] = "cuda" if gpus else "cpu"
+    if gpus:
+        _require_visible(gpus, per_node, spread, visible_gpus)
     return LauncherFacts(
-        kind=kind or chosen,
-        device=device,
+        kind=_local_kind(kind, total, max_restarts),
+        device="cuda" if gpus else "cpu",
         num_procs=per_node,
         num_nodes=spread,
         node_rank=place[0],
         rdzv_endpoint=place[1],
         max_restarts=max_restarts,
+    )
+
+
+def _local_kind(kind: LauncherKind | None, total: int, max_restarts: int) -> LauncherKind:
+    chosen: LauncherKind = "pytorch" if total > 1 or max_restarts else "none"
+    if chosen == "pytorch" and kind == "none":
+        told = f"starts one process, {total} were asked for" if total > 1 else "starts nothing again"
+        raise UsageError(f"`--launcher none` {told}", hints=["`--launcher pytorch`"])
+    return kind or chosen
+
+
+def _require_visible(gpus: int, per_node: int, nodes: int, visible_gpus: int) -> None:
+    if per_node <= visible_gpus:
+        return
+    told = f"`--gpus {gpus}` wants more GPUs" if nodes == 1 else f"{per_node} GPUs of each of {nodes} nodes are more"
+    raise UsageError(
+        f"{told} than this machine shows ({visible_gpus})",
+        code="no-such-gpu",
+        hints=["train on the CPU: `--gpus 0`", "see what is there: `mimctl env`"],
     )
 
 
