@@ -27,7 +27,7 @@ def job_of(launch: LaunchOptions, place: Workplace, *, job_name: str) -> tuple[L
     NoCompatibleBuildError[unfit-partition] where the environment cannot work there by what is known.
     """
     if launch.launcher != "slurm":
-        return _choose(launch, place), SlurmOptions(job_name=launch.job_name or job_name)
+        return choose(launch, place), SlurmOptions(job_name=launch.job_name or job_name)
     defaults = _defaults(place)
     slurm = ask_for(launch, defaults, os.environ, job_name=job_name)
     _require_shell(slurm.setup)
@@ -49,7 +49,7 @@ def _count(
     # The type of GPU that is wanted is typed with their number: `--gres=gpu:a100:2`.
     typed = sum((of_node(asked) or {}).values())
     limits = [each for each in (most, defaults.gpus_per_node) if each]
-    facts = _choose(launch, place, most_gpus_per_node=typed or min(limits, default=MAX_GPUS_PER_NODE))
+    facts = choose(launch, place, most_gpus_per_node=typed or min(limits, default=MAX_GPUS_PER_NODE))
     given = gpus_of(asked, facts)
     if given is not None and facts.device == "cuda" and sum(given.values()) < facts.num_procs:
         raise UsageError(
@@ -59,7 +59,8 @@ def _count(
     return facts
 
 
-def _choose(launch: LaunchOptions, place: Workplace, *, most_gpus_per_node: int = MAX_GPUS_PER_NODE) -> LauncherFacts:
+def choose(launch: LaunchOptions, place: Workplace, *, most_gpus_per_node: int = MAX_GPUS_PER_NODE) -> LauncherFacts:
+    """Return who runs where, without a look at the cluster; raises what `choose_launcher` raises."""
     return choose_launcher(
         kind=launch.launcher,
         gpus=launch.gpus,

@@ -72,6 +72,13 @@ def test_gpus_typed_for_a_node_have_to_be_enough_for_its_processes(place):
         counts(place, gpus=4, sbatch_args="--gres=gpu:h100:4")
 
 
+def test_gpus_typed_for_a_task_are_those_of_a_rank_or_of_a_nodes_agent(place):
+    assert counts(place, gpus=4, sbatch_args="--gpus-per-task=1") == ("cuda", 4, 1)
+    assert counts(place, gpus=4, elastic=True, sbatch_args="--gpus-per-task=4") == ("cuda", 4, 1)
+    with pytest.raises(UsageError, match="4 processes of a node want a GPU each, `--sbatch-args` gives it 1"):
+        counts(place, gpus=4, elastic=True, sbatch_args="--gpus-per-task=1")
+
+
 def test_a_machine_without_slurm_can_still_show_the_script(place, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     told: list[str] = []

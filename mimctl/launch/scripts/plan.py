@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mimctl import __version__
 from mimctl.errors import MimctlError
-from mimctl.launch.job import job_of
+from mimctl.launch.job import choose, job_of
 from mimctl.launch.model import LaunchPlan, RunRequest, SlurmOptions, Workplace
-from mimctl.launch.plan import choose_launcher, make_plan
+from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import new_run_dir
 from mimctl.launch.scripts import lines
 from mimctl.launch.scripts.model import ScriptRequest
@@ -71,14 +71,7 @@ def _job(request: ScriptRequest, place: Workplace) -> tuple[LauncherFacts, Slurm
     except MimctlError as err:
         if not request.dry_run or err.code != "slurm-refused":
             raise
-    facts = choose_launcher(
-        kind="slurm",
-        gpus=launch.gpus,
-        procs=launch.procs,
-        gpus_per_node=launch.gpus_per_node,
-        nodes=launch.nodes,
-    )
-    return facts, ask_for(launch, ClusterDefaults(), os.environ, job_name=job_name)
+    return choose(launch, place), ask_for(launch, ClusterDefaults(), os.environ, job_name=job_name)
 
 
 def _line(

@@ -66,9 +66,13 @@ def of_node(arguments: Sequence[Argument]) -> dict[str, int] | None:
 
 
 def gpus_of(arguments: Sequence[Argument], facts: LauncherFacts) -> dict[str, int] | None:
-    """Return the GPUs of one node, by type, that typed arguments ask for in any way; None where they ask for none."""
+    """Return the GPUs of one node, by type, that typed arguments ask for in any way; None where they ask for none.
+
+    A task is a rank, or with `--elastic` the agent of a node.
+    """
     if (text := value_of(arguments, "gpus-per-task")) is not None:
-        return {kind: count * facts.num_procs for kind, count in _by_type(text.split(",")).items()}
+        num_tasks = 1 if facts.is_elastic else facts.num_procs
+        return {kind: count * num_tasks for kind, count in _by_type(text.split(",")).items()}
     if (text := value_of(arguments, "gpus")) is not None:
         return {kind: ceil(count / facts.num_nodes) for kind, count in _by_type(text.split(",")).items()}
     return of_node(arguments)
