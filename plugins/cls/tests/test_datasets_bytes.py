@@ -67,6 +67,7 @@ def test_missing_files_are_named_and_nothing_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(MimctlError, match=r"no file .*train-images-idx3-ubyte\.gz") as caught:
         MNIST(str(tmp_path), download=True)
     assert caught.value.code == "missing-file"
+    assert "mimctl download --dataset mnist --dest " in caught.value.hints[0]
     assert any("a run fetches no data" in each for each in caught.value.causes)
     with pytest.raises(MimctlError, match="needs `data_root`"):
         MNIST()

@@ -35,6 +35,7 @@ class CIFAR10(PublishedDataset):
     train_list = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
     test_list = ("test_batch",)
     label_key = "labels"
+    published_as = "cifar10"
     METAINFO: Mapping[str, Any] = {"classes": class_names.CIFAR10}
 
     def load_data_list(self) -> list[Sample]:
@@ -59,6 +60,7 @@ class CIFAR100(CIFAR10):
     train_list = ("train",)
     test_list = ("test",)
     label_key = "fine_labels"
+    published_as = "cifar100"
     METAINFO: Mapping[str, Any] = {"classes": class_names.listed("cifar100")}
 
 

@@ -23,6 +23,7 @@ class MNIST(PublishedDataset):
     [bad-annotations].
     """
 
+    published_as = "mnist"
     METAINFO: Mapping[str, Any] = {"classes": class_names.MNIST}
 
     def load_data_list(self) -> list[Sample]:
@@ -49,4 +50,5 @@ class MNIST(PublishedDataset):
 class FashionMNIST(MNIST):
     """Pictures of clothes in MNIST's form (Xiao et al., 2017)."""
 
+    published_as = "fashion-mnist"
     METAINFO: Mapping[str, Any] = {"classes": class_names.FASHION_MNIST}

@@ -19,6 +19,9 @@ class PublishedDataset(BaseDataset):
     [bad-argument] for an unknown split.
     """
 
+    published_as: str | None = None
+    """What `mimctl download --dataset` calls it."""
+
     def __init__(
         self,
         data_root: str = "",
@@ -45,9 +48,13 @@ class PublishedDataset(BaseDataset):
 
     def not_there(self, path: str) -> MimctlError:
         """Return the error for a file that is not where it was looked for."""
+        hints = ["put the published files there, or name their folder: `data_root` (or `--data DIR`)"]
+        if self.published_as is not None:
+            folder = self.data_prefix["root"]
+            hints.insert(0, f"fetch them: `mimctl download --dataset {self.published_as} --dest {folder}`")
         return MimctlError(
             f"no file {path}",
             code="missing-file",
             causes=[f"{type(self).__name__} was looked for there; a run fetches no data"],
-            hints=["put the published files there, or name their folder: `data_root` (or `--data DIR`)"],
+            hints=hints,
         )
