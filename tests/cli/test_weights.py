@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hub_server import HubServer
 from static_server import serving
 from written_toolbox import change, make_toolbox
 
@@ -76,6 +77,26 @@ def test_child_gets_the_file_that_a_mirror_gave(mimctl, toy_with_init_cfg, tmp_p
         weights = json.loads(spec.read_text())["weights"]
         assert list(weights) == [NAME], "with weights of a whole model the pretrained part is not fetched"
         assert Path(weights[NAME]).read_bytes() == b"weights of a mirror"
+
+
+@pytest.mark.parametrize("how", ["the config", "--weights"])
+def test_child_gets_the_file_that_the_hub_gave(mimctl, toy_with_init_cfg, tmp_path, how):
+    address = "hf://owner/repo/net.safetensors@v2"
+    config = write_config(tmp_path, address if how == "the config" else "torchvision://resnet50")
+    more = () if how == "the config" else ("--weights", address)
+    with HubServer() as hub:
+        hub.put("owner/repo", "net.safetensors", b"weights of the hub", revision="v2")
+        hub.private["owner/repo"] = "hf_can4ry"
+        said = mimctl(
+            "train", "toy", config, "--gpus", "0", *more, env={"HF_ENDPOINT": hub.address, "HF_TOKEN": "hf_can4ry"}
+        )
+    assert said.code == 0, said.err
+    assert "not checked" not in said.err
+    (spec,) = (tmp_path / "here" / "work_dirs").rglob("spec.json")
+    weights = json.loads(spec.read_text())["weights"]
+    assert Path(weights[address]).read_bytes() == b"weights of the hub"
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and b"can4ry" in path.read_bytes()]
+    assert kept == [], "the token is in no specification, log or config"
 
 
 VERB = """\
