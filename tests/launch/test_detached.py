@@ -11,6 +11,8 @@ from pathlib import Path
 
 from login_node import Login
 
+from mimctl.launch.processes.process_table import descendants, end_all, start_time
+
 
 def type_in_terminal(desk: Login, *words: object) -> str:
     """Run a line in a terminal of its own, close the terminal when the line is done, and return what it showed."""
@@ -78,6 +80,18 @@ def test_why_it_failed_stands_in_its_log_and_its_status(tmp_path: Path) -> None:
     assert "error[child-died]: train ended with signal SIGKILL" in lines
     state = desk.status(run)
     assert (state["state"], state["error"]["code"], state["error"]["exit_code"]) == ("failed", "child-died", 137)
+
+
+def test_one_whose_processes_were_all_killed_is_told_so(tmp_path: Path) -> None:
+    desk = Login.at(tmp_path)
+    line = ("train", "det", "toy.py", "--gpus", 0, "-d", "--cfg-options", "train_cfg.max_epochs=100000")
+    run = desk.mimctl(*line).stdout.strip()
+    pid = desk.wait(run, lambda each: bool(each["checkpoint"]))["pid"]
+    end_all({pid: start_time(pid), **descendants(pid)})
+    state = desk.wait(run, lambda each: each["state"] != "running")
+    assert (state["state"], state["resumable"]) == ("stopped", True)
+    assert state["note"].startswith(f"its process ({pid}) is gone without a word")
+    assert f"note: its process ({pid})" in desk.mimctl("status", run).stdout + desk.mimctl("status", run).stderr
 
 
 def test_waiting_and_not_waiting_contradict_each_other(tmp_path: Path) -> None:

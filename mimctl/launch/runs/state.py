@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from mimctl.errors import MimctlError
 from mimctl.launch.processes.process_table import start_time
-from mimctl.launch.runs.files import CANCELLED, MARKER, names_in, read_exit_code, read_json
+from mimctl.launch.runs.files import CANCELLED, EXIT_CODE, MARKER, names_in, read_exit_code, read_json
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.runs.told import told_by
 from mimctl.launch.slurm.client import WAITING, Job, ask
@@ -44,7 +44,7 @@ class RunState:
     is_resumable: bool = False
     """Whether it ended before its end and left a checkpoint to go on from."""
     note: str = ""
-    """Why the phase is unknown."""
+    """Why the phase is unknown, or how a run ended that could not write it down."""
     has_answer: bool = True
     """False where Slurm would have to tell, and does not answer."""
 
@@ -90,7 +90,7 @@ def _state(record: RunRecord, job: Job | None, names: frozenset[str], silence: s
         error=error if phase == "failed" else None,
         result=read_json(record.folder / "result.json"),
         is_resumable=leaves_off and silence is None and has_checkpoint(record),
-        note=_note(record, silence) if phase == "unknown" else "",
+        note=_note(record, phase, names, silence),
         has_answer=silence is None,
     )
 
@@ -122,7 +122,11 @@ def _phase(record: RunRecord, job: Job | None, names: frozenset[str], *, has_ans
     return "stopped" if is_here else "unknown"
 
 
-def _note(record: RunRecord, silence: str | None) -> str:
+def _note(record: RunRecord, phase: Phase, names: frozenset[str], silence: str | None) -> str:
+    if phase == "stopped" and record.job_id is None and not names & {EXIT_CODE, MARKER}:
+        return f"its process ({record.pid}) is gone without a word: it was killed, or the machine was started anew"
+    if phase != "unknown":
+        return ""
     if silence is not None:
         return silence
     if record.job_id is None:
