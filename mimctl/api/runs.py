@@ -42,12 +42,14 @@ def resume(
 ) -> tuple[RunRecord, dict[str, object] | None]:
     """Go on with a training that ended before its end, as the same run; return its record and, if followed, its result.
 
-    Raises MimctlError[still-running], [nothing-to-resume].
+    Raises MimctlError[still-running], [nothing-to-resume], NoCompatibleBuildError[unfit-partition].
     """
+    from mimctl.api.machines import nodes_dir
     from mimctl.launch.runs.control import resume as go_on
 
+    settings = settings or settings_module.load()
     book = _book(settings)
-    outcome, record = go_on(book.find(run), book, detach=detach, listener=listener)
+    outcome, record = go_on(book.find(run), book, detach=detach, listener=listener, nodes_dir=nodes_dir(settings))
     return record, None if outcome is None else dict(outcome.result or {})
 
 

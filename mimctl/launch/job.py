@@ -10,7 +10,7 @@ from dataclasses import replace
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.model import LaunchOptions, SlurmOptions, Workplace
 from mimctl.launch.plan import MAX_GPUS_PER_NODE, choose_launcher
-from mimctl.launch.slurm.arguments import argument_of
+from mimctl.launch.slurm.arguments import argument_of, value_of
 from mimctl.launch.slurm.asking import ask_for
 from mimctl.launch.slurm.cluster import NodeKind, cluster_name, node_kinds
 from mimctl.launch.slurm.fitting import Wish, find_kinds, gpus_of, most_gpus, of_node, require_room
@@ -36,6 +36,15 @@ def job_of(launch: LaunchOptions, place: Workplace, *, job_name: str) -> tuple[L
     require_room(chosen, _wish(facts, slurm))
     require_fit(facts, slurm, tuple(chosen), place)
     return facts, slurm
+
+
+def require_fit_again(facts: LauncherFacts, arguments: Sequence[str], place: Workplace) -> None:
+    """Raise where a job that sbatch was told these `arguments` of can no longer work on its partition.
+
+    UsageError[unknown-partition], MimctlError[slurm-refused], NoCompatibleBuildError[unfit-partition].
+    """
+    slurm = SlurmOptions(partition=value_of([argument_of(each) for each in arguments], "partition"))
+    require_fit(facts, slurm, tuple(find_kinds(_kinds(), slurm.partition)), place)
 
 
 def _count(

@@ -94,6 +94,8 @@ class LaunchPlan:
     unset: tuple[str, ...] = ()
     files: Mapping[Path, str] = field(default_factory=dict)
     script: str | None = None
+    python: Path | None = None
+    """The interpreter that a job works in, None in a container, whose environment is its own."""
 
     @property
     def run_dir(self) -> Path:

@@ -171,5 +171,10 @@ def _slurm_plan(request: RunRequest, spec: RunSpec) -> LaunchPlan:
     script = render_script(request)
     argv = ("sbatch", "--parsable", *sbatch_options(request), str(script_path))
     return LaunchPlan(
-        spec=spec, spec_path=request.run_dir / "spec.json", argv=argv, files={script_path: script}, script=script
+        spec=spec,
+        spec_path=request.run_dir / "spec.json",
+        argv=argv,
+        files={script_path: script},
+        script=script,
+        python=None if request.slurm.container else request.python,
     )

@@ -19,7 +19,11 @@ from mimctl.environment.plain import to_plain
 from mimctl.errors import NoCompatibleBuildError
 from mimctl.installer.locking.cells import cell_for
 from mimctl.installer.model import InstallOptions, InstallPlan, TorchChange
-from mimctl.launch.model import SlurmOptions, Workplace
+from mimctl.launch.model import RunRequest, SlurmOptions, Workplace
+from mimctl.launch.plan import make_plan
+from mimctl.launch.runs.book import RunBook
+from mimctl.launch.runs.control import resume
+from mimctl.launch.runs.record import record_of
 from mimctl.launch.slurm.nodes.judge import judge
 from mimctl.launch.slurm.nodes.known import read_known, write_known
 from mimctl.launch.slurm.nodes.look import LookOptions, is_there, srun_line
@@ -169,6 +173,41 @@ def test_of_several_partitions_one_has_to_fit(place):
         require_fit(GPUS, SlurmOptions(), ["older", "old"], place)
     require_fit(GPUS, SlurmOptions(), ["old", "unseen"], place)
     assert [text.partition(":")[0] for text in told] == ["nothing is known of the nodes of partition `unseen`"]
+
+
+def test_a_job_is_not_resumed_where_it_can_no_longer_work(place, tmp_path, monkeypatch):
+    place, _ = place
+    commands = {
+        "sinfo": "printf 'old|2|8|1000|gpu:4|n[1-2]\\nnew|2|8|1000|gpu:4|n[3-4]\\n'",
+        "sbatch": "echo 12",
+        "python": f'PYTHONPATH={place.paths[0]} exec {sys.executable} -S "$@"',
+    }
+    place.python.parent.mkdir(exist_ok=True)
+    for name, line in commands.items():
+        (place.python.parent / name).write_text(f"#!/bin/sh\n{line}\n")
+        (place.python.parent / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place.python.parent}:{os.environ['PATH']}")
+    for name, driver in (("old", "535.1"), ("new", "580.65")):
+        write_known(place.nodes_dir, "alps", name, to_plain(make_env(driver=driver)))
+    book = RunBook(tmp_path / "runs")
+
+    def submit_again(partition, python):
+        request = RunRequest(
+            action="train", plugin="det", package="mimctl_det", entry="a:b", python=python, run_dir=tmp_path / "run",
+            launcher=GPUS, slurm=SlurmOptions(partition=partition),
+        )  # fmt: skip
+        plan = make_plan(request)
+        plan.run_dir.mkdir(exist_ok=True)
+        (plan.run_dir / "resume.json").write_text(plan.spec.to_json())
+        (plan.run_dir / "job.sbatch").write_text(plan.script)
+        (plan.run_dir / "exit_code").write_text("1")
+        record = replace(record_of(plan, "abcdef", "net"), job_id="11")
+        return resume(record, book, detach=True, listener=None, nodes_dir=place.nodes_dir)
+
+    with pytest.raises(NoCompatibleBuildError, match="cannot work on partition `old`"):
+        submit_again("old", place.python)
+    assert (tmp_path / "run/exit_code").exists()
+    assert submit_again("new", place.python)[1].job_id == "12"
 
 
 def test_a_container_and_a_run_on_the_cpu_are_let_through(place):

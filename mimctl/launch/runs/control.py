@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
+from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence, Workplace
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import CANCELLED, names_in
 from mimctl.launch.runs.record import RunRecord, argv_with
@@ -36,9 +37,13 @@ def cancel(record: RunRecord) -> RunState:
 
 
 def resume(
-    record: RunRecord, book: RunBook, *, detach: bool, listener: Listener | None
+    record: RunRecord, book: RunBook, *, detach: bool, listener: Listener | None, nodes_dir: Path | None = None
 ) -> tuple[Outcome | None, RunRecord]:
-    """Start a run again from its newest checkpoint, in its own folder and under its own id."""
+    """Start a run again from its newest checkpoint, in its own folder and under its own id.
+
+    A job is held against what is known in `nodes_dir` of its partition. Raises MimctlError[still-running],
+    [nothing-to-resume], NoCompatibleBuildError[unfit-partition].
+    """
     from mimctl.launch.start import begin
 
     state = state_of(record)
@@ -59,7 +64,20 @@ def resume(
         )
     if not (record.folder / "resume.json").is_file():
         raise MimctlError(f"the files of run `{record.run_id}` are gone", code="nothing-to-resume")
-    return begin(_plan(record), record, book=book, detach=detach, listener=listener or Silence())
+    plan = _plan(record)
+    if record.job_id is not None and record.python is not None and nodes_dir is not None:
+        _require_fit(plan, Path(record.python), nodes_dir)
+    return begin(plan, record, book=book, detach=detach, listener=listener or Silence())
+
+
+def _require_fit(plan: LaunchPlan, python: Path, nodes_dir: Path) -> None:
+    """Hold the job's environment, which may have changed since, against what is known of its partition's nodes."""
+    from mimctl.launch.job import require_fit_again
+    from mimctl.plugin.paths import import_paths
+
+    paths = import_paths(None if python == Path(sys.executable) else python)
+    place = Workplace(python=python, source="the run", paths=paths, plugins=(), nodes_dir=nodes_dir)
+    require_fit_again(plan.spec.launcher, plan.argv[2:-1], place)
 
 
 def _plan(record: RunRecord) -> LaunchPlan:

@@ -40,6 +40,8 @@ class RunRecord:
     unset: tuple[str, ...] = ()
     job_id: str | None = None
     """Slurm's number, None for a run of this machine."""
+    python: str | None = None
+    """The interpreter that a job works in, None in a container."""
     pid: int | None = None
     """The process that looks after a run of this machine, and …"""
     pid_started: str = ""
@@ -73,6 +75,7 @@ def record_of(plan: LaunchPlan, run_id: str, name: str) -> RunRecord:
         argv=plan.argv,
         environment=dict(plan.environment),
         unset=plan.unset,
+        python=str(plan.python) if plan.python is not None else None,
     )
 
 
