@@ -149,9 +149,11 @@ def _from_hub(url: str) -> Login | None:
     """Return the token of the Hugging Face Hub, for the place of the Hub alone."""
     from mimctl.transfer.hub import endpoint, token
 
-    if place_of(url) != place_of(endpoint()):
-        return None
-    found = token()
+    try:
+        is_there = place_of(url) == place_of(endpoint())
+    except ValueError:  # what `HF_ENDPOINT` says is no address
+        is_there = False
+    found = token() if is_there else None
     return None if found is None else Login("", found, is_token=True)
 
 

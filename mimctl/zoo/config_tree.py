@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def stub_of(main: Path, folder: Path) -> str | None:
 
 def _places(texts: Mapping[Path, str]) -> dict[Path, Path]:
     """Return where each file goes, below the folder of all."""
-    roots = {file: _root_of(file) for file in texts}
+    shared = Path(os.path.commonpath([file.parent for file in texts]))
+    roots = {file: _root_of(file) or shared for file in texts}
     packages = {_package_of(root) for root in roots.values()}
     by_name = re.compile("|".join(["::", *(rf"\b{re.escape(each)}\.{CONFIGS}\b" for each in packages)]))
     is_one = len(packages) == 1 and not any(by_name.search(text) for text in texts.values())
@@ -78,9 +80,9 @@ def _places(texts: Mapping[Path, str]) -> dict[Path, Path]:
     }
 
 
-def _root_of(file: Path) -> Path:
-    """Return the folder `configs` that a file lies in, else its own folder."""
-    return next((parent for parent in file.parents if parent.name == CONFIGS), file.parent)
+def _root_of(file: Path) -> Path | None:
+    """Return the folder `configs` that a file lies in."""
+    return next((parent for parent in file.parents if parent.name == CONFIGS), None)
 
 
 def _package_of(root: Path) -> str:

@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_server import HubServer
 
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, UsageError, render
-from mimctl.transfer import TransferSettings, download
+from mimctl.transfer import TransferSettings, download, get_bytes
 from mimctl.transfer.hub import find_place, token
 from mimctl.transfer.hub_facts import look_up
 
@@ -106,6 +107,17 @@ def test_the_token_goes_to_the_hub_alone(
 def test_a_token_that_is_none_is_not_sent(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "two\r\nX-Header: lines")
     assert token() is None
+
+
+@pytest.mark.parametrize("endpoint", ["http://[bad", "nowhere", "http://127.0.0.1:port"])
+def test_an_endpoint_that_is_none_stands_in_nobodys_way(
+    server: Any, quick: TransferSettings, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    server.files["/x"] = b"x"
+    assert get_bytes(f"{server.address}/x", settings=quick).body == b"x"
+    with pytest.raises(UsageError):
+        look_up("hf://o/r/x", settings=quick)
 
 
 def test_a_refusal_says_what_helps_and_not_the_token(

@@ -132,6 +132,16 @@ def test_bases_of_other_packages_load_from_the_copy(tmp_path: Path) -> None:
     assert Config.fromfile(stub) == config
 
 
+def test_configs_of_a_folder_of_any_name_load_from_the_copy(fetch: Any, own_configs: Path) -> None:
+    (own_configs / "_base_").mkdir()
+    (own_configs / "_base_" / "run.py").write_text("model = dict(type='X')\n", encoding="utf-8")
+    (own_configs / "rtmdet" / "rtmdet_nano.py").write_text("_base_ = '../_base_/run.py'\nb = 1\n", encoding="utf-8")
+    found = fetch("rtmdet_nano", bases=True, configs_dir=own_configs)[0]
+    published = Config.fromfile(own_configs / "rtmdet" / "rtmdet_nano.py")
+    shutil.rmtree(own_configs)
+    assert Config.fromfile(found.config) == published
+
+
 @pytest.mark.parametrize(("name", "has_stub"), [("model_a.py", True), ("model-a.py", False)])
 def test_configs_of_the_pure_python_style_are_built_on_by_import(tmp_path: Path, name: str, has_stub: bool) -> None:
     configs = tmp_path / "lib" / "mmdet" / "configs"
