@@ -119,11 +119,12 @@ def list_datasets(plugin: str | None = None, *, settings: Settings | None = None
     """Return the data sets that can be fetched, by name; of a `plugin` those that it reads or, a package, names."""
     from mimctl.zoo.datasets.table import load_data_sets
 
-    toolbox, package = None, None
+    words: set[str] = set()
+    package = None
     if plugin is not None:
         place = workplace(settings or settings_module.load())
         package = _package(plugin, place)
-        toolbox = None if package is not None else _toolbox(plugin, place)
+        words = set() if package is not None else {plugin, _toolbox(plugin, place)}
     found = [
         ListedData(
             name=each.name,
@@ -137,7 +138,7 @@ def list_datasets(plugin: str | None = None, *, settings: Settings | None = None
             toolboxes=tuple(dict.fromkeys((*each.train, *each.configs))),
         )
         for each in load_data_sets()
-        if toolbox is None or toolbox in each.train or toolbox in each.configs
+        if not words or words & {*each.train, *each.configs}
     ]
     named = _named_by(package)
     if package is None:

@@ -193,6 +193,8 @@ def _file(data: dict[str, Any]) -> DataFile:
     if (found.sha256 is None and found.md5 is None) == (found.unchecked is None):
         raise ValueError(f"`{found.name}` needs a hash, or `unchecked` with the reason why it has none")
     _inside(found.into, *found.gives, *found.inner)
+    if not all(PurePosixPath(each).is_relative_to(found.into) or found.into == "." for each in found.gives):
+        raise ValueError(f"`{found.name}` gives what does not lie in `{found.into}`")
     return found
 
 

@@ -142,6 +142,7 @@ def test_a_file_of_ones_own_is_a_data_set(tmp_path: Path) -> None:
         (('name = "a.zip"', 'name = "../a.zip"'), "not a file's name"),
         (('gives = ["a"]', 'gives = ["../a"]'), "not a path inside"),
         (('gives = ["a"]', 'gives = ["a"]\ninto = "/tmp"'), "not a path inside"),
+        (('gives = ["a"]', 'gives = ["a"]\ninto = "b"'), "does not lie in `b`"),
         (('gives = ["a"]', "gives = []"), "needs `urls` and `gives`"),
         (('gives = ["a"]', 'gives = ["a"]\nsice = 3'), "unexpected keyword argument 'sice'"),
         (('sha256 = "' + "0" * 64 + '"', ""), "needs a hash, or `unchecked`"),

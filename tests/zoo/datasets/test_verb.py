@@ -115,6 +115,8 @@ def test_all_are_listed_and_those_of_a_toolbox_alone(mimctl: Any) -> None:
     names = {each["name"] for each in det}
     assert {"coco2017", "voc2007"} <= names
     assert "mnist" not in names
+    mmdet = json.loads(mimctl("download", "mmdet", "--list-datasets", "--json").stdout)["datasets"]
+    assert {"lvis-v1", "coco2017", "bccd"} <= {each["name"] for each in mmdet}
     assert mimctl("download", "--list-datasets", "-q").stdout.splitlines() == sorted(
         line.split()[0] for line in lines[1:]
     )
