@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def download(
 ) -> Result:
     """Fetch models of a toolbox's zoo and print the two paths of each, config and weights; or fetch a data set."""
     wanted = [*names, *(each for text in configs for each in text.split(",") if each)]
-    settings = replace(context.settings, mirrors={**context.settings.mirrors, **read_mirrors(mirrors)})
+    settings = replace(context.settings, mirrors=read_mirrors(mirrors, context.settings.mirrors))
     if list_datasets or dataset is not None:
         if wanted:
             raise UsageError("`--dataset` fetches no models", hints=["fetch them by a command of their own"])
@@ -122,8 +123,8 @@ def _instead(word: str) -> str:
     return f"for example `mimctl download {word} --config NAME`"
 
 
-def read_mirrors(texts: tuple[str, ...]) -> dict[str, str]:
-    """Read `HOST=ADDRESS`, or an address alone that stands for every host."""
+def read_mirrors(texts: tuple[str, ...], known: Mapping[str, str]) -> dict[str, str]:
+    """Read `HOST=ADDRESS`, or an address alone that stands for every host, also for those `known` by a setting."""
     from mimctl.zoo.mirrors import ANY_HOST
 
     found = {}
@@ -133,7 +134,7 @@ def read_mirrors(texts: tuple[str, ...]) -> dict[str, str]:
             found[host] = address
         else:
             found[ANY_HOST] = text
-    return found
+    return found if ANY_HOST in found else {**known, **found}
 
 
 COMMANDS = {"download": download}
