@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 
 from mimctl.errors import IntegrityError, UsageError
 from mimctl.plugin.openmmlab import CATALOGUES
-from mimctl.zoo.catalogue.entries import collections_of, entries_of, merge
+from mimctl.zoo.catalogue.entries import METADATA, ORIGIN, collections_of, entries_of, merge
 from mimctl.zoo.catalogue.facts import RELEASES, import_facts
 from mimctl.zoo.catalogue.importing import find_irregular, import_models, root_of
 from mimctl.zoo.catalogue.lint import faults_of
 from mimctl.zoo.catalogue.source import load_yaml, read, to_text, write
 from mimctl.zoo.metafile import parse_metafiles
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, parse_zoo
+from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, document_of, parse_zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "index" / "zoo").glob("*.yaml"))
@@ -186,6 +187,30 @@ def test_the_committed_catalogue_holds_every_published_model(test_reference: Pat
         assert [entry.name for entry in held] == [model["name"] for model in each["models"]]
         published += len(held)
     assert published == sum(len(each["models"]) for each in facts.values())
+
+
+def test_the_reference_names_every_key() -> None:
+    text = (ROOT / "docs" / "reference" / "catalogue.md").read_text(encoding="utf-8")
+    source = WeightsSource(url="u", sha256="a" * 64, sha8="a" * 8, size=1, file="f")
+    whole = ModelEntry(
+        name="a",
+        aliases=("b",),
+        collection="c",
+        config="d",
+        config_file="e",
+        weights=source,
+        log=source,
+        parts=("f",),
+        files=(source,),
+        results=({"task": "t", "dataset": "d", "metrics": {"m": 1}},),
+        metadata=dict.fromkeys((*METADATA, ORIGIN), 1),
+        is_buildable=True,
+    )
+    document = document_of(Zoo(plugin="x", models=(whole,), collections={"c": {"paper": "p", "title": "t"}}))
+    (model,) = document["models"]
+    assert set(model) == {each.name for each in fields(ModelEntry)} - {"is_buildable", "address"} | {"buildable"}
+    keys = {*document, *model, *model["weights"], *model["results"][0], *model["metadata"], "paper", "title", "readme"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
 
 
 def test_entries_keep_no_line_break_and_no_control_character() -> None:
