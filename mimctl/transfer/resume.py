@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from pathlib import Path
 
 from mimctl.errors import IntegrityError, MimctlError
@@ -28,7 +29,7 @@ from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Left, Part, Validators, check_room
 from mimctl.transfer.verify import Expected, wrong_length
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 20
 _FOLLOWED = 4 << 20
 """A file of at least so many bytes is hashed while it comes."""
 _GONE = (404, 410)
@@ -219,13 +220,18 @@ class Fetch:
             return
         board = growing.board
         self._tell()
-        while self._wants(span, end) and (chunk := reply.read(_CHUNK)):
+        while self._wants(span, end):
+            began_s = time.monotonic()
+            chunk = reply.read(_CHUNK)
+            if not chunk:
+                break
+            waited_s = time.monotonic() - began_s
             if board.total is None:
                 self._check_not_endless(span.at + len(chunk))
             growing.write(span, chunk if end is None else chunk[: end - span.at])
             self._tell()
             if is_own:
-                helpers.consider()
+                helpers.consider(waited_s)
                 if helpers.failure is not None:
                     raise helpers.failure
         if board.total is None:

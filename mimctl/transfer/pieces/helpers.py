@@ -17,6 +17,10 @@ from mimctl.transfer.retry import with_retries
 _JOIN_S = 1.0
 _WAIT_S = 0.05
 _TIMES_PATIENCE = 10
+_FAST = 100e6
+"""Bytes a second (most of a gigabit line), beyond which no server limits a single connection."""
+_MOSTLY = 0.5
+"""The part of the time that has to be spent waiting for the server."""
 
 
 class UnwelcomeError(Exception):
@@ -47,16 +51,22 @@ class Helpers:
         self._spans: dict[threading.Thread, Span] = {}
         self._since_s = time.monotonic()
         self._num_since = growing.board.num_done
+        self._waited_s = 0.0
 
-    def consider(self) -> None:
-        """Open further connections where the file would come too slowly; cheap enough to be asked at each chunk."""
+    def consider(self, waited_s: float) -> None:
+        """Open further connections where the file would come too slowly; cheap enough to be asked at each chunk.
+
+        `waited_s` is how long the file's own connection waited for the chunk: where it is the disk or this machine that
+        takes the time, others are of no use, nor beside one that is as fast as whole lines are.
+        """
         now, board = time.monotonic(), self._growing.board
         elapsed_s = now - self._since_s
+        self._waited_s += waited_s
         if self._is_refused or elapsed_s < self._settings.patience_s / 4:
             return
-        rate = (board.num_done - self._num_since) / elapsed_s
-        self._since_s, self._num_since = now, board.num_done
-        if board.num_missing <= rate * self._settings.patience_s:
+        rate, waited = (board.num_done - self._num_since) / elapsed_s, self._waited_s / elapsed_s
+        self._since_s, self._num_since, self._waited_s = now, board.num_done, 0.0
+        if board.num_missing <= rate * self._settings.patience_s or rate > _FAST or waited < _MOSTLY:
             return
         while self._is_more_welcome() and self._settings.allowance.take():
             span = board.claim(is_firm=False)
