@@ -55,16 +55,19 @@ class Holder:
 
 
 @contextlib.contextmanager
-def holding(lock: Lock, say: Callable[[str], None]) -> Iterator[None]:
+def holding(
+    lock: Lock, say: Callable[[str], None], *, refuse: Callable[[Owner], MimctlError] | None = None
+) -> Iterator[None]:
     """Hold a lock; wait where another process holds it, take over where that one has died.
 
-    Raises MimctlError (the lock's code) where the holder is on another host and has given no sign of life for long, and
-    OSError where the folder cannot be written.
+    With `refuse` nobody waits: what it returns of the other process is raised. Raises MimctlError (the lock's code)
+    where the holder is on another host and has given no sign of life for long, and OSError where the folder cannot be
+    written.
     """
     token = os.urandom(8).hex()
     own = lock.folder / f"{lock.name}-new-{token}"
     try:
-        held = _acquire(lock, own, {"token": token, **this_process().to_dict()}, say)
+        held = _acquire(lock, own, {"token": token, **this_process().to_dict()}, say, refuse)
         own.unlink(missing_ok=True)
         with pulse(held):
             try:
@@ -100,7 +103,13 @@ def pulse(path: Path) -> Iterator[None]:
         thread.join()
 
 
-def _acquire(lock: Lock, own: Path, data: Mapping[str, object], say: Callable[[str], None]) -> Path:
+def _acquire(
+    lock: Lock,
+    own: Path,
+    data: Mapping[str, object],
+    say: Callable[[str], None],
+    refuse: Callable[[Owner], MimctlError] | None,
+) -> Path:
     """Wait for the lock; return the file that makes us its holder."""
     told = ""
     while True:
@@ -120,10 +129,12 @@ def _acquire(lock: Lock, own: Path, data: Mapping[str, object], say: Callable[[s
                     return taken
                 taken.unlink(missing_ok=True)
             continue
+        _check_not_silent(lock, own, holder)
+        if refuse is not None:
+            raise refuse(holder.owner)
         if holder.token != told:
             say(f"waiting for {holder.owner}, {lock.doing}")
             told = holder.token
-        _check_not_silent(lock, own, holder)
         time.sleep(_POLL_S)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,24 +10,24 @@ from pathlib import Path
 from types import FrameType
 
 from mimctl.errors import MimctlError
+from mimctl.transfer.exclusive import Lock, holding
+from mimctl.transfer.owner import Owner
 
-LOCK = ".lock"
 
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Hold a sweep's folder; raise MimctlError[sweep-busy] where another process does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            raise MimctlError(
-                f"another process runs the sweep in `{folder}`",
-                code="sweep-busy",
-                hints=[f"look at it: `mimctl sweep report {folder}`"],
-            ) from err
-        yield
+    lock = Lock(folder=folder, name=".sweep.lock", doing=f"which runs the sweep in `{folder}`", code="sweep-busy")
+
+    def busy(owner: Owner) -> MimctlError:
+        return MimctlError(
+            f"another process runs the sweep in `{folder}`",
+            code="sweep-busy",
+            causes=[f"{owner}"],
+            hints=[f"look at it: `mimctl sweep report {folder}`"],
+        )
+
+    return holding(lock, _say_nothing, refuse=busy)
 
 
 @contextlib.contextmanager
@@ -81,3 +80,7 @@ class _Ended(BaseException):
 def _end(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # one is enough: what comes now is stopping the trials
     raise _Ended(signal.Signals(number))
+
+
+def _say_nothing(line: str) -> None:
+    """Nobody waits."""
