@@ -127,12 +127,13 @@ class _Bringing:
         """Raise MimctlError[disk-full] where archives and what they unpack to would not fit, as far as is known."""
         needed = 0
         for file in files:
+            if self.place.unpacked(file).is_dir():
+                continue  # it has only to be moved
             archive = self.place.archive(file)
             part = archive.with_name(f"{archive.name}.part")
             there = next((each.stat().st_size for each in (archive, part) if each.is_file()), 0)
             needed += max(0, (file.size or 0) - there)
-            if file.is_archive and not self.place.unpacked(file).is_dir():
-                needed += file.room or file.size or 0
+            needed += (file.room or file.size or 0) if file.is_archive else 0
         check_room(self.place.root / RECORD, needed)
 
     def bring(self, file: DataFile) -> None:
