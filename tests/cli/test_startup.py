@@ -7,6 +7,8 @@ import sys
 import pytest
 from toy_toolbox import install_toolbox, loaded_modules
 
+from mimctl.index.cache import DocumentCache, Kept
+
 
 @pytest.fixture
 def own(environment):
@@ -38,6 +40,22 @@ def own(environment):
 def test_start_up_stays_within_its_budget_of_modules(own, site, tmp_path, arguments, most):
     install_toolbox(site, "toy")
     assert loaded_modules(arguments, own, tmp_path) <= most
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--offline",)], ids=str)
+def test_a_search_stays_within_its_budget_of_modules(own, tmp_path, more):
+    """From a folder; offline is an index on the network that was read once, which a folder in the cache stands for."""
+    index = tmp_path / "index"
+    (index / "zoo").mkdir(parents=True)
+    (index / "zoo" / "det.json").write_text('{"schema_version": 1, "plugin": "det", "models": [{"name": "net_s"}]}')
+    words = ["search", "det", "--index", str(index), *more]
+    if "--offline" in more:
+        address = "http://localhost:9"
+        DocumentCache(tmp_path / "cache" / "index").write(
+            f"{address}/zoo/det.json", Kept(body=(index / "zoo" / "det.json").read_bytes(), etag=None)
+        )
+        words[3] = address
+    assert loaded_modules(words, {**own, "MIMCTL_CACHE_DIR": str(tmp_path / "cache")}, tmp_path) <= 180
 
 
 @pytest.mark.parametrize(
