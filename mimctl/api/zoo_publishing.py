@@ -31,7 +31,7 @@ class Published:
     source: Path
     """The file of the catalogue that holds it."""
     folder: Path
-    """Where its weights, its config and its metafile lie."""
+    """Where its weights, its config, its log and its metafile lie."""
     index: Path | None = None
     """The index that holds it now, where one was named."""
 
@@ -49,7 +49,7 @@ def zoo_publish(
     watch: Watch | None = None,
     settings: Settings | None = None,
 ) -> Published:
-    """Publish the model of a run: weights without the rest in two formats, its config, its metafile, its entry.
+    """Publish the model of a run: weights without the rest in two formats, config, log, metafile, and its entry.
 
     `checkpoint` is `best` (else the last), `last` or a path. The figures are those of the newest `mimctl test` of it in
     this work dir, else those of its validation. `toolbox` is by default that of the runs. `dtype` (`float16`) shrinks
@@ -95,7 +95,7 @@ def _published(
     """Strip the weights into `scratch`, and return all that is known of them."""
     from mimctl.config import Config
     from mimctl.launch.asking import ask
-    from mimctl.launch.runs.measured import find_measured, training_of
+    from mimctl.launch.runs.measured import find_measured, log_of, training_of
     from mimctl.zoo.catalogue.published import Publication
 
     options = {"out_dir": str(scratch), "name": name, "dtype": dtype}
@@ -124,6 +124,7 @@ def _published(
         facts=told["facts"],
         resources=f"{ranks}x {'GPU' if launcher.get('device') == 'cuda' else 'CPU'}",
         environment=told["environment"],
+        log=log_of(checkpoint.parent),
     )
 
 
@@ -145,9 +146,13 @@ def _keep(made: Publication, scratch: Path, out: Path) -> tuple[ModelEntry, Path
     write_text(folder / f"{made.name}.py", config_text(made.config), mode=0o666)
     metafile = folder / "metafile.yml"
     write_text(metafile, metafile_of(made, made.files[0]["name"]), mode=0o666)
-    described = WeightsSource(
-        file=f"{FILES}/{made.name}/metafile.yml", sha256=sha256_of(metafile), size=metafile.stat().st_size
-    )
-    entry = replace(entry, files=(*entry.files, described))
+
+    def described(path: Path) -> WeightsSource:
+        return WeightsSource(file=f"{FILES}/{made.name}/{path.name}", sha256=sha256_of(path), size=path.stat().st_size)
+
+    entry = replace(entry, files=(*entry.files, described(metafile)))
+    if made.log is not None and made.log_name is not None:
+        shutil.copyfile(made.log, folder / made.log_name)
+        entry = replace(entry, log=described(folder / made.log_name))
     write(source, replace(zoo, models=(entry, *zoo.models[1:])))
     return entry, source

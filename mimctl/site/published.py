@@ -205,7 +205,7 @@ def _files_of(model: Mapping[str, Any]) -> Iterator[object]:
 
 
 def _carried(model: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield those files of a model that an index carries itself: its weights, and further ones."""
-    for source in (model.get("weights"), *(model.get("files") or ())):
+    """Yield those files of a model that an index carries itself: its weights, its log, and further ones."""
+    for source in (model.get("weights"), model.get("log"), *(model.get("files") or ())):
         if isinstance(source, Mapping) and source.get("file"):
             yield source

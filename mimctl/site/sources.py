@@ -137,8 +137,9 @@ def _model(path: Path, folder: Path, model: object, files: dict[PurePosixPath, P
     model = dict(model)
     if model.get("config_file"):
         _take(path, folder, model["name"], model["config_file"], files)
-    if isinstance(model.get("weights"), dict):
-        model["weights"] = _hashed(path, folder, model["name"], model["weights"], files)
+    for key in ("weights", "log"):
+        if isinstance(model.get(key), dict):
+            model[key] = _hashed(path, folder, model["name"], model[key], files)
     if isinstance(model.get("files"), list):
         model["files"] = [_hashed(path, folder, model["name"], each, files) for each in model["files"]]
     return model

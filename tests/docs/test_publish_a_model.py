@@ -58,7 +58,7 @@ def test_a_second_person_gets_the_same_figures(tmp_path: Path, site: Path) -> No
     told = reader.types("mimctl zoo publish")
     files = [Path(line) for line in told.splitlines() if line.startswith("/")]
     (weights,) = [path for path in files if path.suffix == ".safetensors"]
-    assert sorted(path.suffix for path in files) == [".pth", ".py", ".safetensors", ".yml"]
+    assert sorted(path.suffix for path in files) == [".json", ".pth", ".py", ".safetensors", ".yml"]
 
     reader.stands_for["resnet18_lamps-0123abcd.safetensors"] = weights.name
     reader.folder = tmp_path / "elsewhere"

@@ -29,6 +29,13 @@ def training_of(work_dir: Path) -> Mapping[str, Any]:
     return next((spec for _, spec in _runs(work_dir) if spec.get("action") == "train"), {})
 
 
+def log_of(work_dir: Path) -> Path | None:
+    """Return the scalars that the newest training in a work dir has logged, one JSON object a line."""
+    trainings = (folder for folder, spec in _runs(work_dir) if spec.get("action") == "train")
+    path = next(trainings, work_dir) / "vis_data" / "scalars.json"
+    return path if path.is_file() else None
+
+
 def find_measured(work_dir: Path, checkpoint: Path, iteration: int | None) -> Measured | None:
     """Return the metrics of a checkpoint: of its newest test, else of the validation at `iteration`."""
     runs = list(_runs(work_dir))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mimctl import __version__
@@ -35,6 +36,13 @@ class Publication:
     facts: Mapping[str, Any] = field(default_factory=dict)
     resources: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    log: Path | None = None
+    """The scalars of its training."""
+
+    @property
+    def log_name(self) -> str | None:
+        """Return what the log is called where it is published."""
+        return f"{self.name}.log.json" if self.log is not None else None
 
 
 def require_name(name: str) -> None:
@@ -81,13 +89,14 @@ def metafile_of(made: Publication, weights: str) -> str:
     """Return the metafile of a model in OpenMMLab's form, as YAML; `weights` is the name of its file."""
     import yaml
 
-    model = {
+    model: dict[str, Any] = {
         "Name": made.name,
         "In Collection": _collection(made.config),
         "Config": f"{made.name}.py",
         "Metadata": {**_metadata(made), "Environment": {"mimctl": __version__, **made.environment}},
         "Results": [{"Task": made.task, "Dataset": made.dataset, "Metrics": numbers_of(made.metrics)}],
         "Weights": weights,
+        **({"Training Log": made.log_name} if made.log_name else {}),
     }
     collections = [{"Name": _collection(made.config)}]
     return yaml.safe_dump({"Collections": collections, "Models": [model]}, sort_keys=False, allow_unicode=True)

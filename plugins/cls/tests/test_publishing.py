@@ -84,7 +84,7 @@ def test_a_second_person_fetches_what_was_published_and_measures_the_same(
     assert published.returncode == 0, published.stderr
     told = json.loads(published.stdout)
     files = {Path(each).name: Path(each) for each in told["files"]}
-    assert len(files) == 4
+    assert len(files) == 5
     for name, path in files.items():
         if path.suffix in (".pth", ".safetensors"):
             assert name.startswith(f"lamps-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}")
@@ -96,14 +96,18 @@ def test_a_second_person_fetches_what_was_published_and_measures_the_same(
     assert (model["Name"], model["Results"][0]["Dataset"]) == ("lamps", "Lamps")
     assert model["Metadata"]["Epochs"] in (1, 2)
     assert model["Results"][0]["Metrics"] == told["metrics"]
-    assert str(shop / "author") not in files["lamps.py"].read_text(), "where the run was is nobody's business"
+    for name in ("lamps.py", "lamps.log.json", "metafile.yml"):
+        assert str(shop / "author") not in files[name].read_text(), "where the run was is nobody's business"
     again = json.loads(author(*line, "--json").stdout)
     assert again["files"] == told["files"], "the same weights have the same names"
 
     user = person("user")
-    fetched = user("download", "cls", "lamps", "--dest", ".")
+    fetched = user("download", "cls", "lamps", "--log", "--dest", ".")
     assert fetched.returncode == 0, fetched.stderr
-    config, weights = fetched.stdout.split()
+    config, weights, log = fetched.stdout.split()
+    assert Path(log).read_bytes() == files["lamps.log.json"].read_bytes()
+    assert any("loss" in json.loads(line) for line in Path(log).read_text().splitlines())
+    assert "not checked" not in fetched.stderr
     tested = user("test", "cls", config, "-C", weights, "--gpus", 0, "--json")
     assert tested.returncode == 0, tested.stderr
     measured = json.loads(tested.stdout)["metrics"]
