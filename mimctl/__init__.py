@@ -43,15 +43,16 @@ if TYPE_CHECKING:  # typing.TYPE_CHECKING without the price of importing typing 
     )
     from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallOptions
+    from mimctl.launch.inferring import InferOptions
     from mimctl.launch.model import ConfigOptions, LaunchOptions
     from mimctl.launch.sweep.model import SweepOptions
-    from mimctl.launch.verbs import InferOptions, TrainOptions
+    from mimctl.launch.verbs import TrainOptions
 
 __version__ = "0.1.0"
 
 _OPTIONS = {
     "ConfigOptions": "mimctl.launch.model",
-    "InferOptions": "mimctl.launch.verbs",
+    "InferOptions": "mimctl.launch.inferring",
     "InstallOptions": "mimctl.installer.model",
     "LaunchOptions": "mimctl.launch.model",
     "LockOptions": "mimctl.installer.locking.requests",

@@ -14,8 +14,9 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.experiments.dataset import DatasetReport
+    from mimctl.launch.inferring import InferOptions
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
-    from mimctl.launch.verbs import InferOptions, RunResult, TrainOptions
+    from mimctl.launch.verbs import RunResult, TrainOptions
 
 
 def train(
@@ -107,15 +108,15 @@ def infer(
     The config is `options.config`, else the one beside the checkpoint, else what the checkpoint itself carries, read
     as data. Raises as `train` does.
     """
-    from mimctl.launch import verbs
+    from mimctl.launch import inferring
 
     settings = settings or settings_module.load()
     launch = launch or _launch_options()
-    return verbs.infer(
+    return inferring.infer(
         plugin,
         model,
         inputs,
-        options or verbs.InferOptions(),
+        options or inferring.InferOptions(),
         launch,
         place=_place(plugin, settings, launch, watch),
         models=zoo_models(settings, watch),

@@ -45,12 +45,8 @@ def choose_launcher(
     if gpus is None:
         each = gpus_per_node or (1 if kind == "slurm" else min(visible_gpus, 1))
         gpus = 0 if procs or gpus_per_node == 0 else each * spread
-    if gpus and gpus_per_node == 0:
-        raise UsageError(
-            f"`--gpus {gpus}` and `--gpus-per-node 0` contradict each other", hints=["leave one of them out"]
-        )
-    if gpus and procs and procs != gpus:
-        raise UsageError(f"`--gpus {gpus}` and `--procs {procs}` contradict each other: one process per GPU")
+    if gpus:
+        _require_agreement(gpus, gpus_per_node, procs)
     total = gpus or procs or spread
     place = place_among(nodes, node_rank, rdzv_endpoint, port=port, is_slurm=kind == "slurm")
     if kind == "slurm":
@@ -72,6 +68,15 @@ def choose_launcher(
         rdzv_endpoint=place[1],
         max_restarts=max_restarts,
     )
+
+
+def _require_agreement(gpus: int, gpus_per_node: int | None, procs: int | None) -> None:
+    if gpus_per_node == 0:
+        raise UsageError(
+            f"`--gpus {gpus}` and `--gpus-per-node 0` contradict each other", hints=["leave one of them out"]
+        )
+    if procs and procs != gpus:
+        raise UsageError(f"`--gpus {gpus}` and `--procs {procs}` contradict each other: one process per GPU")
 
 
 def _local_kind(kind: LauncherKind | None, total: int, max_restarts: int) -> LauncherKind:

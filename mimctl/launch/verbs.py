@@ -1,4 +1,4 @@
-"""Train, test and infer: prepare all of it, start it, say how it ended."""
+"""Train and test: prepare all of it, start it, say how it ended."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mimctl.config.beside import is_downloaded
-from mimctl.config.language.environment import address_errors
 from mimctl.errors import MimctlError, UsageError
-from mimctl.launch.asking import answer_of
 from mimctl.launch.experiments.config_weights import is_address
 from mimctl.launch.experiments.dataset import DatasetReport, describe_folder
-from mimctl.launch.experiments.experiment import load_config, raise_all
-from mimctl.launch.experiments.find_checkpoint import config_beside, find_checkpoint
-from mimctl.launch.experiments.trust import is_of_run, require_trust
-from mimctl.launch.job import job_of
+from mimctl.launch.experiments.find_checkpoint import find_checkpoint
 from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Workplace
 from mimctl.launch.plan import make_plan
-from mimctl.launch.prepare import find_verb, make_request, new_run_dir, prepare_experiment, weights_of
+from mimctl.launch.prepare import make_request, prepare_experiment, weights_of
 from mimctl.launch.runs.record import RunRecord
 from mimctl.launch.start import start
 from mimctl.plugin.configs import find_config
-from mimctl.plugin.discover import Plugin, get_plugin, import_roots
+from mimctl.plugin.discover import Plugin, get_plugin
 
 
 class Models(Protocol):
@@ -52,19 +46,6 @@ class TrainOptions:
     amp: bool = False
     auto_scale_lr: bool = False
     split_seed: int = 0
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferOptions:
-    """What `infer` is told."""
-
-    config: Path | None = None
-    out_dir: Path | None = None
-    score_thr: float | None = None
-    topk: int | None = None
-    cfg_options: tuple[str, ...] = ()
-    trust_config: bool = False
     dry_run: bool = False
 
 
@@ -110,7 +91,7 @@ def train(
         auto_scale_lr=options.auto_scale_lr,
     )
     texts = {} if experiment.text is None else {experiment.path: experiment.text}
-    started = _start(request, place, launch, texts=texts, dry_run=options.dry_run, listener=listener)
+    started = start_request(request, place, launch, texts=texts, dry_run=options.dry_run, listener=listener)
     return replace(started, report=report)
 
 
@@ -144,59 +125,7 @@ def test(
         checkpoint=found,
         options={name: value for name, value in options.items() if value is not None},
     )
-    return _start(request, place, launch, dry_run=dry_run, listener=listener)
-
-
-def infer(
-    plugin_name: str,
-    model: str,
-    inputs: Sequence[str],
-    options: InferOptions,
-    launch: LaunchOptions,
-    *,
-    place: Workplace,
-    models: Models,
-    listener: Listener | None = None,
-) -> RunResult:
-    """Run a model on images (see `mimctl.infer`)."""
-    plugin = get_plugin(plugin_name, place.plugins)
-    entry = find_verb(plugin, "infer")
-    _require_inputs(inputs)
-    config, checkpoint = _model_files(plugin, model, options.config, models)
-    if config is not None:
-        evaluated = load_config(config, {}, place.working_plugins, import_roots(place.paths))
-        is_foreign = is_downloaded(config) or (options.config is None and not is_of_run(checkpoint))
-        require_trust(
-            evaluated, config, is_trusted=options.trust_config, plugins=place.working_plugins, is_foreign=is_foreign
-        )
-        raise_all(address_errors(evaluated))
-    out_dir = (options.out_dir or Path("outputs", checkpoint.stem)).expanduser().absolute()
-    limits = {"score_thr": options.score_thr, "topk": options.topk}
-    facts, slurm = job_of(launch, place, job_name=f"{checkpoint.stem}_infer")
-    from mimctl.launch.experiments.experiment import parse_overrides
-
-    request = RunRequest(
-        action="infer",
-        plugin=plugin.name,
-        package=plugin.package,
-        entry=entry,
-        python=place.python,
-        run_dir=new_run_dir(out_dir),
-        config=config,
-        overrides=parse_overrides(options.cfg_options),
-        checkpoint=checkpoint,
-        inputs=tuple(str(Path(each).expanduser().absolute()) for each in inputs),
-        options={"out_dir": str(out_dir), **{key: value for key, value in limits.items() if value is not None}},
-        launcher=facts,
-        port=launch.port,
-        slurm=slurm,
-    )
-    if facts.kind == "slurm" or launch.detach:
-        launch = replace(launch, name=launch.name or checkpoint.stem)
-        return _start(request, place, launch, dry_run=options.dry_run, listener=listener)
-    with tempfile.TemporaryDirectory(prefix="mimctl-infer-") as scratch:  # nothing is left but the pictures
-        plan = make_plan(replace(request, run_dir=Path(scratch)))
-        return RunResult(plan=plan, result=None if options.dry_run else answer_of(plan, listener))
+    return start_request(request, place, launch, dry_run=dry_run, listener=listener)
 
 
 def _look_at(
@@ -259,40 +188,7 @@ def _resume(resume: str | None) -> str | None:
     return str(path.absolute())
 
 
-def _require_inputs(inputs: Sequence[str]) -> None:
-    missing = [each for each in inputs if not Path(each).expanduser().exists() and not _is_pattern(each)]
-    if missing:
-        raise MimctlError(
-            f"image `{missing[0]}` does not exist",
-            code="data-not-found",
-            causes=[f"{len(missing)} of {len(inputs)} are missing"] if len(inputs) > 1 else [],
-        )
-
-
-def _is_pattern(text: str) -> bool:
-    return any(sign in text for sign in "*?[")
-
-
-def _model_files(plugin: Plugin, model: str, config: Path | None, models: Models) -> tuple[Path | None, Path]:
-    path = Path(model).expanduser()
-    if path.is_file() or path.is_dir():
-        checkpoint = find_checkpoint(model, path)
-        found = config.expanduser().absolute() if config else config_beside(checkpoint)
-    elif path.suffix in (".pth", ".pt", ".safetensors") or "/" in model:
-        raise MimctlError(
-            f"checkpoint `{model}` does not exist",
-            code="checkpoint-not-found",
-            hints=[f"a model of the zoo goes by its name: `mimctl infer {plugin.name} NAME IMAGE`"],
-        )
-    else:
-        zoo_config, checkpoint = models.model(plugin, model)
-        found = config.expanduser().absolute() if config else zoo_config
-    if found is not None and not found.is_file():
-        raise UsageError(f"config `{config}` does not exist", code="config-not-found")
-    return found, checkpoint
-
-
-def _start(
+def start_request(
     request: RunRequest,
     place: Workplace,
     launch: LaunchOptions,
@@ -301,20 +197,9 @@ def _start(
     dry_run: bool,
     listener: Listener | None,
 ) -> RunResult:
+    """Start what is prepared, or only plan it; `texts` are more files to write first."""
     plan = make_plan(request)
     if dry_run:
         return RunResult(plan=replace(plan, files={**(texts or {}), **plan.files}), result=None)
     ended, record = start(plan, book=place.book, name=launch.name, detach=launch.detach, texts=texts, listener=listener)
     return RunResult(plan=plan, result=(ended.result or {}) if ended else None, record=record)
-
-
-__all__ = [
-    "InferOptions",
-    "Models",
-    "RunResult",
-    "TrainOptions",
-    "infer",
-    "new_run_dir",
-    "test",
-    "train",
-]

@@ -41,7 +41,7 @@ from mimctl.cli.runs import detached, explain_plan, launch_of, started
 @launch_options
 def infer(context: Context, plugin: str, model: str, images: tuple[str, ...], **values: Any) -> Result:
     """Run a model on images: files, folders or patterns. MODEL is a checkpoint, a run's folder or a name of the zoo."""
-    from mimctl.launch.verbs import InferOptions
+    from mimctl.launch.inferring import InferOptions
 
     options = InferOptions(
         config=values["config"],

@@ -24,7 +24,6 @@ PRUNED = "pruned"
 """In a trial's folder, once it was stopped because others did better."""
 
 Sampler = Literal["grid", "random", "tpe", "asha"]
-SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe", "asha")
 JUDGING = ("tpe", "asha")
 """Those that have to know which trial is the better one."""
 Direction = Literal["min", "max"]
