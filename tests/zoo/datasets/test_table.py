@@ -123,7 +123,7 @@ def test_an_unknown_name_shows_the_nearest() -> None:
     assert "nuscenes" in str(unknown_data_set("nuscens", ["nuscenes"]).hints[0])
 
 
-def test_the_table_travels_with_the_package() -> None:
+def test_the_table_holds_data_sets_and_nothing_else() -> None:
     assert data_set_names() == tuple(sorted(path.stem for path in FOLDER.iterdir()))
 
 
