@@ -27,7 +27,9 @@ if os.environ.get("CI"):
     settings.load_profile("judge")
 
 
-OF_LIBRARIES = ("PYTEST_", "KMP_", "TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TORCHELASTIC_SIGNALS_TO_HANDLE")
+OF_LIBRARIES = (
+    "PYTEST_", "KMP_", "TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TORCHELASTIC_SIGNALS_TO_HANDLE", "LD_LIBRARY_PATH", "QT_",
+)  # fmt: skip
 """Variables that libraries set for their own sake, once in a process."""
 
 
