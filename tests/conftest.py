@@ -30,7 +30,7 @@ if os.environ.get("CI"):
 OF_LIBRARIES = (
     "PYTEST_", "KMP_", "TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TORCHELASTIC_SIGNALS_TO_HANDLE", "LD_LIBRARY_PATH", "QT_",
 )  # fmt: skip
-"""Variables that libraries set for their own sake, once in a process."""
+"""Variables that libraries (torch, OpenCV at its import) set for their own sake, once in a process."""
 
 
 @pytest.fixture(autouse=True)
