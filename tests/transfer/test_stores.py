@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from store_server import StoreServer, cut
@@ -30,7 +29,9 @@ def scheme(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
+def store(scheme: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
+    from fsspec import config
+
     with StoreServer() as server:
         for name, value in {
             "AWS_ENDPOINT_URL": server.address,
@@ -39,22 +40,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",
             "STORAGE_EMULATOR_HOST": server.address,
-            "FSSPEC_GS_TOKEN": "anon",
         }.items():
             monkeypatch.setenv(name, value)
-        _read_fsspec_settings(monkeypatch)
+        monkeypatch.setitem(config.conf, "gs", {"token": "anon"})  # as FSSPEC_GS_TOKEN, which is read at import
         yield server
-
-
-def _read_fsspec_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let fsspec read its settings from the environment again; it does so when it is imported."""
-    from fsspec import config
-
-    found: dict[str, Any] = {}
-    config.set_conf_env(found)
-    monkeypatch.setattr(config, "conf", found)
-    monkeypatch.setitem(sys.modules, "fsspec.config", config)
-    monkeypatch.setattr("fsspec.spec.apply_config", lambda cls, kwargs: config.apply_config(cls, kwargs, found))
 
 
 def test_an_object_comes_in_pieces(
