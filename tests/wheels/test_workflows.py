@@ -18,8 +18,12 @@ def commands(job: dict[str, Any]) -> str:
     return "\n".join(step.get("run", "") for step in job["steps"])
 
 
+def all_inputs(job: dict[str, Any], action: str) -> list[dict[str, Any]]:
+    return [step["with"] for step in job["steps"] if step.get("uses", "").startswith(f"actions/{action}@")]
+
+
 def inputs(job: dict[str, Any], action: str) -> dict[str, Any]:
-    (found,) = [step["with"] for step in job["steps"] if step.get("uses", "").startswith(f"actions/{action}@")]
+    (found,) = all_inputs(job, action)
     return found
 
 
@@ -36,9 +40,19 @@ def test_what_was_built_and_audited_is_what_is_verified_and_published() -> None:
     assert built.index("wheels build") < built.index("wheels audit")
     assert inputs(WHEELS["build"], "upload-artifact")["name"] == "wheel-${{ matrix.name }}"
     assert inputs(WHEELS["verify"], "download-artifact")["name"] == "wheel-${{ matrix.build }}"
-    assert inputs(WHEELS["index"], "download-artifact")["pattern"] == "wheel-*"
+    wheels, _ = all_inputs(WHEELS["index"], "download-artifact")
+    assert (wheels["pattern"], wheels["path"]) == ("wheel-*", "wheels")
     assert set(WHEELS["index"]["needs"]) == {"build", "verify"}
     assert not re.search(r"wheels build|pip wheel", commands(WHEELS["verify"]) + commands(WHEELS["index"]))
+
+
+def test_an_index_says_which_tests_passed_with_its_wheels() -> None:
+    kept = inputs(WHEELS["verify"], "upload-artifact")
+    assert (kept["name"], kept["path"]) == ("verified-${{ matrix.name }}", "verified")
+    assert '--wheels wheels --json > "verified/$CELL.json"' in commands(WHEELS["verify"])
+    _, reports = all_inputs(WHEELS["index"], "download-artifact")
+    assert (reports["pattern"], reports["path"]) == ("verified-*", "verified")
+    assert commands(WHEELS["index"]).count("mimctl index build --wheels wheels --verified verified") == 2
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yml")), ids=lambda path: path.name)
