@@ -81,9 +81,9 @@ def verb(
     """Make a handler `(context, **options) -> Result` a command with the common options.
 
     `target` adds `--python` and `--offline`, and a note where an installation into it was killed, unless the command
-    tells that itself (`tells_unfinished`); without `reads_files` a broken settings file is no hindrance. `uses` names
-    the settings that the command uses (None: all), for those of a project's file have to be accepted first.
-    The command's return value is the exit code.
+    tells that itself, or does not mind (`tells_unfinished`); without `reads_files` a broken settings file is no
+    hindrance. `uses` names the settings that the command uses (None: all), for those of a project's file have to be
+    accepted first. The command's return value is the exit code.
     """
 
     def decorate(handler: Handler) -> click.Command:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
-from mimctl.zoo.condition import Condition, number_of, parse_conditions
 from mimctl.zoo.rows import Row, fields_of, match_fields
+
+if TYPE_CHECKING:
+    from mimctl.zoo.condition import Condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def search(rows: Sequence[Row], query: Query) -> Found:
         raise UsageError("`--field` and `--exclude-field` contradict each other", hints=["name one of them"])
     known = fields_of(rows)
     notes: list[str] = []
-    conditions = [each for text in query.conditions for each in parse_conditions(text)]
+    conditions = _conditions(query)
     order = [(word.removeprefix("-"), query.is_descending != word.startswith("-")) for word in query.sort]
     words = (*(each.field for each in conditions), *(word for word, _ in order))
     meant = {word: match_fields(word, known) for word in words}
@@ -73,6 +75,14 @@ def as_mapping(found: Found) -> dict[str, dict[str, Any]]:
             name, number = f"{row.id}#{number}", number + 1
         mapping[name] = {field: row.value(field) for field in found.fields if row.value(field) is not None}
     return mapping
+
+
+def _conditions(query: Query) -> list[Condition]:
+    if not query.conditions:
+        return []
+    from mimctl.zoo.condition import parse_conditions
+
+    return [each for text in query.conditions for each in parse_conditions(text)]
 
 
 def _filtered(rows: Sequence[Row], query: Query) -> list[Row]:
@@ -111,6 +121,8 @@ def _sorted(rows: Sequence[Row], names: Sequence[str], *, is_descending: bool) -
 
 
 def _key(row: Row, names: Sequence[str]) -> tuple[int, float, str] | None:
+    from mimctl.zoo.condition import number_of
+
     value = next((row.value(name) for name in names if row.value(name) is not None), None)
     if value is None:
         return None

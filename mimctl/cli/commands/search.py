@@ -75,6 +75,7 @@ def spread(args: Sequence[str]) -> list[str]:
         "mimctl search mmdet==3.3.0 --dataset lvis --field epochs box_ap weight",
     ],
     target=True,
+    tells_unfinished=False,  # what is searched is an index, whatever state the environment is in
 )
 @click.argument("packages", nargs=-1, required=True, metavar="PACKAGE... [CONDITION]...")
 @click.option("--config", "configs", multiple=True, metavar="TEXT...", help="Parts of names of models or configs.")
