@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from urllib.parse import unquote
+
+from loopback import QuietHandler, QuietServer
 
 
 @dataclass
@@ -26,16 +27,13 @@ class HubServer:
     address: str = ""
 
     def __enter__(self) -> HubServer:
-        self._hub, self._store = (ThreadingHTTPServer(("127.0.0.1", 0), self._handler(name)) for name in ("hub", "cdn"))
-        for server in (self._hub, self._store):
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        self.address = f"http://127.0.0.1:{self._hub.server_port}"
+        self._hub, self._store = (QuietServer(self._handler(name)) for name in ("hub", "cdn"))
+        self.address = self._hub.address
         return self
 
     def __exit__(self, kind: type | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         for server in (self._hub, self._store):
-            server.shutdown()
-            server.server_close()
+            server.close()
 
     def put(self, repo: str, path: str, body: bytes, *, revision: str = "main", is_lfs: bool = True) -> str:
         """Publish a file; return its SHA-256."""
@@ -48,12 +46,7 @@ class HubServer:
     def _handler(self, name: str) -> type[BaseHTTPRequestHandler]:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_HEAD(self) -> None:
                 self._serve(has_body=False)
 
@@ -90,4 +83,4 @@ class HubServer:
             return 307, {"Location": f"/api/resolve-cache/blob/{key}", "X-Repo-Commit": "c" * 40}, b""
         linked = self.told.get(key, hashlib.sha256(body).hexdigest())
         headers = {"X-Linked-Etag": f'"{linked}"', "X-Linked-Size": str(len(body)), "X-Repo-Commit": "c" * 40}
-        return 302, {**headers, "Location": f"http://127.0.0.1:{self._store.server_port}/blob/{key}"}, b""
+        return 302, {**headers, "Location": f"{self._store.address}/blob/{key}"}, b""

@@ -6,14 +6,14 @@ import contextlib
 import http.client
 import select
 import socket
-import threading
 from base64 import b64encode
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
+from loopback import QuietHandler, Served
 
-class ProxyServer:
+
+class ProxyServer(Served):
     """Passes requests on; `asked` are (method, target) as they came. `hosts` are names that only the proxy knows.
 
     `login` ("user:password") is wanted of everybody. A tunnel is cut after `cuts` bytes of an answer, one a tunnel.
@@ -24,17 +24,6 @@ class ProxyServer:
         self.hosts: dict[str, str] = {}
         self.login: str | None = None
         self.cuts: list[int] = []
-
-    def __enter__(self) -> ProxyServer:
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
-        self.address = f"http://127.0.0.1:{self._http.server_port}"
-        return self
-
-    def __exit__(self, kind: type | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
     def is_welcome(self, handler: BaseHTTPRequestHandler) -> bool:
         """Answer 407 where the login is not the right one."""
@@ -54,12 +43,7 @@ class ProxyServer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_CONNECT(self) -> None:
                 outer.asked.append(("CONNECT", self.path))
                 host, _, port = self.path.rpartition(":")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
+from loopback import QuietHandler, Served
 
-class StoreServer:
+
+class StoreServer(Served):
     """Holds `objects` ("bucket/key" → bytes). `faults` are consumed one a request for bytes: called with the handler,
     which they answer by themselves. `ranges` are those that were asked for; a bucket in `closed` is forbidden.
     """
@@ -22,25 +22,10 @@ class StoreServer:
         self.faults: list[Callable[[BaseHTTPRequestHandler], None]] = []
         self.ranges: list[str] = []
 
-    def __enter__(self) -> StoreServer:
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
-        self.address = f"http://127.0.0.1:{self._http.server_port}"
-        return self
-
-    def __exit__(self, kind: type | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_HEAD(self) -> None:
                 outer.serve(self)
 

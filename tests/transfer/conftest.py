@@ -7,18 +7,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from loopback import QuietHandler, QuietServer
 
 from mimctl.transfer import TransferSettings
-
-
-class _QuietServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that hang up are what these tests are about."""
 
 
 class MisbehavingServer:
@@ -45,17 +39,9 @@ class MisbehavingServer:
         self.knows_ranges = True
         self.says_length = True
         self.chunk_delay_s = 0.0
-        self._http = _QuietServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_port}"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        self._http = QuietServer(self._handler())
+        self.address = self._http.address
+        self.close = self._http.close
 
     def will_answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Answer one of the coming requests with just this; `_` in a header's name stands for `-`."""
@@ -85,12 +71,7 @@ class MisbehavingServer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 server.requests.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
                 fault = server.faults.pop(0) if server.faults else server.always
