@@ -141,12 +141,12 @@ def test_a_meeting_place_that_nobody_knows_ends_the_job_with_the_reason(login: L
 
 
 def test_a_second_run_in_a_work_dir_and_a_folder_that_cannot_be_written_are_refused(login: Login) -> None:
-    assert login.train("--gpus", 0, "--detach", *LONG).returncode == 0
-    login.wait("last", lambda each: each["state"] == "running" and bool(each["step"]))
+    run = login.train("--gpus", 0, "--detach", *LONG).stdout.strip()
+    login.wait(run, lambda each: each["state"] == "running" and bool(each["step"]))
     second = login.train("--gpus", 0)
     assert second.returncode == 1
     assert "error[work-dir-in-use]" in second.stderr
-    assert login.mimctl("cancel", "toy").returncode in (0, 1)
+    assert login.mimctl("cancel", run).returncode == 0
     full = login.train("--gpus", 0, "--work-dir", "/proc/nowhere")
     assert full.returncode == 1
     assert "error[" in full.stderr
