@@ -65,13 +65,16 @@ def zoo_models(settings: Settings, watch: Watch | None) -> ZooModels:
     return ZooModels(settings, progress=watch.progress if watch else None, note=watch.note if watch else None)
 
 
-def index_client(settings: Settings) -> IndexClient:
-    """Return who reads mimctl's indexes."""
+def index_client(settings: Settings, *, only_looks: bool = False) -> IndexClient:
+    """Return who reads mimctl's indexes; who `only_looks` fetches nothing of what they speak of."""
     from mimctl.index.client import IndexClient
-    from mimctl.transfer.cache import open_cache
+    from mimctl.transfer import is_remote
     from mimctl.zoo.way import transfer_settings
 
-    open_cache(settings.cache_dir)
+    if not only_looks or any(map(is_remote, settings.index)):  # a folder's documents are read where they are
+        from mimctl.transfer.cache import open_cache
+
+        open_cache(settings.cache_dir)
     return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)
 
 

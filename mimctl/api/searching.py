@@ -85,7 +85,7 @@ class _Shelves:
     def _index(self) -> IndexClient:
         from mimctl.api.place import index_client
 
-        return index_client(self._settings)
+        return index_client(self._settings, only_looks=True)
 
     @cached_property
     def _place(self) -> Workplace:
@@ -125,11 +125,9 @@ class _Shelves:
         return self._of_published(name, word)
 
     def _of_toolbox(self, toolbox: str) -> list[Row]:
-        from mimctl.zoo.reading import load_zoo
-        from mimctl.zoo.rows import row_of_entry
+        from mimctl.zoo.reading import load_rows
 
-        zoo = load_zoo(self._index, toolbox)
-        return [row_of_entry(entry, toolbox, zoo.collections.get(entry.collection)) for entry in zoo.models]
+        return load_rows(self._index, toolbox)
 
     def _of_published(self, name: str, word: str) -> list[Row]:
         from mimctl.zoo.upstream import upstream_configs

@@ -109,7 +109,7 @@ def parse_zoo(data: Mapping[str, Any], *, shown: str = "the index") -> Zoo:
         collections = {_one_line(name): _lines(each) for name, each in (data.get("collections") or {}).items()}
         return Zoo(plugin=str(data["plugin"]), models=models, collections=collections)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise _bad(shown, f"an entry is malformed: {problem!r}"[:200]) from problem
+        raise malformed(shown, problem) from problem
 
 
 def document_of(zoo: Zoo) -> dict[str, Any]:
@@ -281,6 +281,11 @@ def _unknown(text: str, folded: str, entries: Iterable[ModelEntry]) -> MimctlErr
 
 def _shown(text: str) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in text)[:120]
+
+
+def malformed(shown: str, problem: Exception) -> IntegrityError:
+    """Return the error for a zoo with an entry that is not as it should be."""
+    return _bad(shown, f"an entry is malformed: {problem!r}"[:200])
 
 
 def _bad(shown: str, cause: str) -> IntegrityError:

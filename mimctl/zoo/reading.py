@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mimctl.errors import MimctlError
 from mimctl.index.bulk import bulk
-from mimctl.zoo.model import Zoo, parse_zoo
+
+if TYPE_CHECKING:
+    from mimctl.zoo.model import Zoo
+    from mimctl.zoo.rows import Row
 
 
 class ZooSource(Protocol):
@@ -18,14 +21,44 @@ class ZooSource(Protocol):
 
 
 def load_zoo(index: ZooSource, plugin: str) -> Zoo:
-    """Return the zoo of a toolbox from the index; raise MimctlError[no-zoo] where the index has none for it."""
+    """Return the zoo of a toolbox from the index.
+
+    Raises MimctlError[no-zoo] where the index has none for it, IntegrityError[bad-zoo].
+    """
+    from mimctl.zoo.model import parse_zoo
+
     with bulk():
         zoo = parse_zoo(index.zoo(plugin))
     if not zoo.models:
-        raise MimctlError(
-            f"the index has no models of `{plugin}`",
-            code="no-zoo",
-            causes=[f"no index named in the settings holds `zoo/{plugin}.json`"],
-            hints=["build the index with models: `mimctl index build --zoo index/zoo`"],
-        )
+        raise _no_zoo(plugin)
     return zoo
+
+
+def load_rows(index: ZooSource, plugin: str) -> list[Row]:
+    """Return the models of a toolbox as rows to search in, without making a ModelEntry of each; raises as `load_zoo`.
+
+    What they state is text to be shown; whoever fetches one reads it through `load_zoo`, which checks it.
+    """
+    from mimctl.zoo.rows import row_of_item
+
+    data = index.zoo(plugin)
+    families = data.get("collections") or {}
+    try:
+        with bulk():
+            rows = [row_of_item(item, plugin, families.get(item.get("collection"))) for item in data["models"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        from mimctl.zoo.model import malformed
+
+        raise malformed("the index", problem) from problem
+    if not rows:
+        raise _no_zoo(plugin)
+    return rows
+
+
+def _no_zoo(plugin: str) -> MimctlError:
+    return MimctlError(
+        f"the index has no models of `{plugin}`",
+        code="no-zoo",
+        causes=[f"no index named in the settings holds `zoo/{plugin}.json`"],
+        hints=["build the index with models: `mimctl index build --zoo index/zoo`"],
+    )

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 from mimctl.errors import UsageError, did_you_mean, nearest
-from mimctl.zoo.model import ModelEntry
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "params": ("parameters",),
@@ -88,23 +87,28 @@ def row_of_facts(model: Mapping[str, Any], package: str) -> Row:
     )
 
 
-def row_of_entry(entry: ModelEntry, package: str, collection: Mapping[str, str] | None = None) -> Row:
-    """Return the row of a model of a toolbox's zoo; `collection` is what is said of its family."""
-    fields: dict[str, Any] = {**dict(_metadata(entry.metadata)), **_figures(entry.results)}
+def row_of_item(item: Mapping[str, Any], package: str, collection: Mapping[str, str] | None = None) -> Row:
+    """Return the row of a model as `zoo/<plugin>.json` states it; `collection` is what is said of its family.
+
+    A search reads hundreds of models to show a few, as text that the output makes harmless: none becomes a ModelEntry.
+    Raises KeyError, TypeError, ValueError or AttributeError where the model is malformed.
+    """
+    results, weights = item.get("results", ()), item.get("weights")
+    fields: dict[str, Any] = {**dict(_metadata(item.get("metadata") or {})), **_figures(results)}
     fields.update({name: (collection or {}).get(name) for name in ("paper", "title", "readme")})
-    fields["task"] = _tasks(entry.results)
-    fields["weight"] = (entry.weights.url or entry.weights.file) if entry.weights else list(entry.parts) or None
-    fields["model"] = entry.collection or None
-    fields["config"] = entry.config or entry.config_file
-    fields["source"] = entry.config_source
-    fields["buildable"] = entry.is_buildable
+    fields["task"] = _tasks(results)
+    fields["weight"] = (weights.get("url") or weights.get("file")) if weights else list(item.get("parts", ())) or None
+    fields["model"] = item.get("collection") or None
+    fields["config"] = item.get("config") or item.get("config_file")
+    fields["source"] = item.get("config_source") or "mimctl"
+    fields["buildable"] = item.get("buildable") is True
     known = {name: value for name, value in fields.items() if value is not None}
     return Row(
-        id=entry.name,
+        id=str(item["name"]),
         package=package,
         fields=known,
-        labels=entry.aliases,
-        measured_on=_measured_on(entry.results),
+        labels=tuple(map(str, item.get("aliases", ()))),
+        measured_on=_measured_on(results),
     )
 
 

@@ -15,11 +15,12 @@ from static_server import Server
 from zoo_site import SOURCES, write_catalogue
 
 from mimctl import api
+from mimctl.errors import IntegrityError
 from mimctl.index.client import IndexClient
 from mimctl.settings import Settings
 from mimctl.zoo.catalogue.source import load_yaml
-from mimctl.zoo.reading import load_zoo
-from mimctl.zoo.rows import Row, row_of_entry
+from mimctl.zoo.reading import load_rows
+from mimctl.zoo.rows import Row
 from mimctl.zoo.search import Query, search
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,11 +44,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
     """The rows of each toolbox, as `search` reads them from the index."""
     client = IndexClient([str(catalogue)], cache_dir=tmp_path_factory.mktemp("cache"))
-    zoos = {name: load_zoo(client, name) for name in SOURCES}
-    return {
-        name: [row_of_entry(each, name, zoo.collections.get(each.collection)) for each in zoo.models]
-        for name, zoo in zoos.items()
-    }
+    return {name: load_rows(client, name) for name in SOURCES}
 
 
 def words_of(document: Facts) -> Iterator[tuple[str, str, set[int]]]:
@@ -183,3 +180,16 @@ def test_all_toolboxes_stand_in_one_answer(catalogue: Path, tmp_path: Path, sour
     found = api.search(list(SOURCES), Query(tasks=("object detection",)), settings=settings)
     assert {row.package for row in found.rows} == {"det", "det3d", "rotate", "track", "yolo"}
     assert len(api.search(list(SOURCES), settings=settings).rows) == sum(len(x["models"]) for x in sources.values())
+
+
+@pytest.mark.parametrize(
+    "model", [{"collection": "Net"}, {"name": "net", "results": [7]}, {"name": "net", "metadata": 7}]
+)
+def test_a_model_that_is_none_is_told_of(model: dict[str, Any]) -> None:
+    class Source:
+        def zoo(self, plugin: str) -> dict[str, Any]:
+            return {"schema_version": 1, "plugin": plugin, "models": [model]}
+
+    with pytest.raises(IntegrityError) as caught:
+        load_rows(Source(), "det")
+    assert caught.value.code == "bad-zoo"
