@@ -28,6 +28,7 @@ for word in "$@"; do last=$word; done
 case "$SRUN_DOES" in
   fail) exit 7 ;;
   stopped) exit 143 ;;
+  rank-lost|no-meeting-place) echo "{\\"code\\": \\"$SRUN_DOES\\"}" > "$RUN_DIR/ranks/error-1.json"; exit 143 ;;
   unfinished) touch "$RUN_DIR/unfinished"; exit 0 ;;
   slow) trap 'touch "$RUN_DIR/unfinished"; exit 0' TERM; touch "$RUN_DIR/started"; sleep 30 >/dev/null 2>&1 & wait ;;
 esac
@@ -242,6 +243,15 @@ def test_an_array_task_requeues_itself_alone(tmp_path, job):
     process, log = job(plan_of(tmp_path), SRUN_DOES="unfinished", **variables)
     process.communicate(timeout=30)
     assert log.read_text().splitlines()[-1] == "requeue 90_3"
+
+
+@pytest.mark.parametrize(("said", "code"), [("no-meeting-place", 1), ("rank-lost", 0)])
+def test_a_rank_that_failed_by_itself_is_not_queued_again_for_those_that_were_ended_with_it(tmp_path, job, said, code):
+    plan = plan_of(tmp_path)
+    process, log = job(plan, SRUN_DOES=said)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert ("\nrequeue" in log.read_text()) is (code == 0)
 
 
 def test_requeueing_ends_after_many_restarts(tmp_path, job):

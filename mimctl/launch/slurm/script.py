@@ -92,6 +92,10 @@ STEP=$!
 wait "$STEP"; CODE=$?
 # A trapped signal ends `wait` early; the step is still there then.
 while kill -0 "$STEP" 2>/dev/null; do wait "$STEP"; CODE=$?; done
+# Of a rank that failed and those that were ended with it srun returns the higher code; what others said of their end
+# is no failure of their own.
+OTHERS='"code": "(rank-lost|rank-timeout|worker-died)"'
+if [ "$CODE" -eq 143 ] && grep -LsE "$OTHERS" "$RUN"/ranks/error-*.json | grep -q .; then CODE=1; fi
 
 if [ -n "$TERMED" ] && {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -ne 0 ]; }}; then
   # TERM came: Slurm itself requeues a job that it preempted and leaves a cancelled one dead.
