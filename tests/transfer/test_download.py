@@ -258,7 +258,9 @@ def test_stalled_transfer_is_tried_again(file_server: Any, tmp_path: Path, quick
 def test_redirects_are_followed(file_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
     file_server.will_answer(302, Location="/other")
     file_server.will_answer(307, Location=url_of(file_server))
-    download(file_server.address + "/start", tmp_path / "w.pth", sha256=SHA, settings=quick)
+    found = download(file_server.address + "/start", tmp_path / "w.pth", sha256=SHA, settings=quick)
+    assert found.read_bytes() == BODY
+    assert [each["path"] for each in file_server.requests][:2] == ["/start", "/other"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 GRACE_S = 1.0
 """Seconds that the other ranks have to end by themselves after the first failure, as on one machine."""
-_CONSEQUENCES = ("rank-lost", "rank-timeout")
+CONSEQUENCES = ("rank-lost", "rank-timeout")
 """What ranks say when another has gone, or does not come."""
 _END = re.compile(r"srun: error: (?P<host>[^\s:]+): tasks? (?P<rank>\d+)[\d,-]*: (?P<how>.+)")
 _CODE = re.compile(r"Exited with exit code (\d+)")
@@ -27,7 +27,7 @@ def first_error(folder: Path, said: Sequence[str] = ()) -> Mapping[str, Any] | N
     only where nobody says more.
     """
     written = _written(folder)
-    own = (told for told in written if told.get("code") not in _CONSEQUENCES)
+    own = (told for told in written if told.get("code") not in CONSEQUENCES)
     known = {told.get("details", {}).get("rank") for told in written}
     return next(own, None) or _first_death(said, known) or next(iter(written), None)
 

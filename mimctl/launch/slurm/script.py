@@ -14,6 +14,7 @@ from mimctl.errors import UsageError
 from mimctl.launch.model import RunRequest, SlurmOptions
 from mimctl.launch.slurm.arguments import GPU_NAMES, Argument, argument_of
 from mimctl.launch.slurm.fitting import is_gpu
+from mimctl.launch.slurm.ranks import CONSEQUENCES
 
 MAX_RESTARTS = 20
 AGENTS_END_S = 30
@@ -94,7 +95,7 @@ wait "$STEP"; CODE=$?
 while kill -0 "$STEP" 2>/dev/null; do wait "$STEP"; CODE=$?; done
 # Of a rank that failed and those that were ended with it srun returns the higher code; what others said of their end
 # is no failure of their own.
-OTHERS='"code": "(rank-lost|rank-timeout|worker-died)"'
+OTHERS='"code": "({consequences})"'
 if [ "$CODE" -eq 143 ] && grep -LsE "$OTHERS" "$RUN"/ranks/error-*.json | grep -q .; then CODE=1; fi
 
 if [ -n "$TERMED" ] && {{ [ -e "$RUN/unfinished" ] || [ "$CODE" -ne 0 ]; }}; then
@@ -137,6 +138,8 @@ def render_script(request: RunRequest, *, array: ArrayOf | None = None) -> str:
         run=run,
         setup=render_setup(request.slurm, run=run),
         srun=f'{shlex.join(srun)} "$SPEC"',
+        # A signal to a whole step reaches processes that load data, too.
+        consequences="|".join([*CONSEQUENCES, "worker-died"]),
         max_restarts=MAX_RESTARTS,
     )
 

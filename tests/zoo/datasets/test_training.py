@@ -82,12 +82,15 @@ def test_a_classifier_trains_on_what_was_fetched(here: Path, settings: Settings)
 
 
 @pytest.mark.slow
-def test_a_config_finds_what_was_fetched_without_being_told(here: Path, settings: Settings) -> None:
-    fetched("mnist", here, settings)
+@pytest.mark.parametrize(("name", "config"), [("mnist", "lenet5_mnist"), ("cifar10", "resnet18_8xb16_cifar10")])
+def test_a_config_finds_what_was_fetched_without_being_told(
+    name: str, config: str, here: Path, settings: Settings
+) -> None:
+    fetched(name, here, settings)
     quick = ("train_cfg.max_epochs=1", "train_dataloader.num_workers=0", "val_dataloader.num_workers=0")
-    done = mimctl("train", "cls", "lenet5_mnist", "--gpus", "0", "--cfg-options", *quick)
+    done = mimctl("train", "cls", config, "--gpus", "0", "--cfg-options", *quick)
     assert done.returncode == 0, done.stderr
-    assert list((here / "work_dirs" / "lenet5_mnist").glob("epoch_1.pth"))
+    assert list((here / "work_dirs" / config).glob("epoch_1.pth"))
 
 
 @pytest.mark.slow
@@ -96,14 +99,5 @@ def test_a_detector_trains_on_what_was_fetched(name: str, here: Path, settings: 
     found = fetched(name, here, settings)
     options = ("--weights", "none", "--epochs", "1", "--batch", "4", "--imgsz", "64", "--gpus", "0")
     done = mimctl("train", "det", "rtmdet_nano", "--data", str(found.train["det"]), *options)
-    assert done.returncode == 0, done.stderr
-    assert list((here / "work_dirs").rglob("epoch_1.pth"))
-
-
-@pytest.mark.slow
-def test_cifars_config_finds_what_was_fetched(here: Path, settings: Settings) -> None:
-    fetched("cifar10", here, settings)
-    quick = ("train_cfg.max_epochs=1", "train_dataloader.num_workers=0", "val_dataloader.num_workers=0")
-    done = mimctl("train", "cls", "resnet18_8xb16_cifar10", "--gpus", "0", "--cfg-options", *quick)
     assert done.returncode == 0, done.stderr
     assert list((here / "work_dirs").rglob("epoch_1.pth"))
