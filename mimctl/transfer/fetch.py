@@ -86,10 +86,9 @@ def _fetch(
 ) -> None:
     """Bring the file over the network, by the way that its address names."""
     if is_hub(url):
-        from mimctl.transfer.hub_facts import look_up
+        from mimctl.transfer.hub_facts import as_told
 
-        found = look_up(url, settings=settings, note=note, named_by=named_by)
-        url, expected = found.url, expected.joined(sha256=found.sha256, size=found.size)
+        url, expected = as_told(url, expected, settings=settings, note=note, named_by=named_by)
     if not is_remote(url):
         from mimctl.transfer.stores import fetch_from_store
 

@@ -12,6 +12,7 @@ from mimctl.transfer.exchange import exchange, offline
 from mimctl.transfer.hub import find_place
 from mimctl.transfer.model import Note, TransferSettings
 from mimctl.transfer.retry import with_retries
+from mimctl.transfer.verify import Expected
 
 _SHA256 = re.compile(r'(?:W/)?"?([0-9a-f]{64})"?')
 _DEFAULT = TransferSettings()
@@ -54,6 +55,14 @@ def look_up(
         if problem.details.get("status") not in (401, 403, 404):
             raise
         raise _refused(url, problem) from problem
+
+
+def as_told(
+    url: str, expected: Expected, *, settings: TransferSettings, note: Note | None, named_by: str | None
+) -> tuple[str, Expected]:
+    """Return where the file of an `hf://` address is fetched from, and what is expected of it there (see `look_up`)."""
+    found = look_up(url, settings=settings, note=note, named_by=named_by)
+    return found.url, expected.joined(sha256=found.sha256, size=found.size)
 
 
 def _refused(url: str, problem: MimctlError) -> MimctlError:

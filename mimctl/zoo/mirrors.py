@@ -82,10 +82,9 @@ def _looked_up(
     """Return where an address is fetched from, and what is expected of the file there."""
     if not is_hub(address):
         return address, expected
-    from mimctl.transfer.hub_facts import look_up
+    from mimctl.transfer.hub_facts import as_told
 
-    found = look_up(address, settings=settings, note=note, named_by=named_by)
-    return found.url, expected.joined(sha256=found.sha256, size=found.size)
+    return as_told(address, expected, settings=settings, note=note, named_by=named_by)
 
 
 def _with_causes(problem: MimctlError, causes: Sequence[str]) -> MimctlError:

@@ -93,7 +93,7 @@ def obtain(
         except BaseException:
             _remove_if_empty(incoming.parent)  # a partial file stays, to be resumed
             raise
-        sha256 = sha256_of(incoming)
+        sha256 = told.sha256 or sha256_of(incoming)  # a whole hash was checked while the file came
         path = cache / sha256 / source.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         incoming.replace(path)
@@ -133,7 +133,7 @@ def adopt_weights(url: str, path: Path, sha256: str, *, settings: Settings, note
             causes=[f"sha256 expected {sha256 if found != sha256 else f'{digits}…'}", f"sha256 found    {found}"],
         )
     cache = settings.cache_dir / "weights"
-    record = cache / "by-url" / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
+    record = _record(source, settings, None)
     place = cache / sha256 / source.filename
     open_cache(settings.cache_dir, note)
     record.parent.mkdir(parents=True, exist_ok=True)
