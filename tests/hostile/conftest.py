@@ -148,7 +148,7 @@ def settings(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
     def make(*addresses: str, **flags: object) -> Settings:
         flags = {"cache_dir": str(tmp_path / "cache"), "python": str(target / "bin" / "python"), **flags}
-        return load({"index": addresses, "http_timeout_s": 0.6, "http_retries": 1, **flags}, folder=tmp_path)
+        return load({"index": addresses, "http_timeout_s": 30.0, "http_retries": 1, **flags}, folder=tmp_path)
 
     return make
 

@@ -7,6 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -196,5 +197,14 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick() -> TransferSettings:
-    """Return settings that wait milliseconds where people wait seconds."""
-    return TransferSettings(timeout_s=0.6, retries=3, backoff_s=0.01, max_wait_s=1.5)
+    """Return settings that wait milliseconds between tries where people wait seconds.
+
+    A server that says nothing is waited for as long as a busy machine may take; a test of that uses `impatient`.
+    """
+    return TransferSettings(timeout_s=30, retries=3, backoff_s=0.01, max_wait_s=1.5)
+
+
+@pytest.fixture
+def impatient(quick: TransferSettings) -> TransferSettings:
+    """Return settings that take a server for stalled at once."""
+    return replace(quick, timeout_s=0.6)

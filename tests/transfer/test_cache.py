@@ -100,7 +100,7 @@ def test_a_poisoned_file_is_replaced_and_that_is_said(server: Any, tmp_path: Pat
 
 
 def with_shared(folder: Path) -> TransferSettings:
-    return TransferSettings(timeout_s=1, retries=0, shared_cache=folder)
+    return TransferSettings(timeout_s=30, retries=0, shared_cache=folder)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])

@@ -64,13 +64,13 @@ def test_download_cut_at_random_bytes_is_resumed(file_server: Any, tmp_path: Pat
 
 
 def test_next_run_resumes_what_the_last_one_left(file_server: Any, tmp_path: Path) -> None:
-    impatient = TransferSettings(timeout_s=0.6, retries=0)
+    once = TransferSettings(timeout_s=30, retries=0)
     file_server.cuts = [300_000]
     with pytest.raises(NetworkError, match="cannot fetch"):
-        download(url_of(file_server), tmp_path / "w.pth", settings=impatient)
+        download(url_of(file_server), tmp_path / "w.pth", settings=once)
     assert names_in(tmp_path) == ["w.pth.part", "w.pth.part.json"]
     left = (tmp_path / "w.pth.part").stat().st_size
-    download(url_of(file_server), tmp_path / "w.pth", settings=impatient)
+    download(url_of(file_server), tmp_path / "w.pth", settings=once)
     assert (tmp_path / "w.pth").read_bytes() == BODY
     assert file_server.requests[-1]["range"] == f"bytes={left}-"
     assert names_in(tmp_path) == ["w.pth"]
@@ -248,10 +248,10 @@ def test_too_long_a_wait_is_an_error_that_says_how_long(
     assert "3600 s" in render(caught.value)
 
 
-def test_stalled_transfer_is_tried_again(file_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
+def test_stalled_transfer_is_tried_again(file_server: Any, tmp_path: Path, impatient: TransferSettings) -> None:
     file_server.will_stall(1.2)
     notes: list[str] = []
-    download(url_of(file_server), tmp_path / "w.pth", sha256=SHA, settings=quick, note=notes.append)
+    download(url_of(file_server), tmp_path / "w.pth", sha256=SHA, settings=impatient, note=notes.append)
     assert "stalled" in notes[0]
 
 
@@ -290,7 +290,7 @@ def test_nobody_at_the_address_is_a_network_error_in_plain_words(tmp_path: Path,
 
 
 def test_secrets_in_an_address_are_never_shown(file_server: Any, tmp_path: Path) -> None:
-    settings = TransferSettings(retries=0, timeout_s=0.5)
+    settings = TransferSettings(retries=0, timeout_s=30)
     host = file_server.address.removeprefix("http://")
     for address in (f"http://me:pa55@{host}/gone?token=t0ken", "http://me:pa55@127.0.0.1:9/x?token=t0ken"):
         with pytest.raises(MimctlError) as caught:

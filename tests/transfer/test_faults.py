@@ -49,6 +49,8 @@ class Row:
     known: Literal["hash", "size", "nothing"] = "nothing"
     ends: str
     """`right`, or the code of the error."""
+    timeout_s: float = 30.0
+    """Seconds without progress after which the server is given up; short only where that is what is tried."""
 
 
 NETWORK, WRONG_LENGTH, WRONG_HASH, PAGE_CAME = "network", "length-mismatch", "hash-mismatch", "html-instead-of-file"
@@ -64,11 +66,11 @@ TABLE = {
     "closed again and again": Row(first=[cut(BODY, 9)] * 3, ends="right"),
     "closed always at one place, no ranges": Row(always=BEGUN, ends=NETWORK),
     "reset in the middle": Row(first=[resets(BODY, HALF)], ends="right"),
-    "stalls before the head": Row(first=[stalls(b"", 0.5)], ends="right"),
-    "stalls in the middle": Row(first=[stalls(HEAD + b"\r\n" + BODY[:HALF], 0.5)], ends="right"),
-    "stalls always": Row(always=stalls(HEAD + b"\r\n", 0.5), ends=NETWORK),
-    "drips the head": Row(always=drips(HEAD * 20, 0.05), ends=NETWORK),
-    "drips the body": Row(always=raw(HEAD + b"\r\n", *([b"x"] * 60), pause_s=0.03), ends=NETWORK),
+    "stalls before the head": Row(first=[stalls(b"", 0.5)], ends="right", timeout_s=0.3),
+    "stalls in the middle": Row(first=[stalls(HEAD + b"\r\n" + BODY[:HALF], 0.5)], ends="right", timeout_s=0.3),
+    "stalls always": Row(always=stalls(HEAD + b"\r\n", 0.5), ends=NETWORK, timeout_s=0.3),
+    "drips the head": Row(always=drips(HEAD * 20, 0.05), ends=NETWORK, timeout_s=0.3),
+    "drips the body": Row(always=raw(HEAD + b"\r\n", *([b"x"] * 60), pause_s=0.03), ends=NETWORK, timeout_s=0.3),
     # No HTTP, or hardly.
     "no HTTP at all": Row(always=raw(b"SSH-2.0-OpenSSH_9\r\n"), ends=NETWORK),
     "no head (HTTP/0.9)": Row(always=raw(BODY), ends=NETWORK),
@@ -172,7 +174,7 @@ TABLE = {
 @pytest.fixture
 def settings() -> TransferSettings:
     return TransferSettings(
-        timeout_s=0.3, retries=3, backoff_s=0.01, max_wait_s=1.5, patience_s=0.02, least_piece=1 << 14
+        retries=3, backoff_s=0.01, max_wait_s=1.5, patience_s=0.02, least_piece=1 << 14
     )
 
 
@@ -200,7 +202,7 @@ def test_a_file_is_right_or_there_is_an_error(
     server.chunk_delay_s = 0.0 if connections == 1 else 0.001
     server.faults, server.always = list(row.first), row.always
     dest.write_bytes(b"what was there before")
-    ended = run(server, dest, row.known, replace(settings, allowance=Allowance(connections)))
+    ended = run(server, dest, row.known, replace(settings, timeout_s=row.timeout_s, allowance=Allowance(connections)))
     assert ended == row.ends
     assert dest.read_bytes() == (BODY if ended == "right" else b"what was there before")
     left = {path.name for path in tmp_path.iterdir()}

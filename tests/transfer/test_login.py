@@ -73,7 +73,7 @@ def test_a_login_holds_for_all_that_lies_on_the_server(server: Any, quick: Trans
     server.files.update({"/simple/x/": b"page", "/files/x.whl": b"wheel"})
     wants_login(server)
     address = server.address.replace("//", f"//me:{SECRET}@") + "/simple"
-    settings = TransferSettings(timeout_s=1, retries=0, logins=Logins([address]))
+    settings = TransferSettings(timeout_s=30, retries=0, logins=Logins([address]))
     assert get_bytes(server.address + "/files/x.whl", settings=settings).body == b"wheel"
     with pytest.raises(MimctlError):
         get_bytes(server.address.replace("127.0.0.1", "localhost") + "/files/x.whl", settings=settings)
@@ -141,7 +141,7 @@ def test_the_keyring_is_asked_for_the_user_of_the_address(server: Any, keyring: 
     server.files["/simple/x"] = b"x"
     wants_login(server)
     address = server.address.replace("//", "//me@") + "/simple"
-    settings = TransferSettings(timeout_s=2, retries=0, logins=Logins([address]))
+    settings = TransferSettings(timeout_s=30, retries=0, logins=Logins([address]))
     assert get_bytes(address + "/x", settings=settings).body == b"x"
     host = server.address.removeprefix("http://")
     assert keyring.read_text().splitlines() == [f"get {server.address}/simple me", f"get {host} me"]
@@ -207,7 +207,7 @@ def test_no_secret_leaves(
     server.faults = [real, then] if origin == "keyring" else [then]
     server.files["/x.whl"] = b"x" * 1000
     caplog.set_level(logging.DEBUG)
-    settings = TransferSettings(timeout_s=1, retries=1, backoff_s=0.01)
+    settings = TransferSettings(timeout_s=30, retries=1, backoff_s=0.01)
     notes: list[str] = []
     told = ""
     sha256 = "0" * 64 if ending == "wrong hash" else None
@@ -255,7 +255,7 @@ def test_partial_files_are_nobodys_business(server: Any, tmp_path: Path, quick: 
         download(
             server.address.replace("//", f"//me:{SECRET}@") + "/x.whl?token=" + SECRET,
             tmp_path / "x.whl",
-            settings=TransferSettings(timeout_s=1, retries=0),
+            settings=TransferSettings(timeout_s=30, retries=0),
         )
     left = [path for path in tmp_path.iterdir() if not path.name.endswith(".part")]
     assert len(left) == 1

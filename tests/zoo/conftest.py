@@ -118,7 +118,7 @@ def index_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Return settings whose cache is the test's own, and which do not wait long."""
-    return Settings(cache_dir=tmp_path / "cache", home=tmp_path / "home", http_timeout_s=2.0, http_retries=0)
+    return Settings(cache_dir=tmp_path / "cache", home=tmp_path / "home", http_timeout_s=30.0, http_retries=0)
 
 
 @pytest.fixture
