@@ -35,9 +35,10 @@ def raw(*pieces: bytes, pause_s: float = 0.0) -> Fault:
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Fault:
-    """Answer whole, with these headers; `_` in a name stands for `-`."""
+    """Answer whole, with these headers; `_` in a name stands for `-`. The connection ends with it, and that is said."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     named.setdefault("Content-Length", str(len(body)))
+    named.setdefault("Connection", "close")
     lines = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
     return raw(f"HTTP/1.1 {status} Said\r\n{lines}\r\n".encode() + body)
 
