@@ -23,6 +23,13 @@ from mimctl.settings import Settings
 from mimctl.transfer import address as addresses
 
 INFO = "tool-1.0.dist-info"
+IMPATIENT = {"http_timeout_s": 0.6}
+"""For servers that would be waited for; a busy machine gets the time it needs with all others."""
+
+
+def as_patient_as_needed(answer: lies.Answer) -> dict[str, float]:
+    """Return the settings with which an answer is given up soon, if only its slowness ends it."""
+    return IMPATIENT if answer in (lies.drips, lies.drips_headers, lies.endless_interim) else {}
 
 
 def test_the_honest_index_would_install(liar: Liar, settings: Callable[..., Settings], target: Path) -> None:
@@ -70,13 +77,13 @@ def test_the_honest_index_would_install(liar: Liar, settings: Callable[..., Sett
 )
 def test_the_address_of_the_wheel_misbehaves(liar: Liar, refused: Refused, answer: lies.Answer, code: str) -> None:
     liar.server.routes.update({liar.wheel_path: answer, "/again": redirect(liar.wheel_path)})
-    assert refused().code == code
+    assert refused(**as_patient_as_needed(answer)).code == code
 
 
 def test_a_byte_a_second_is_given_up(liar: Liar, refused: Refused) -> None:
     liar.entry["size"] = 1_000_000
     liar.server.routes[liar.wheel_path] = lies.drips
-    error = refused()
+    error = refused(**IMPATIENT)
     assert error.code == "network"
     assert "too slow" in error.causes[0]
 
@@ -182,7 +189,7 @@ def too_deep() -> bytes:
 )
 def test_index_json_is_no_index(liar: Liar, refused: Refused, answer: lies.Answer, code: str) -> None:
     liar.server.routes["/index.json"] = answer
-    assert refused().code == code
+    assert refused(**as_patient_as_needed(answer)).code == code
 
 
 @pytest.mark.parametrize(
