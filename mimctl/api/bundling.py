@@ -16,6 +16,7 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
+    from mimctl.bundling.data import PublishedData
     from mimctl.bundling.install import Bundle
     from mimctl.bundling.make import BundleParts, BundleReport
     from mimctl.installer.locking.lockfile import Asked, Contents
@@ -32,8 +33,8 @@ class Extras:
     """Configs whose weights it is to carry: paths, names in a bundled toolbox, models of its zoo."""
     weights: tuple[str, ...] = ()
     """Addresses."""
-    datasets: tuple[Path, ...] = ()
-    """Folders of data."""
+    datasets: tuple[Path | str, ...] = ()
+    """Folders of data; published data sets by their names, or by files that describe them (`NAME.toml`)."""
 
 
 def bundle(
@@ -50,13 +51,15 @@ def bundle(
 
     It holds mimctl itself, torch, every wheel for each environment of `options`, weights and data, a lock, an index, a
     manifest with the hash of each file, and `install.sh`, which needs only Python. Raises UsageError[not-a-bundle],
-    MimctlError[bundle-without-mimctl], and what locking and transfers raise.
+    [unknown-dataset | bad-data-set], MimctlError[bundle-without-mimctl], and what locking and transfers raise.
     """
+    from mimctl.bundling.data import choose_data
     from mimctl.bundling.make import check_out, check_served, make_bundle
 
     settings = settings or settings_module.load()
     extras = extras or Extras()
     check_out(out.absolute())
+    folders, published = choose_data(extras.datasets)
     find_links = options.find_links if options is not None else ()
     places = open_places(settings, None, find_links=find_links)
     index = places.client.load() if places.client.addresses else None
@@ -71,7 +74,7 @@ def bundle(
         asked,
         out,
         places=places,
-        parts=lambda wheels: _parts(extras, wheels, watch, settings),
+        parts=lambda wheels: _parts(extras, folders, published, wheels, watch, settings),
         index=index,
         progress=watch.progress if watch else None,
         note=watch.note if watch else None,
@@ -81,7 +84,7 @@ def bundle(
 def open_bundle(folder: Path) -> Bundle:
     """Return the bundle in a folder after a look at every file of it.
 
-    Raises UsageError[not-a-bundle], IntegrityError[damaged-bundle].
+    Raises UsageError[not-a-bundle | bad-data-set], IntegrityError[damaged-bundle].
     """
     from mimctl.bundling.install import open_bundle as check
 
@@ -103,20 +106,25 @@ def prepare_bundled(
 def install_bundled(
     found: Bundle, *, plan: InstallPlan | None = None, watch: Watch | None = None, settings: Settings | None = None
 ) -> InstallResult:
-    """Install from a bundle without a network: its distributions into the target, its weights into the cache.
+    """Install from a bundle without a network: its distributions into the target, its weights into the cache, its
+    published data sets to where configs look for them from the working folder.
 
-    On any failure the environment is as before.
+    Where a distribution fails the environment is as before. What failed later goes on when this is called again.
     """
     from mimctl.api.installing import install
+    from mimctl.bundling.data import lay_out
     from mimctl.zoo.weights import adopt_weights
 
     settings = replace(settings or settings_module.load(), offline=True, index=())
     plan = plan or prepare_bundled(found, settings=settings)
     result = install((), plan=plan, watch=watch, settings=settings)
+    note = watch.note if watch else None
     for each in found.weights:
-        if watch is not None:
-            watch.note(f"keeping {each.path.name} in the cache")
-        adopt_weights(each.url, each.path, each.sha256, settings=settings, note=watch.note if watch else None)
+        if note is not None:
+            note(f"keeping {each.path.name} in the cache")
+        adopt_weights(each.url, each.path, each.sha256, settings=settings, note=note)
+    for data in found.published:
+        lay_out(data, settings=settings, progress=watch.progress if watch else None, note=note)
     return result
 
 
@@ -141,7 +149,15 @@ def _resolve_contents(
     return found.contents, found.asked
 
 
-def _parts(extras: Extras, wheels: Sequence[Path], watch: Watch | None, settings: Settings) -> BundleParts:
+def _parts(
+    extras: Extras,
+    folders: Sequence[Path],
+    published: Sequence[PublishedData],
+    wheels: Sequence[Path],
+    watch: Watch | None,
+    settings: Settings,
+) -> BundleParts:
+    from mimctl.bundling.data import keep_data
     from mimctl.bundling.make import BundleParts
     from mimctl.bundling.weights import config_weights, named_weights
 
@@ -149,8 +165,10 @@ def _parts(extras: Extras, wheels: Sequence[Path], watch: Watch | None, settings
     weights, models = config_weights(extras.configs, wheels, zoo)
     weights += named_weights(extras.weights, zoo)
     there = {each.entry.weights.url for each in models if each.entry.weights is not None}
+    progress, note = (watch.progress, watch.note) if watch else (None, None)
     return BundleParts(
         weights=tuple({each.url: each for each in weights if each.url not in there}.values()),
         models=models,
-        datasets=extras.datasets,
+        folders=folders,
+        data=keep_data(published, settings=settings, progress=progress, note=note),
     )

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.bundling.check import MANIFEST, problems_of, read_manifest
+from mimctl.bundling.data import PublishedData, read_published
 from mimctl.errors import IntegrityError, UsageError
 from mimctl.installer.locking.lockfile import LOCK_NAME
+from mimctl.zoo.datasets.place import root_of
 
 _SHOWN = 10
 
@@ -29,12 +31,20 @@ class Bundle:
 
     folder: Path
     weights: tuple[BundledWeights, ...] = ()
-    datasets: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    """Of data, which are used where they lie."""
+    published: tuple[PublishedData, ...] = ()
+    """Data sets that are brought to where configs look for them."""
 
     @property
     def lock(self) -> Path:
         """Return its lock file."""
         return self.folder / LOCK_NAME
+
+    @property
+    def data_dirs(self) -> tuple[Path, ...]:
+        """Return where its data lies once it is installed from here."""
+        return (*self.folders, *(root_of(each.data_set, None) for each in self.published))
 
 
 def is_bundle(folder: Path) -> bool:
@@ -50,7 +60,7 @@ def open_bundle(folder: Path) -> Bundle:
     """Return the bundle in `folder` after a look at every file of it.
 
     Raises UsageError[not-a-bundle] where it is none, IntegrityError[damaged-bundle] where a file is missing, changed,
-    or was put there by somebody else.
+    or was put there by somebody else, UsageError[bad-data-set] for data that this mimctl cannot read.
     """
     folder = folder.absolute()
     try:
@@ -72,8 +82,13 @@ def open_bundle(folder: Path) -> Bundle:
             hints=["copy the bundle again", "nothing was installed"],
         )
     weights = tuple(_weights(each, folder, manifest["files"]) for each in manifest.get("weights", ()))
-    datasets = tuple(folder / str(each["path"]) for each in manifest.get("datasets", ()))
-    return Bundle(folder=folder, weights=weights, datasets=datasets)
+    said = manifest.get("datasets", ())
+    return Bundle(
+        folder=folder,
+        weights=weights,
+        folders=tuple(folder / str(each["path"]) for each in said if "description" not in each),
+        published=tuple(read_published(folder, each, manifest["files"]) for each in said if "description" in each),
+    )
 
 
 def _weights(said: Mapping[str, Any], folder: Path, files: Mapping[str, Any]) -> BundledWeights:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import mimctl
 from mimctl.bundling import check as bundle_check
 from mimctl.bundling.check import MANIFEST
+from mimctl.bundling.data import KeptData, take_data
 from mimctl.bundling.install import is_bundle
 from mimctl.bundling.models import Model, write_zoo_sources
 from mimctl.bundling.script import SCRIPT
@@ -41,7 +42,9 @@ class BundleParts:
 
     weights: Sequence[Weights] = ()
     models: Sequence[Model] = ()
-    datasets: Sequence[Path] = ()
+    folders: Sequence[Path] = ()
+    """Of data."""
+    data: Sequence[KeptData] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,7 @@ def make_bundle(
         _write_index(root, own, index, more.models)
         _write_lock(root, contents, asked, out)
         weights = [*(_take_weights(root, each) for each in more.weights), *_weights_of(more.models)]
-        datasets = [_take_dataset(root, each) for each in more.datasets]
+        datasets = list(take_data(root, more.folders, more.data))
         _write_text(root / "install.sh", SCRIPT, mode=0o755)
         _copy(Path(bundle_check.__file__), root / "check.py")
         manifest = _manifest(root, contents, weights=weights, datasets=datasets)
@@ -237,14 +240,6 @@ def _weights_of(models: Sequence[Model]) -> Iterator[dict[str, object]]:
     for each in models:
         if each.entry.weights is not None and each.entry.weights.url is not None:
             yield {"url": each.entry.weights.url, "path": f"index/{each.file}", "sha256": each.sha256}
-
-
-def _take_dataset(root: Path, folder: Path) -> dict[str, object]:
-    place = f"data/{folder.name}"
-    if (root / place).exists():
-        raise UsageError(f"two folders of data are called `{folder.name}`")
-    shutil.copytree(folder, root / place)
-    return {"name": folder.name, "path": place}
 
 
 def _manifest(

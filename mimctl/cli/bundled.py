@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +28,12 @@ def install_bundle(
 
     if plan.nothing_to_do and not dry_run:
         with output.transfer_view() as watch:
-            apply(watch)  # its weights may not be in the cache yet
+            apply(watch)  # its weights and data may not be in their places yet
     result = carry_out(context, plan, apply, dry_run=dry_run, explain=explain, yes=yes)
-    told: list[Line] = [f"data: {each}" for each in found.datasets]
+    told: list[Line] = [f"data: {each}" for each in found.data_dirs]
     data = {
         **result.data,
         "weights": [each.url for each in found.weights],
-        "datasets": [str(each) for each in found.datasets],
+        "datasets": [str(each) for each in found.data_dirs],
     }
-    return replace(result, data=data, lines=[*result.lines, *told])
+    return result._replace(data=data, lines=[*result.lines, *told])

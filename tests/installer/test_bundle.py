@@ -390,7 +390,7 @@ def test_data_is_carried_and_may_be_added_to(settings: Settings, tmp_path: Path)
     folder = tmp_path / "usb"
     api.bundle(folder, ["det"], extras=api.Extras(datasets=(data,)), settings=settings)
     found = api.open_bundle(folder)
-    assert [(each / "train" / "1.jpg").read_bytes() for each in found.datasets] == [b"picture"]
+    assert [(each / "train" / "1.jpg").read_bytes() for each in found.folders] == [b"picture"]
     (folder / "data" / "notes.txt").write_text("mine", encoding="utf-8")
     api.open_bundle(folder)
     (folder / "data" / "balloons" / "train" / "1.jpg").write_bytes(b"another")

@@ -20,6 +20,7 @@ from mimctl.errors import UsageError
         "mimctl bundle usb/det det",
         "mimctl bundle usb/det det --for linux-x86_64-cu13 linux-x86_64-cpu --python 3.11 3.12",
         "mimctl bundle usb/det --lock pylock.toml --config rtmdet_tiny_8xb32-300e_coco --dataset data/balloons",
+        "mimctl bundle usb/cls cls --dataset mnist",
         "sh usb/det/install.sh    # there, without a network",
     ],
 )
@@ -48,7 +49,13 @@ from mimctl.errors import UsageError
     help="Carry the weights of this config: those that it names, and those of its model in the zoo.",
 )
 @click.option("--weights", multiple=True, metavar="ADDRESS", help="Carry these weights.")
-@click.option("--dataset", "datasets", multiple=True, type=PATH, metavar="DIR", help="Carry this folder of data.")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="DIR|NAME",
+    help="Carry this folder of data, or a published data set by its name.",
+)
 @index_option
 @find_links_option
 @click.option("--torch", metavar="auto|VERSION|none", help="Which torch, where the environment does not say.")
@@ -63,7 +70,7 @@ def bundle(
     pythons: tuple[str, ...],
     configs: tuple[str, ...],
     weights: tuple[str, ...],
-    datasets: tuple[Path, ...],
+    datasets: tuple[str, ...],
     find_links: tuple[str, ...],
     torch: str | None,
     variant: str | None,
@@ -83,12 +90,6 @@ def bundle(
             hints=["name toolboxes: `mimctl bundle DIR det`", "or a lock: `mimctl bundle DIR --lock pylock.toml`"],
         )
     settings, versions = split_pythons(context.settings, pythons)
-    for folder in datasets:
-        if not folder.is_dir():
-            raise UsageError(
-                f"`--dataset {folder}` is no folder",
-                hints=["fetch it first where it has a name: `mimctl download --dataset NAME --dest DIR`"],
-            )
     options = LockOptions(environments=places, pythons=versions, find_links=find_links, torch=torch, variant=variant)
     extras = api.Extras(configs=configs, weights=weights, datasets=datasets)
     with context.output.transfer_view() as watch:

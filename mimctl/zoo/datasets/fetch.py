@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +10,12 @@ from typing import Literal, TypeAlias
 
 from mimctl.errors import MimctlError
 from mimctl.settings import Settings
-from mimctl.transfer import FileProgress, Note, is_remote, locked, redact, sha256_of, write_file
+from mimctl.transfer import FileProgress, Note, locked
 from mimctl.transfer.storage import check_room, disk_errors
-from mimctl.transfer.verify import Expected
+from mimctl.zoo.datasets.incoming import Source
 from mimctl.zoo.datasets.place import ARCHIVES, RECORD, Place, move_file, move_into, root_of
 from mimctl.zoo.datasets.table import DataFile, DataSet
 from mimctl.zoo.datasets.unpack import bad_archive, most_bytes_of, remove_tree, unpack
-from mimctl.zoo.mirrors import bring, mirrored
-from mimctl.zoo.way import transfer_settings
 
 Check: TypeAlias = Literal["sha256", "md5", "none"]
 """What stands behind the bytes: the best hash that was published."""
@@ -65,13 +61,15 @@ def fetch_data_set(
     keeps_archives: bool = False,
     settings: Settings,
     mirrors: Mapping[str, str] | None = None,
+    at_hand: Path | None = None,
     progress: FileProgress | None = None,
     note: Note | None = None,
 ) -> FetchedData:
     """Bring the files of `parts` (none: all that are not optional) to `dest`, else to where configs look for them.
 
     What is there is left as it is; what was begun goes on where it stopped. Archives go when they are unpacked, unless
-    `keeps_archives`. `mirrors` maps a host to the address that stands for it, before those of the settings.
+    `keeps_archives`. `mirrors` maps a host to the address that stands for it, before those of the settings;
+    `at_hand` is a folder in which files lie by their names, which is looked into before any address is asked.
     Raises UsageError[unknown-dataset], what `transfer.download` raises, IntegrityError[bad-archive],
     UnsafeFileError[unsafe-archive], MimctlError[disk-full | data-in-the-way].
     """
@@ -81,14 +79,9 @@ def fetch_data_set(
         return FetchedData(data_set=data_set, root=place.root, files=tuple(_told(each, "there") for each in files))
     with disk_errors(place.root):
         place.root.mkdir(parents=True, exist_ok=True)
-    bringing = _Bringing(
-        place=place,
-        settings=settings,
-        mirrors={**settings.mirrors, **(mirrors or {})},
-        keeps_archives=keeps_archives,
-        progress=progress,
-        note=note or (lambda _line: None),
-    )
+    say = note or (lambda _line: None)
+    source = Source(settings=settings, mirrors=mirrors or {}, folder=at_hand, progress=progress, note=say)
+    bringing = _Bringing(place=place, source=source, keeps_archives=keeps_archives)
     with locked(place.root / RECORD, note), disk_errors(place.root):
         states = [bringing.state_of(each) for each in files]
         bringing.check_room([each for each, state in zip(files, states, strict=True) if state == "new"])
@@ -105,11 +98,8 @@ class _Bringing:
     """One request while it lasts."""
 
     place: Place
-    settings: Settings
-    mirrors: Mapping[str, str]
+    source: Source
     keeps_archives: bool
-    progress: FileProgress | None
-    note: Note
 
     def state_of(self, file: DataFile) -> State:
         """Return whether a file has to be brought."""
@@ -119,7 +109,7 @@ class _Bringing:
             return "there"
         if self.place.has_all(file):
             shown = ", ".join(f"`{self.place.root / each}`" for each in file.gives)
-            self.note(f"{shown} is there already: left as it is, not checked")
+            self.source.note(f"{shown} is there already: left as it is, not checked")
             return "kept"
         return "new"
 
@@ -140,7 +130,7 @@ class _Bringing:
         """Fetch, verify, unpack, move into place, write down."""
         unpacked, archive = self.place.unpacked(file), self.place.archive(file)
         folder = self.place.root / file.into
-        sha256 = None if unpacked.is_dir() else self._fetch(file, archive)
+        sha256 = None if unpacked.is_dir() else self.source.fetch(file, archive)
         if not file.is_archive:
             move_file(archive, folder / file.name)
         else:
@@ -149,44 +139,16 @@ class _Bringing:
             move_into(unpacked, folder)
         self.place.remember(file)
         if sha256 is not None:
-            self._pin(file, sha256)
+            self.source.pin(file, sha256)
         remove_tree(unpacked)
         if not self.keeps_archives:
             archive.unlink(missing_ok=True)
-
-    def _fetch(self, file: DataFile, archive: Path) -> str | None:
-        """Fetch a file; return its SHA-256 where that was not known before and has to be remembered."""
-        progress = self.progress
-        pinned = _pinned(self._pin_of(file))
-        bring(
-            [*(each for url in file.urls for each in mirrored(url, self.mirrors)), *file.urls],
-            archive,
-            Expected(sha256=file.sha256 or pinned, md5=file.md5, size=file.size),
-            published=file.urls,
-            settings=transfer_settings(self.settings),
-            progress=None if progress is None else lambda done, total: progress(file.name, done, total),
-            note=self.note,
-        )
-        if file.unchecked is not None:
-            said = "it is the one of the first time" if pinned else "its SHA-256 is remembered"
-            self.note(f"`{file.name}`: not checked ({file.unchecked}); {said}")
-        is_known = file.sha256 is not None or pinned is not None or not is_remote(file.urls[0])
-        return None if is_known else sha256_of(archive)
-
-    def _pin(self, file: DataFile, sha256: str) -> None:
-        """Remember what a file hashed to that turned out well."""
-        facts = {"sha256": sha256, "name": file.name, "url": redact(file.urls[0])}
-        write_file(self._pin_of(file), (json.dumps(facts) + "\n").encode())
-
-    def _pin_of(self, file: DataFile) -> Path:
-        digest = hashlib.sha256(file.urls[0].encode()).hexdigest()
-        return self.settings.cache_dir / "datasets" / "by-url" / f"{digest}.json"
 
     def _unpack(self, file: DataFile, archive: Path, unpacked: Path) -> None:
         """Unpack an archive to a folder that gets its name when it is whole; of one that is refused nothing stays."""
         folder = self.place.unpacking(file)
         remove_tree(folder)
-        self.note(f"unpacking `{file.name}`")
+        self.source.note(f"unpacking `{file.name}`")
         try:
             self._unpack_all(file, archive, folder)
         except MimctlError:
@@ -201,7 +163,7 @@ class _Bringing:
     def _unpack_all(self, file: DataFile, archive: Path, folder: Path) -> None:
         """Unpack an archive and those inside it; see that what it should give is there."""
         most = most_bytes_of(archive.stat().st_size, file.room)
-        progress, shown = self.progress, f"unpacking {file.name}"
+        progress, shown = self.source.progress, f"unpacking {file.name}"
         report = None if progress is None else lambda done, total: progress(shown, done, total)
         unpack(archive, folder, shown=file.name, report=report, most_bytes=most)
         for inner in file.inner:
@@ -218,11 +180,3 @@ class _Bringing:
 def _told(file: DataFile, state: State) -> FetchedFile:
     check: Check = "sha256" if file.sha256 else "md5" if file.md5 else "none"
     return FetchedFile(part=file.part, name=file.name, check=check, state=state)
-
-
-def _pinned(pin: Path) -> str | None:
-    try:
-        found = json.loads(pin.read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str) else None

@@ -18,6 +18,7 @@ FOLDER = Path(__file__).with_name("table")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_SUFFIX = ".toml"
 _FILE_NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -114,13 +115,22 @@ def find_data_set(word: str, folder: Path = FOLDER) -> DataSet | None:
     It is a name or an alias, letters of either case, with or without `-` and `_`; or a file of the table's form, which
     ends in `.toml`. Raises UsageError[bad-data-set] for such a file that says what it may not.
     """
-    if word.endswith(".toml"):
-        return _read_own(Path(word).expanduser())
+    path = find_description(word, folder)
+    if path is None:
+        return None
+    return _read_own(path) if word.endswith(_SUFFIX) else read_data_set(path)
+
+
+def find_description(word: str, folder: Path = FOLDER) -> Path | None:
+    """Return the file that describes the data set which `word` means as `find_data_set` has it, None for none."""
+    if word.endswith(_SUFFIX):
+        return Path(word).expanduser()
     wanted = _fold(word)
-    same = next((name for name in data_set_names(folder) if _fold(name) == wanted), None)
-    if same is not None:
-        return read_data_set(folder / f"{same}.toml")
-    return next((each for each in load_data_sets(folder) if wanted in map(_fold, each.aliases)), None)
+    name = next((name for name in data_set_names(folder) if _fold(name) == wanted), None)
+    if name is None:
+        found = (each.name for each in load_data_sets(folder) if wanted in map(_fold, each.aliases))
+        name = next(found, None)
+    return None if name is None else folder / f"{name}{_SUFFIX}"
 
 
 def data_sets_of(paths: Iterable[str], folder: Path = FOLDER) -> list[DataSet]:

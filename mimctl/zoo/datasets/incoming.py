@@ -1,0 +1,94 @@
+"""Files of a data set on their way here: from a folder that has them, mirrors or their publisher, and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mimctl.settings import Settings
+from mimctl.transfer import FileProgress, Note, is_remote, redact, sha256_of, write_file
+from mimctl.transfer.cache import mark_used, open_cache
+from mimctl.transfer.verify import Expected
+from mimctl.zoo.datasets.table import DataFile, DataSet
+from mimctl.zoo.mirrors import bring, mirrored
+from mimctl.zoo.way import transfer_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where files of data sets come from, besides the addresses that their table names, and who is told."""
+
+    settings: Settings
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    """Host → the address that stands for it, before those of the settings."""
+    folder: Path | None = None
+    """Where files lie by their names: asked before any address."""
+    progress: FileProgress | None = None
+    note: Note = lambda _line: None
+
+    def fetch(self, file: DataFile, dest: Path) -> str | None:
+        """Fetch a file to `dest` and verify it; return its SHA-256 where that was not known and is to be pinned.
+
+        Raises what `transfer.download` raises.
+        """
+        progress = self.progress
+        pinned = _pinned(self._pin_of(file))
+        bring(
+            self._addresses(file),
+            dest,
+            Expected(sha256=file.sha256 or pinned, md5=file.md5, size=file.size),
+            published=file.urls,
+            settings=transfer_settings(self.settings),
+            progress=None if progress is None else lambda done, total: progress(file.name, done, total),
+            note=self.note,
+        )
+        if file.unchecked is not None:
+            said = "it is the one of the first time" if pinned else "its SHA-256 is remembered"
+            self.note(f"`{file.name}`: not checked ({file.unchecked}); {said}")
+        is_known = file.sha256 is not None or pinned is not None or not is_remote(file.urls[0])
+        return None if is_known else sha256_of(dest)
+
+    def pin(self, file: DataFile, sha256: str) -> None:
+        """Remember what a file hashed to that turned out well."""
+        facts = {"sha256": sha256, "name": file.name, "url": redact(file.urls[0])}
+        write_file(self._pin_of(file), (json.dumps(facts) + "\n").encode())
+
+    def _addresses(self, file: DataFile) -> list[str]:
+        own = [] if self.folder is None else [str(self.folder / file.name)]
+        mirrors = {**self.settings.mirrors, **self.mirrors}
+        return [*own, *(each for url in file.urls for each in mirrored(url, mirrors)), *file.urls]
+
+    def _pin_of(self, file: DataFile) -> Path:
+        return self.settings.cache_dir / "datasets" / "by-url" / f"{_digest(file)}.json"
+
+
+def keep_files(data_set: DataSet, source: Source) -> dict[str, Path]:
+    """Return name → place in the cache of each file of a data set that is not optional, fetched and verified.
+
+    They are as they were published: nothing is unpacked. Raises what `transfer.download` raises.
+    """
+    cache_dir = source.settings.cache_dir
+    open_cache(cache_dir, source.note)
+    found = {}
+    for file in data_set.choose(()):
+        place = cache_dir / "datasets" / _digest(file) / file.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source.fetch(file, place)
+        mark_used(place, always=True)
+        found[file.name] = place
+    return found
+
+
+def _digest(file: DataFile) -> str:
+    return hashlib.sha256(file.urls[0].encode()).hexdigest()
+
+
+def _pinned(pin: Path) -> str | None:
+    try:
+        found = json.loads(pin.read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
