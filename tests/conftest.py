@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from examples import use_profile
 from mini_slurm import cluster
 from outside_data import test_data, test_reference
 
@@ -21,10 +21,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):  # the same with `nohup`
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Where a change is judged, the same examples are tried each time; at a desk new ones are.
-settings.register_profile("judge", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("judge")
+use_profile()
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes after their argument: a packed file has the time in it, and processes must agree on tests' names."""
+    return argname if isinstance(val, bytes) else None
 
 
 OF_LIBRARIES = (

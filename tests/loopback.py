@@ -21,6 +21,7 @@ class QuietServer(ThreadingHTTPServer):
     """Serves from when it is made until it is closed."""
 
     daemon_threads = True
+    request_queue_size = 128  # of five at a time further ones wait a second
 
     def __init__(self, handler: Any) -> None:
         super().__init__(("127.0.0.1", 0), handler)

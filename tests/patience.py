@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(is_so: Callable[[], object], *, seconds: float = 60) -> None:
+def wait_until(is_so: Callable[[], object], *, seconds: float = 240) -> None:
     """Return as soon as `is_so()`; fail where it is not so after `seconds`, far more than it takes."""
     deadline = time.monotonic() + seconds
     while not is_so():

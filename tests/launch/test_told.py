@@ -39,7 +39,7 @@ def told_forwards(events: list[dict[str, Any]]) -> Told:
 
 @given(events=st.lists(EVENTS, max_size=30), block=st.integers(1, 90), torn=st.booleans())
 @example(events=[{"event": "error", "message": "a"}, {"event": "log", "message": "b"}], block=1, torn=True)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_end_tells_what_the_whole_file_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], block: int, torn: bool
 ) -> None:

@@ -129,7 +129,7 @@ def by_uv(requirements: Sequence[str], config: dict[str, str]) -> dict[str, str]
 def ours(requirement: str, config: dict[str, str], env: Environment, cache: Path, strategy: str) -> str | None:
     """Return the file that we would install."""
     sources = read_sources(config)
-    transfer = transfer_settings(TransferSettings(retries=0, timeout_s=20), sources, keeps_timeout=True)
+    transfer = transfer_settings(TransferSettings(retries=0, timeout_s=60), sources, keeps_timeout=True)
     catalog = IndexCatalog(
         client=IndexClient((), transfer, cache), sources=sources, transfer=transfer, cache_dir=cache, strategy=strategy
     )
@@ -220,7 +220,7 @@ wheels = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     wheels=st.lists(wheels, min_size=1, max_size=6, unique_by=lambda each: (each.place, each.version, each.tag)),
     requirement=st.sampled_from(["demo", "demo>=1.1", "demo==2.0", "demo<2", "demo>=2.0rc1", "demo!=2.0"]),

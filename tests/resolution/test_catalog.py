@@ -46,7 +46,7 @@ def make(tmp_path):
     def catalog(*addresses, offline=False, retries=0, **options) -> IndexCatalog:
         keys = ("torch_index", "torch", "env", "strategy")
         more = {key: options.pop(key) for key in keys if key in options}
-        transfer = TransferSettings(offline=offline, retries=retries, timeout_s=5)
+        transfer = TransferSettings(offline=offline, retries=retries, timeout_s=60)
         cache = tmp_path / "cache"
         client = IndexClient(addresses, transfer, cache)
         return IndexCatalog(

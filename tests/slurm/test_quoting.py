@@ -32,7 +32,7 @@ mv "$(dirname "$last")/arguments.tmp" "$(dirname "$last")/arguments"
 
 
 @pytest.mark.parametrize("is_watched", [False, True], ids=["sbatch", "srun"])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=NAMES, folder=NAMES)
 @example(name='it\'s $HOME `id` "x" ; rm -rf / #', folder="a b'c\"d$HOME`id`%j &|;#*?")
 @example(name="-n9", folder="--wrap=evil")
@@ -68,10 +68,10 @@ def test_names_round_trip(cluster: dict[str, str], tmp_path: Path, is_watched: b
         path.write_text(text)
     environment = {**os.environ, **cluster}
     if is_watched:
-        subprocess.run(plan.argv, env=environment, check=True, capture_output=True, timeout=60)
+        subprocess.run(plan.argv, env=environment, check=True, capture_output=True, timeout=240)
     else:
         job = submit(Path(plan.argv[-1]), plan.argv[2:-1], environ=environment)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (run_dir / "exit_code").exists():
             assert time.monotonic() < deadline, (run_dir / f"slurm-{job}.out").read_text()
             time.sleep(0.05)

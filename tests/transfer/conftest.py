@@ -94,6 +94,11 @@ class MisbehavingServer:
             with self._lock:
                 self._num_now -= 1
 
+    def is_idle(self) -> bool:
+        """Say whether no request is being answered."""
+        with self._lock:
+            return self._num_now == 0
+
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path.partition("?")[0]
         body = self.files.get(path)

@@ -173,9 +173,7 @@ TABLE = {
 
 @pytest.fixture
 def settings() -> TransferSettings:
-    return TransferSettings(
-        retries=3, backoff_s=0.01, max_wait_s=1.5, patience_s=0.02, least_piece=1 << 14
-    )
+    return TransferSettings(retries=3, backoff_s=0.01, max_wait_s=1.5, patience_s=0.02, least_piece=1 << 14)
 
 
 def run(server: Any, dest: Path, known: str, settings: TransferSettings) -> str:

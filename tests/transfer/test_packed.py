@@ -54,7 +54,12 @@ def test_a_small_answer_that_unpacks_to_a_flood_is_cut_off(ask):
 @pytest.mark.parametrize(
     ("sent", "packing"),
     # No time in what is packed: the test is named by it, and must have the same name in each process of a run.
-    [(gzip.compress(b"x" * 9999, mtime=0)[:-9], "gzip"), (b"no gzip at all", "gzip"), (b"x", "br"), (b"x", "gzip, gzip")],
+    [
+        (gzip.compress(b"x" * 9999, mtime=0)[:-9], "gzip"),
+        (b"no gzip at all", "gzip"),
+        (b"x", "br"),
+        (b"x", "gzip, gzip"),
+    ],
 )
 def test_what_cannot_be_unpacked_is_no_document(ask, sent, packing):
     with pytest.raises(NetworkError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 
 from mimctl.errors import MimctlError
 from mimctl.transfer import Job, TransferSettings, download, download_all
@@ -52,7 +53,7 @@ def slow_server(server: Any) -> Any:
 @pytest.fixture
 def eager() -> TransferSettings:
     return TransferSettings(
-        timeout_s=5, retries=3, backoff_s=0.01, max_wait_s=1.5, patience_s=0.04, least_piece=1 << 15
+        timeout_s=60, retries=3, backoff_s=0.01, max_wait_s=1.5, patience_s=0.04, least_piece=1 << 15
     )
 
 
@@ -130,11 +131,11 @@ def test_a_server_that_ignores_ranges_is_asked_once(slow_server: Any, tmp_path: 
 def test_a_server_that_minds_is_not_asked_again(
     slow_server: Any, tmp_path: Path, eager: TransferSettings, status: int
 ) -> None:
-    slow_server.always = to_ranges(busy(status, "1"))
+    slow_server.always = to_ranges(busy(status, "100"))
     began = time.monotonic()
     assert fetch(slow_server, tmp_path, eager) == BODY
     assert len(slow_server.requests) <= 4, "three further connections at the most, and none of them twice"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
@@ -156,13 +157,13 @@ def test_a_connection_that_stalls_is_left_for_the_others(
         if "Range" not in handler.headers or seen.is_set():
             return False
         seen.set()
-        return stalls(b"HTTP/1.1 206 Partial\r\n", 4)(handler)
+        return stalls(b"HTTP/1.1 206 Partial\r\n", 100)(handler)
 
     slow_server.always = first_only
     began = time.monotonic()
-    assert fetch(slow_server, tmp_path, replace(eager, timeout_s=60)) == BODY
+    assert fetch(slow_server, tmp_path, replace(eager, timeout_s=300)) == BODY
     assert seen.is_set()
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 60
 
 
 def changing(server: Any, number: int) -> Callable[[Any], bool]:
@@ -260,7 +261,7 @@ def killed(server: Any, dest: Path, number: signal.Signals) -> None:
     else:
         raise AssertionError("no pieces came")
     os.killpg(process.pid, number)
-    process.wait(20)
+    process.wait(240)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -274,7 +275,7 @@ def test_the_pieces_of_a_killed_run_are_gone_on_with(
     there = sum(end - start for start, end in json.loads((tmp_path / "w.pth.part.json").read_text())["there"])
     assert 0 < there < len(BODY) * 8
     slow_server.chunk_delay_s = 0.001
-    time.sleep(0.1)
+    wait_until(slow_server.is_idle)
     before = slow_server.num_body_bytes
     assert fetch(slow_server, tmp_path, eager) == BODY * 8
     assert slow_server.num_body_bytes - before <= len(BODY) * 8 - there + (1 << 20), "what was there came again"

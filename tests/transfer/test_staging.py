@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 
 from mimctl.errors import MimctlError
 from mimctl.transfer import Job, TransferSettings, download_all
@@ -40,18 +41,13 @@ def jobs_of(server: Any, folder: Path) -> list[Job]:
 
 
 def test_all_files_come_several_at_a_time(full_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
-    at_once, most, lock = [0], [0], threading.Lock()
+    meeting = threading.Barrier(3, timeout=60)
 
-    def count(_handler: object) -> bool:
-        with lock:
-            at_once[0] += 1
-            most[0] = max(most[0], at_once[0])
-        time.sleep(0.1)
-        with lock:
-            at_once[0] -= 1
+    def meet(_handler: object) -> bool:
+        meeting.wait()
         return False
 
-    full_server.faults = [count] * len(BODIES)
+    full_server.faults = [meet] * 3
     told: list[tuple[int, int | None]] = []
     files: dict[str, tuple[int, int | None]] = {}
     paths = download_all(
@@ -66,7 +62,7 @@ def test_all_files_come_several_at_a_time(full_server: Any, tmp_path: Path, quic
     assert told[-1] == (whole, whole)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert files == {name[1:]: (len(body), len(body)) for name, body in BODIES.items()}
-    assert most[0] == 3
+    assert full_server.most_at_once == 3
 
 
 def test_a_file_asked_for_twice_is_fetched_once(full_server: Any, tmp_path: Path, quick: TransferSettings) -> None:
@@ -102,14 +98,14 @@ def test_nothing_to_fetch_is_no_work() -> None:
 def test_the_first_failure_ends_the_others_and_they_are_resumed(
     full_server: Any, tmp_path: Path, quick: TransferSettings
 ) -> None:
-    full_server.chunk_delay_s = 0.5
+    full_server.chunk_delay_s = 5
     jobs = jobs_of(full_server, tmp_path)
     wrong = Job(url=full_server.address + "/gone.whl", dest=tmp_path / "gone.whl", sha256="0" * 64)
 
     def late(handler: Any) -> bool:
         # Requests come in any order; the one that fails does so when all four are there.
         if handler.path == "/gone.whl":
-            time.sleep(0.3)
+            wait_until(lambda: len(list(tmp_path.glob("*.whl.part"))) == 3)
         return False
 
     full_server.faults = [late] * 4
@@ -117,7 +113,7 @@ def test_the_first_failure_ends_the_others_and_they_are_resumed(
     with pytest.raises(MimctlError) as caught:
         download_all([*jobs[:3], wrong, *jobs[3:]], settings=quick, max_parallel=4)
     assert caught.value.code == "http-status"
-    assert time.monotonic() - began < 5, "the others would have gone on for 6 s"
+    assert time.monotonic() - began < 40, "the others would have gone on for a minute"
     assert len(full_server.requests) == 4
     assert not list(tmp_path.glob("*.whl"))
     assert len(list(tmp_path.glob("*.whl.part"))) >= 1
@@ -127,10 +123,10 @@ def test_the_first_failure_ends_the_others_and_they_are_resumed(
 
 
 def test_a_wait_before_another_try_is_ended_too(full_server: Any, tmp_path: Path) -> None:
-    patient = TransferSettings(timeout_s=5, retries=5, backoff_s=20)
+    patient = TransferSettings(timeout_s=60, retries=5, backoff_s=200, max_wait_s=300)
 
     def gone(handler: Any) -> bool:
-        time.sleep(0.3)
+        wait_until(lambda: len(full_server.requests) == 2)
         handler.send_error(404)
         return True
 
@@ -139,7 +135,7 @@ def test_a_wait_before_another_try_is_ended_too(full_server: Any, tmp_path: Path
     began = time.monotonic()
     with pytest.raises(MimctlError) as caught:
         download_all(jobs_of(full_server, tmp_path)[:2], settings=patient, max_parallel=2)
-    assert (caught.value.code, time.monotonic() - began < 5) == ("http-status", True)
+    assert (caught.value.code, time.monotonic() - began < 60) == ("http-status", True)
 
 
 SCRIPT = """
@@ -152,7 +148,7 @@ download_all(jobs, max_parallel=4)
 
 
 def test_ctrl_c_ends_all_at_once(full_server: Any, tmp_path: Path) -> None:
-    full_server.chunk_delay_s = 0.5
+    full_server.chunk_delay_s = 5
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, full_server.address, str(tmp_path)],
         cwd=ROOT,
@@ -160,12 +156,10 @@ def test_ctrl_c_ends_all_at_once(full_server: Any, tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    until = time.monotonic() + 20
-    while len(list(tmp_path.glob("*.part"))) < 4 and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: len(list(tmp_path.glob("*.part"))) == 4)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2.5, "the files would have taken 6 s"
+    _, stderr = process.communicate(timeout=240)
+    assert time.monotonic() - began < 40, "the files would have taken two minutes"
     assert "KeyboardInterrupt" in stderr
     assert sorted({path.suffix for path in tmp_path.iterdir()}) == [".json", ".part"]

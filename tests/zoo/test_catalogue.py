@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimctl.errors import IntegrityError, UsageError
@@ -81,7 +81,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(st.lists(entries, max_size=4), st.dictionaries(texts, st.dictionaries(texts, texts, max_size=2), max_size=2))
 def test_a_source_reads_back_what_was_written(found: list[ModelEntry], collections: dict[str, dict[str, str]]) -> None:
     zoo = Zoo(plugin="det", models=tuple(found), collections=collections)

@@ -103,7 +103,7 @@ def test_damaged_idx_file_is_one_error_with_its_name(tmp_path: Path, data: bytes
     assert caught.value.message.startswith(f"{path}: ")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.binary(max_size=64), cut=st.integers(0, len(GOOD)), packed=st.booleans())
 def test_no_bytes_lead_to_anything_but_an_array_or_an_error(
     tmp_path: Path, data: bytes, cut: int, packed: bool

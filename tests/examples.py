@@ -1,0 +1,17 @@
+"""How hypothesis draws examples in all tests."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+
+def use_profile() -> None:
+    """Measure no example in time, as a machine may be busy; draw the same ones each time where a change is judged.
+
+    At a desk new ones are drawn. A test that suppresses another health check names `too_slow`, too.
+    """
+    settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("judge", settings.get_profile("desk"), derandomize=True)
+    settings.load_profile("judge" if os.environ.get("CI") else "desk")
