@@ -9,7 +9,8 @@ from mimctl import __version__
 from mimctl.errors import UsageError
 from mimctl.launch.model import RANK_VARIABLES, LaunchPlan, RunRequest
 from mimctl.launch.node_place import place_among
-from mimctl.launch.slurm.script import render_rank, render_script, sbatch_options, srun_options
+from mimctl.launch.slurm.script import render_script, sbatch_options
+from mimctl.launch.slurm.watched import render_rank, srun_options
 from mimctl.spec import LauncherFacts, RunSpec
 
 LauncherKind = Literal["none", "pytorch", "slurm"]
@@ -41,33 +42,35 @@ def choose_launcher(
     More than one process implies `pytorch`, as do several nodes and `max_restarts`. Raises UsageError where the counts
     contradict each other, or an option says nothing to this launcher.
     """
-    spread = nodes or 1
     if gpus is None:
-        each = gpus_per_node or (1 if kind == "slurm" else min(visible_gpus, 1))
-        gpus = 0 if procs or gpus_per_node == 0 else each * spread
+        gpus = _usual_gpus(kind, procs, gpus_per_node, nodes or 1, visible_gpus)
     if gpus:
         _require_agreement(gpus, gpus_per_node, procs)
-    total = gpus or procs or spread
+    total = gpus or procs or nodes or 1
     place = place_among(nodes, node_rank, rdzv_endpoint, port=port, is_slurm=kind == "slurm")
     if kind == "slurm":
-        if max_restarts and not elastic:
-            raise UsageError("an agent on each node starts ranks again", hints=["`--max-restarts` wants `--elastic`"])
+        _require_agents(max_restarts, elastic)
         facts = _slurm_facts(gpus, total, gpus_per_node, nodes, most_gpus_per_node)
         return replace(facts, max_restarts=max_restarts, is_elastic=elastic)
     if elastic:
         raise UsageError("`--elastic` is for Slurm", hints=["`--launcher pytorch` is an agent by itself"])
-    per_node = _even_share(gpus, total, gpus_per_node, spread)
-    if gpus:
-        _require_visible(gpus, per_node, spread, visible_gpus)
-    return LauncherFacts(
-        kind=_local_kind(kind, total, max_restarts),
-        device="cuda" if gpus else "cpu",
-        num_procs=per_node,
-        num_nodes=spread,
-        node_rank=place[0],
-        rdzv_endpoint=place[1],
-        max_restarts=max_restarts,
-    )
+    facts = _local_facts(gpus, total, gpus_per_node, nodes or 1, visible_gpus)
+    chosen = _local_kind(kind, total, max_restarts)
+    return replace(facts, kind=chosen, node_rank=place[0], rdzv_endpoint=place[1], max_restarts=max_restarts)
+
+
+def _usual_gpus(
+    kind: LauncherKind | None, procs: int | None, gpus_per_node: int | None, nodes: int, visible_gpus: int
+) -> int:
+    """Return how many GPUs all nodes take where none are asked for."""
+    if procs or gpus_per_node == 0:
+        return 0
+    return nodes * (gpus_per_node or (1 if kind == "slurm" else min(visible_gpus, 1)))
+
+
+def _require_agents(max_restarts: int, elastic: bool) -> None:
+    if max_restarts and not elastic:
+        raise UsageError("an agent on each node starts ranks again", hints=["`--max-restarts` wants `--elastic`"])
 
 
 def _require_agreement(gpus: int, gpus_per_node: int | None, procs: int | None) -> None:
@@ -85,6 +88,13 @@ def _local_kind(kind: LauncherKind | None, total: int, max_restarts: int) -> Lau
         told = f"starts one process, {total} were asked for" if total > 1 else "starts nothing again"
         raise UsageError(f"`--launcher none` {told}", hints=["`--launcher pytorch`"])
     return kind or chosen
+
+
+def _local_facts(gpus: int, total: int, gpus_per_node: int | None, nodes: int, visible_gpus: int) -> LauncherFacts:
+    per_node = _even_share(gpus, total, gpus_per_node, nodes)
+    if gpus:
+        _require_visible(gpus, per_node, nodes, visible_gpus)
+    return LauncherFacts(device="cuda" if gpus else "cpu", num_procs=per_node, num_nodes=nodes)
 
 
 def _require_visible(gpus: int, per_node: int, nodes: int, visible_gpus: int) -> None:

@@ -30,7 +30,7 @@ case "$SRUN_DOES" in
   stopped) exit 143 ;;
   rank-lost|no-meeting-place) echo "{\\"code\\": \\"$SRUN_DOES\\"}" > "$RUN_DIR/ranks/error-1.json"; exit 143 ;;
   unfinished) touch "$RUN_DIR/unfinished"; exit 0 ;;
-  slow) trap 'touch "$RUN_DIR/unfinished"; exit 0' TERM; touch "$RUN_DIR/started"; sleep 30 >/dev/null 2>&1 & wait ;;
+  slow) trap 'touch "$RUN_DIR/unfinished"; kill $!; exit 0' TERM; touch "$RUN_DIR/started"; sleep 900 >/dev/null 2>&1 & wait ;;
 esac
 """
 SCONTROL = """\
@@ -40,6 +40,18 @@ case "$1" in
   requeue) echo "requeue $2" >> "$LOG"; exit "${REFUSES:-0}" ;;
 esac
 """
+
+
+def free_job() -> int:
+    """Return a job's number whose ranks meet where nobody listens now."""
+    for number in range(8105, 8999):
+        with contextlib.suppress(OSError), socket.create_server(("", 20000 + number)):
+            return number
+    raise AssertionError("every port is taken")
+
+
+JOB = free_job()
+MEETING = f"node7:{20000 + JOB}"
 
 
 def plan_of(tmp_path: Path, **changes):
@@ -128,7 +140,7 @@ def job(tmp_path):
             "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}",
             "LOG": str(tmp_path / "log"),
             "RUN_DIR": str(run_dir),
-            "SLURM_JOB_ID": "20105",
+            "SLURM_JOB_ID": str(JOB),
             "SLURM_JOB_NODELIST": "node[7-8]",
             **variables,
         }
@@ -152,24 +164,24 @@ def test_ranks_meet_at_a_port_where_nobody_answers(tmp_path, job):
     with listen_for_a_job() as taken:
         port = taken.getsockname()[1]
         process, log = job(plan_of(tmp_path), SLURM_JOB_ID=str(port - 20000))
-        process.communicate(timeout=30)
+        process.communicate(timeout=240)
         met = int(log.read_text().rpartition(":")[2])
         assert port < met < port + 100
         process, log = job(plan_of(tmp_path), SLURM_JOB_ID=str(port - 20000), MASTER_PORT=str(port))
-        process.communicate(timeout=30)
+        process.communicate(timeout=240)
     assert int(log.read_text().rpartition(":")[2]) == port, "who says where the ranks meet is believed"
 
 
 def test_the_job_runs_one_child_per_rank_and_meets_at_the_first_node(tmp_path, job):
     plan = plan_of(tmp_path)
     process, log = job(plan)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, err) == (0, "")
-    assert "ranks meet at node7:28105" in out
+    assert f"ranks meet at {MEETING}" in out
     child = f"/my env/bin/python -u -P -m mimctl.engine.child {plan.spec_path}"
     assert log.read_text().splitlines() == [
         f"srun --kill-on-bad-exit=1 --cpus-per-task=2 --export=ALL --mem=4 G {child}",
-        "meet node7:28105",
+        f"meet {MEETING}",
     ]
 
 
@@ -179,16 +191,16 @@ SET_UP = ("export GREETING='it is $5'", "if true; then\n  cd /\nfi", "export MAS
 def test_set_up_lines_come_before_the_ranks_who_get_what_they_export(tmp_path, job):
     container = ("env", "WHERE=a box", "sh", "-c", 'echo "$GREETING in $WHERE" >> "$LOG"; exec "$@"', "--")
     process, log = job(plan_of(tmp_path, slurm=SlurmOptions(setup=SET_UP, container=container)))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=240)
     assert (process.returncode, err) == (0, "")
-    assert "meet of-the-fabric:28105" in log.read_text()
+    assert f"meet of-the-fabric:{20000 + JOB}" in log.read_text()
     assert f" {' '.join(container)} /my env/bin/python -u" in log.read_text()
 
 
 def test_a_set_up_line_that_fails_ends_the_job_with_its_code(tmp_path, job):
     plan = plan_of(tmp_path, slurm=SlurmOptions(setup=("true", "(exit 9)", "touch never")))
     process, log = job(plan)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=240)
     assert (process.returncode, err) == (9, "set-up failed with exit code 9: (exit 9)\n")
     assert not log.exists(), "no rank was started"
     assert (plan.run_dir / "exit_code").read_text() == "9\n"
@@ -197,7 +209,7 @@ def test_a_set_up_line_that_fails_ends_the_job_with_its_code(tmp_path, job):
 def test_what_set_up_lines_leave_behind_does_not_change_what_follows(tmp_path, job):
     plan = plan_of(tmp_path, slurm=SlurmOptions(setup=("set -eu", "export RUN=/elsewhere JOB=1 SPEC=x")))
     process, log = job(plan, SRUN_DOES="fail")
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == 7
     assert (plan.run_dir / "exit_code").read_text() == "7\n"
     assert log.read_text().splitlines()[0].endswith(f"{plan.spec_path}")
@@ -205,13 +217,13 @@ def test_what_set_up_lines_leave_behind_does_not_change_what_follows(tmp_path, j
 
 def test_the_users_master_addr_wins(tmp_path, job):
     process, log = job(plan_of(tmp_path), MASTER_ADDR="fabric7")
-    process.communicate(timeout=30)
-    assert "meet fabric7:28105" in log.read_text()
+    process.communicate(timeout=240)
+    assert f"meet fabric7:{20000 + JOB}" in log.read_text()
 
 
 def test_a_failing_step_gives_the_job_its_code(tmp_path, job):
     process, log = job(plan_of(tmp_path), SRUN_DOES="fail")
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == 7
     assert "requeue" not in log.read_text()
 
@@ -219,14 +231,14 @@ def test_a_failing_step_gives_the_job_its_code(tmp_path, job):
 def test_an_unfinished_run_is_requeued_and_goes_on_from_its_checkpoint(tmp_path, job):
     plan = plan_of(tmp_path)
     process, log = job(plan, SRUN_DOES="unfinished")
-    process.communicate(timeout=30)
-    assert log.read_text().splitlines()[-1] == "requeue 20105"
+    process.communicate(timeout=240)
+    assert log.read_text().splitlines()[-1] == f"requeue {JOB}"
     process, log = job(plan, SLURM_RESTART_COUNT="1")
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert log.read_text().splitlines()[-2].endswith("/spec.json"), "it has not begun: whose checkpoints are there?"
     (plan.run_dir / "20260101_000000.log").touch()
     process, log = job(plan, SLURM_RESTART_COUNT="1")
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert log.read_text().splitlines()[-2].endswith("/resume.json")
     assert RunSpec.read(plan.spec_path.parent / "resume.json").resume == "auto"
     assert not (plan.spec_path.parent / "unfinished").exists()
@@ -234,14 +246,14 @@ def test_an_unfinished_run_is_requeued_and_goes_on_from_its_checkpoint(tmp_path,
 
 def test_ranks_that_were_stopped_before_they_could_save_are_started_again(tmp_path, job):
     process, log = job(plan_of(tmp_path), SRUN_DOES="stopped")
-    process.communicate(timeout=30)
-    assert log.read_text().splitlines()[-1] == "requeue 20105"
+    process.communicate(timeout=240)
+    assert log.read_text().splitlines()[-1] == f"requeue {JOB}"
 
 
 def test_an_array_task_requeues_itself_alone(tmp_path, job):
     variables = {"SLURM_ARRAY_JOB_ID": "90", "SLURM_ARRAY_TASK_ID": "3"}
     process, log = job(plan_of(tmp_path), SRUN_DOES="unfinished", **variables)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert log.read_text().splitlines()[-1] == "requeue 90_3"
 
 
@@ -249,7 +261,7 @@ def test_an_array_task_requeues_itself_alone(tmp_path, job):
 def test_a_rank_that_failed_by_itself_is_not_queued_again_for_those_that_were_ended_with_it(tmp_path, job, said, code):
     plan = plan_of(tmp_path)
     process, log = job(plan, SRUN_DOES=said)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == code
     assert ("\nrequeue" in log.read_text()) is (code == 0)
 
@@ -257,7 +269,7 @@ def test_a_rank_that_failed_by_itself_is_not_queued_again_for_those_that_were_en
 def test_requeueing_ends_after_many_restarts(tmp_path, job):
     plan = plan_of(tmp_path)
     process, log = job(plan, SRUN_DOES="unfinished", SLURM_RESTART_COUNT="20")
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert "\nrequeue" not in log.read_text()
     assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143), "half a training is no success"
 
@@ -265,22 +277,22 @@ def test_requeueing_ends_after_many_restarts(tmp_path, job):
 def test_a_job_that_may_not_be_requeued_says_how_to_go_on(tmp_path, job):
     plan = plan_of(tmp_path)
     process, log = job(plan, SRUN_DOES="unfinished", REFUSES="1")
-    out, _ = process.communicate(timeout=30)
-    assert log.read_text().splitlines()[-1] == "requeue 20105"
+    out, _ = process.communicate(timeout=240)
+    assert log.read_text().splitlines()[-1] == f"requeue {JOB}"
     assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143)
     folder = str(plan.run_dir).replace(" ", "\\ ")
-    assert f"job 20105 is not queued again; go on with it: mimctl resume {folder}\n" in out
+    assert f"job {JOB} is not queued again; go on with it: mimctl resume {folder}\n" in out
 
 
 def test_a_terminated_job_ends_with_143_and_is_not_requeued_by_the_script(tmp_path, job):
     plan = plan_of(tmp_path)
     process, log = job(plan, SRUN_DOES="slow")
-    wait_until(lambda: (plan.spec_path.parent / "started").exists(), seconds=20)
+    wait_until(lambda: (plan.spec_path.parent / "started").exists())
     step = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.send_signal(signal.SIGTERM)
-    wait_until(lambda: read_exit_code(plan.run_dir) == 143, seconds=20)  # it may be killed before its ranks end
+    wait_until(lambda: read_exit_code(plan.run_dir) == 143)  # it may be killed before its ranks end
     os.kill(step, signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert (process.returncode, read_exit_code(plan.run_dir)) == (143, 143)
     assert "requeue" not in log.read_text()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def test_ctrl_c_stops_looking_and_the_job_goes_on(login: Login) -> None:
     )
     wait_until(lambda: list(login.folder.glob("work_dirs/toy/*/events.jsonl")))
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "goes on" in told
     assert login.status("last")["state"] == "running"
@@ -120,6 +122,22 @@ def test_a_watched_run_is_waited_for_and_ends_with_its_ranks(login: Login, tmp_p
     assert login.status("last")["state"] == "failed"
 
 
+def test_a_watched_run_meets_at_another_port_where_somebody_listens(login: Login, tmp_path: Path) -> None:
+    held = login.train("--gpus", 0, "--detach", "--work-dir", "held", "--sbatch-args=--hold").stdout.strip()
+    first = int(login.status(held)["job_id"]) + 1
+    with contextlib.ExitStack() as stack:
+        for job in range(first, first + 5):
+            with contextlib.suppress(OSError):  # somebody else listens
+                stack.enter_context(socket.create_server(("", 20000 + job % 12000)))
+        done = login.train("--procs", 2, "--nodes", 2, "--foreground")
+        assert done.returncode == 0, done.stderr
+    run_dir = Path(login.status("last")["run_dir"])
+    [word] = (run_dir / "ranks").glob("port-*")
+    assert int(word.read_text()) not in [20000 + job % 12000 for job in range(first, first + 5)]
+    assert torch.load(tmp_path / "work_dirs/toy/epoch_2.pth", weights_only=True)["meta"]["world_size"] == 2
+    assert login.mimctl("cancel", held).returncode == 0
+
+
 def test_ctrl_c_ends_a_watched_run(login: Login) -> None:
     argv = login.argv("train", "det", "toy.py", "--launcher", "slurm", "--gpus", "0", "-c", "1", "--foreground", *LONG)
     process = subprocess.Popen(
@@ -127,7 +145,7 @@ def test_ctrl_c_ends_a_watched_run(login: Login) -> None:
     )
     wait_until(lambda: (login.folder / "work_dirs/toy/last_checkpoint").exists())
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=240)
     assert process.returncode == 130
     assert (login.status("last")["state"], login.status("last")["resumable"]) == ("cancelled", True)
     queue = subprocess.run(["squeue", "-h", "-t", "R"], env=login.environment, capture_output=True, text=True)

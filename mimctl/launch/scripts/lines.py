@@ -9,7 +9,7 @@ from pathlib import Path
 from mimctl.errors import UsageError
 from mimctl.launch.model import MEETING_VARIABLES, RANK_VARIABLES, SlurmOptions
 from mimctl.launch.scripts.programs import Program
-from mimctl.launch.slurm.script import render_setup
+from mimctl.launch.slurm.setup import render_setup
 from mimctl.spec import LauncherFacts
 
 _CONSOLE = (
