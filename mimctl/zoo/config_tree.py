@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mimctl.config import Config
+from mimctl.config.files.packages import import_name
 from mimctl.config.language.parse import is_pure_python, parse_python
 from mimctl.transfer import write_file
 from mimctl.zoo.config_file import Written, write_text
@@ -33,8 +34,8 @@ def write_tree(config: Config, dest: Path, *, source: str, by: str) -> Tree | No
     """Copy the files of `config` below `dest`; None where it was not read from files.
 
     They lie in `configs/` as they do at their authors'. Where one names a base by its package (`mmdet::…`), they lie in
-    `<package>/.mim/configs/`, where such a base is looked for. `source` is whose they are (`mmdet==3.3.0`), `by` who
-    copies them. An edited file is kept.
+    `<package>/.mim/configs/`, where such a base is looked for, whichever package it is of. `source` is whose they are
+    (`mmdet==3.3.0`) where their folder does not tell, `by` who copies them. An edited file is kept.
     """
     if not config.files:
         return None
@@ -42,7 +43,7 @@ def write_tree(config: Config, dest: Path, *, source: str, by: str) -> Tree | No
     places = _places(texts)
     states: dict[Path, Written] = {}
     for file, text in texts.items():
-        title = f"{places[file].name}: from the configs of {source}, copied by {by}"
+        title = f"{places[file].name}: from the configs of {_release_of(file) or source}, copied by {by}"
         states[dest / places[file]] = _write(dest / places[file], text, title)
     return Tree(
         main=dest / places[Path(config.files[-1])],
@@ -88,7 +89,14 @@ def _root_of(file: Path) -> Path | None:
 def _package_of(root: Path) -> str:
     """Return the package whose configs lie in `root`: `mmdet/.mim/configs`, `mmdet-3.3.0/configs`."""
     package = root.parent.parent if root.parent.name == ".mim" else root.parent
-    return package.name.partition("-")[0]
+    return import_name(package.name.partition("-")[0])
+
+
+def _release_of(file: Path) -> str | None:
+    """Return the release whose configs the cache holds in the folder of a file: `mmdet==3.3.0` of `mmdet-3.3.0`."""
+    root = _root_of(file)
+    name, _, version = root.parent.name.partition("-") if root is not None else ("", "", "")
+    return f"{name}=={version}" if version[:1].isdigit() else None
 
 
 def _write(path: Path, text: str, title: str) -> Written:

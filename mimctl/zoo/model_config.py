@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from mimctl.config import Config
-from mimctl.errors import ConfigError, MimctlError, NetworkError
+from mimctl.errors import MimctlError, NetworkError
 from mimctl.index.cache import DocumentCache, Kept
 from mimctl.settings import Settings
 from mimctl.transfer import Note, get_bytes, is_remote
 from mimctl.zoo.model import ModelEntry
 from mimctl.zoo.upstream import upstream_configs
+from mimctl.zoo.upstream_bases import bases_of
 from mimctl.zoo.way import transfer_settings
 
 
@@ -53,17 +53,21 @@ class ModelConfigs:
             return Config.fromstring(self._body(url).decode(), PurePosixPath(url).suffix, origin=url), "mimctl"
         if entry.config is None or entry.config_source == "mimctl":
             raise _no_config(entry, self.plugin)
-        root = upstream_configs(
-            entry.config_source,
+        root = self._upstream(entry.config_source)
+        path = root / entry.config
+        if not path.is_file():
+            raise _no_config(entry, self.plugin)
+        search = bases_of(root, entry.config_source, self._upstream)
+        return Config.fromfile(path, search=search), entry.config_source
+
+    def _upstream(self, requirement: str) -> Path:
+        return upstream_configs(
+            requirement,
             cache_dir=self.settings.cache_dir,
             is_offline=self.settings.offline,
             python=self.python,
             note=self.note,
         )
-        path = root / entry.config
-        if not path.is_file():
-            raise _no_config(entry, self.plugin)
-        return Config.fromfile(path, search=_inside(root, entry)), entry.config_source
 
     def _body(self, url: str) -> bytes:
         """Return a config that an index carries; offline the one that was seen last."""
@@ -85,20 +89,6 @@ class ModelConfigs:
         if is_remote(url):
             cache.write(url, Kept(body=answer.body, etag=answer.etag))
         return answer.body
-
-
-def _inside(root: Path, entry: ModelEntry) -> Callable[[str], Path]:
-    """Return the lookup of `package::path` bases: only those of the package that the configs came from."""
-    package = entry.config_source.partition("==")[0]
-
-    def search(name: str) -> Path:
-        owner, _, inner = name.partition("::")
-        path = root / inner
-        if owner != package or ".." in PurePosixPath(inner).parts or not path.is_file():
-            raise ConfigError(f"the base `{name}` is not in `{entry.config_source}`", code="config-base")
-        return path
-
-    return search
 
 
 def _no_config(entry: ModelEntry, plugin: str) -> MimctlError:

@@ -11,17 +11,22 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from email import message_from_string
 from pathlib import Path, PurePosixPath
 
 from mimctl.errors import IntegrityError, MimctlError, NetworkError, UnsafeFileError, UsageError
 from mimctl.transfer import Note
 from mimctl.transfer.cache import open_cache
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)(?:==([0-9][\w.+!]*))?")
+_NAME = r"[A-Za-z0-9][\w.-]*"
+_CLAUSE = r"(?:[<>=!~]=|[<>])[0-9][\w.+!*]*"
+_REQUIREMENT = re.compile(rf"({_NAME})({_CLAUSE}(?:,{_CLAUSE})*)?")
 _SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json"})
 _MOST_BYTES = 64 << 20
 _USED = ".used"
 """Tells by its time when the configs beside it were used last."""
+_METADATA = "METADATA"
+"""The wheel's own, kept beside its configs: it says which releases of other packages these want."""
 
 
 def upstream_configs(
@@ -34,16 +39,18 @@ def upstream_configs(
 ) -> Path:
     """Return a folder with the configs (`<package>/.mim/configs`) of `mmdet==3.3.0`, or of the newest `mmdet`.
 
-    The wheel is fetched once from the package index that pip (or uv, where the target has no pip) is set up for;
+    Of a range (`mmdet>=3.0.0rc2,<3.1`) the newest in the cache serves, else the one that the package index has. The
+    wheel is fetched once from the package index that pip (or uv, where the target has no pip) is set up for;
     nothing in it is run or imported. `python` is the target interpreter.
     Raises NetworkError[offline | package-index], UnsafeFileError[unsafe-archive], IntegrityError[no-configs].
     """
     found = _REQUIREMENT.fullmatch(requirement)
     if found is None:
-        raise UsageError(f"`{requirement}` is neither a name nor name==version", code="bad-requirement")
+        raise UsageError(f"`{requirement}` names no releases of a package", code="bad-requirement")
+    name, clauses = found.groups()
     open_cache(cache_dir, note)
     folder = cache_dir / "upstream"
-    kept = _kept(folder, found[1], found[2], is_offline=is_offline)
+    kept = _kept(folder, name, clauses, is_offline=is_offline)
     if kept is not None:
         with contextlib.suppress(OSError):  # the cache may be one that is only read
             (kept / _USED).touch()
@@ -57,12 +64,12 @@ def upstream_configs(
     if note is not None:
         note(f"fetching `{requirement}` from the package index for its configs")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{found[1]}.") as temporary:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as temporary:
         wheel = fetch_wheel(requirement, Path(temporary) / "wheel", python=python)
-        version = found[2] or wheel.name.split("-")[1]
-        place = folder / f"{found[1]}-{version}"
+        place = folder / f"{name}-{_exact(clauses) or wheel.name.split('-')[1]}"
         unpacked = Path(temporary) / "unpacked"
         unpack_configs(wheel, unpacked / "configs")
+        _keep_metadata(wheel, unpacked / _METADATA)
         try:
             unpacked.rename(place)
         except OSError:
@@ -71,15 +78,54 @@ def upstream_configs(
     return place / "configs"
 
 
-def _kept(folder: Path, name: str, version: str | None, *, is_offline: bool) -> Path | None:
+def wanted_release(configs: Path, distribution: str) -> str | None:
+    """Return which releases of another distribution a wheel names (`mmdet<3.1.0,>=3.0.0rc2`), None where it names none.
+
+    `configs` is what `upstream_configs` returned of that wheel. Those of its extras count: mim's convention is to name
+    toolboxes there.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    try:
+        text = (configs.parent / _METADATA).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    for value in message_from_string(text).get_all("Requires-Dist") or ():
+        with contextlib.suppress(InvalidRequirement):
+            found = Requirement(str(value))
+            if canonicalize_name(found.name) == canonicalize_name(distribution) and found.url is None:
+                return f"{distribution}{found.specifier}"
+    return None
+
+
+def _exact(clauses: str | None) -> str | None:
+    """Return the one release that `==3.3.0` names, None for a range."""
+    return clauses[2:] if clauses and clauses.startswith("==") and not set(",*") & set(clauses) else None
+
+
+def _kept(folder: Path, name: str, clauses: str | None, *, is_offline: bool) -> Path | None:
     """Return what is in the cache; of a name alone the newest there, and only offline: the index may have a newer."""
+    version = _exact(clauses)
     if version is not None:
         place = folder / f"{name}-{version}"
         return place if (place / "configs").is_dir() else None
-    if not is_offline:
-        return None
     places = [path for path in folder.glob(f"{name}-*") if (path / "configs").is_dir()]
-    return max(places, key=lambda path: path.stat().st_mtime, default=None)
+    if clauses is not None:
+        return _newest_of(places, clauses)
+    return max(places, key=lambda path: path.stat().st_mtime, default=None) if is_offline else None
+
+
+def _newest_of(places: Sequence[Path], clauses: str) -> Path | None:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    wanted = SpecifierSet(clauses)
+    found: dict[Version, Path] = {}
+    for place in places:
+        with contextlib.suppress(InvalidVersion):
+            found[Version(place.name.rpartition("-")[2])] = place
+    return max(((version, place) for version, place in found.items() if version in wanted), default=(None, None))[1]
 
 
 def fetch_wheel(requirement: str, folder: Path, *, python: Path | None = None) -> Path:
@@ -116,7 +162,7 @@ def _wheel_through_uv(uv: str, requirement: str, folder: Path, options: Sequence
     info = next(iter(target.glob("*.dist-info")), target / "unknown-0.dist-info")
     wheel = folder / f"{info.name.removesuffix('.dist-info')}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for path in sorted(target.glob("*/.mim/configs/**/*")):
+        for path in sorted([*target.glob("*/.mim/configs/**/*"), info / _METADATA]):
             if path.is_file():
                 archive.write(path, path.relative_to(target).as_posix())
     return wheel
@@ -148,6 +194,14 @@ def unpack_configs(wheel: Path, folder: Path) -> None:
                 dest.write_bytes(archive.read(info))
     except (zipfile.BadZipFile, EOFError) as problem:
         raise _no_configs(wheel, "it is no zip archive") from problem
+
+
+def _keep_metadata(wheel: Path, path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(f".dist-info/{_METADATA}") and info.file_size <= _MOST_BYTES:
+                path.write_bytes(archive.read(info))
+                return
 
 
 def _run(argv: Sequence[str]) -> tuple[int, str]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -158,17 +158,30 @@ def use_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_CACHE_DIR", str(folder.parent / "uv-cache"))
 
 
-def write_wheel(path: Path, configs: dict[str, str]) -> None:
+def write_wheel(path: Path, configs: dict[str, str], requires: Sequence[str] = ("no-such-thing",)) -> None:
     """Write a wheel whose package raises when it is imported, with `configs` below `.mim/configs`."""
-    info = "mmdet-3.3.0.dist-info"
-    files = {f"mmdet/.mim/configs/{name}": text for name, text in configs.items()}
-    files["mmdet/__init__.py"] = "raise SystemExit('imported')\n"
-    files[f"{info}/METADATA"] = "Metadata-Version: 2.1\nName: mmdet\nVersion: 3.3.0\nRequires-Dist: no-such-thing\n"
+    name, version = path.name.split("-")[:2]
+    info = f"{name}-{version}.dist-info"
+    files = {f"{name}/.mim/configs/{inner}": text for inner, text in configs.items()}
+    files[f"{name}/__init__.py"] = "raise SystemExit('imported')\n"
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
+        f"Requires-Dist: {each}\n" for each in requires
+    )
     files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
     with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+        for inner, text in files.items():
+            archive.writestr(inner, text)
+
+
+@pytest.fixture
+def publish(package_index: Path) -> Callable[..., None]:
+    """Return a function that adds a release (`mmrotate-1.0.0rc1`) with configs to what pip and uv see."""
+
+    def add(release: str, configs: dict[str, str], requires: Sequence[str] = ()) -> None:
+        write_wheel(package_index / f"{release}-py3-none-any.whl", configs, requires)
+
+    return add
 
 
 @dataclass(frozen=True)

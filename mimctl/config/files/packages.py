@@ -63,10 +63,23 @@ def beside(file: str) -> list[Path]:
     return [parent.parent.parent for parent in Path(file).absolute().parents if parent.name == ".mim"]
 
 
+def import_name(distribution: str) -> str:
+    """Return the import package of a distribution: `mmseg` for `mmsegmentation`, else the same name."""
+    return _MODULES.get(distribution, distribution)
+
+
+def names_of(name: str) -> list[str]:
+    """Return the import packages that may be meant, the one that bears the name first."""
+    module = import_name(name)
+    scope = canonical_scope(module)
+    kin = [each for each, of in SCOPE_ALIASES.items() if of == scope] if module in SCOPE_ALIASES else []
+    return list(dict.fromkeys([module, *kin, f"mimctl_{scope}"]))
+
+
 def _config_folders(name: str, roots: Iterable[Path]) -> Iterator[Path]:
     seen = set()
     for root in roots:
-        for package in _names(name):
+        for package in names_of(name):
             place = root / package
             if place in seen or not place.is_dir():
                 continue
@@ -75,11 +88,3 @@ def _config_folders(name: str, roots: Iterable[Path]) -> Iterator[Path]:
             if (place / "__init__.py").is_file() and (root / "setup.py").is_file():
                 candidates.append(root / "configs")
             yield from (each for each in candidates if each.is_dir())
-
-
-def _names(name: str) -> list[str]:
-    """Return the import packages that may be meant, the one that bears the name first."""
-    module = _MODULES.get(name, name)
-    scope = canonical_scope(module)
-    kin = [each for each, of in SCOPE_ALIASES.items() if of == scope] if module in SCOPE_ALIASES else []
-    return list(dict.fromkeys([module, *kin, f"mimctl_{scope}"]))
