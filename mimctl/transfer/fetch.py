@@ -17,7 +17,7 @@ from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.resume import Fetch
 from mimctl.transfer.shared import give, take
 from mimctl.transfer.storage import Part, check_room, disk_errors, locked
-from mimctl.transfer.verify import Expected
+from mimctl.transfer.verify import Digests, Expected
 
 _DEFAULT = TransferSettings()
 
@@ -49,10 +49,30 @@ def download(
     before.
     """
     expected = Expected(sha256=sha256, sha256_prefix=sha256_prefix, md5=md5, size=size)
+    fetch_file(url, dest, expected, settings=settings, progress=progress, note=note, named_by=named_by, opened=opened)
+    return Path(dest)
+
+
+def fetch_file(
+    url: str,
+    dest: Path,
+    expected: Expected,
+    *,
+    settings: TransferSettings = _DEFAULT,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    named_by: str | None = None,
+    opened: Line | None = None,
+) -> Digests:
+    """Fetch `url` to `dest` as `download` does, and return the hashes of it that were computed for that.
+
+    Who wants to know them need not read the file again.
+    """
     dest = Path(dest)
-    if _is_there(dest, expected):
+    digests = _of_kept(dest, expected)
+    if digests is not None:
         mark_used(dest)
-        return dest
+        return digests
     source = None if is_elsewhere(url) else local_path(url)
     if source is None and settings.offline and not _is_shared(settings, expected, dest):
         raise offline(url)
@@ -61,17 +81,19 @@ def download(
     if expected.has_hash and dest.is_file() and note is not None:
         note(f"`{dest}` is not what its hash says; it is fetched anew")
     with locked(dest, note), disk_errors(dest):
-        if not _is_there(dest, expected):  # another process may have brought it while this one waited
+        digests = _of_kept(dest, expected)  # another process may have brought it while this one waited
+        if digests is None:
             if source is not None:
-                _copy(source, dest, expected)
+                digests = _copy(source, dest, expected)
             elif _take_shared(settings, dest, expected, note):
                 _tell_whole(dest, progress)
+                digests = {"sha256": str(expected.sha256)}
             elif settings.offline:
                 raise offline(url)
             else:
-                _fetch(url, dest, expected, settings, progress, note, named_by, opened)
+                digests = _fetch(url, dest, expected, settings, progress, note, named_by, opened)
                 _give_shared(settings, dest, expected)
-    return dest
+    return digests
 
 
 def _fetch(
@@ -83,7 +105,7 @@ def _fetch(
     note: Note | None,
     named_by: str | None,
     opened: Line | None,
-) -> None:
+) -> Digests:
     """Bring the file over the network, by the way that its address names."""
     if is_hub(url):
         from mimctl.transfer.hub_facts import as_told
@@ -92,10 +114,9 @@ def _fetch(
     if not is_remote(url):
         from mimctl.transfer.stores import fetch_from_store
 
-        fetch_from_store(url, dest, expected, settings=settings, progress=progress, note=note)
-        return
+        return fetch_from_store(url, dest, expected, settings=settings, progress=progress, note=note)
     with settings.allowance.one(), line(settings) if opened is None else nullcontext(opened) as speaking:
-        Fetch(speaking, url, dest, expected, progress, note, named_by).run()
+        return Fetch(speaking, url, dest, expected, progress, note, named_by).run()
 
 
 def _is_shared(settings: TransferSettings, expected: Expected, dest: Path) -> bool:
@@ -136,16 +157,20 @@ def _tell_whole(dest: Path, progress: Progress | None) -> None:
         progress(size, size)
 
 
-def _is_there(dest: Path, expected: Expected) -> bool:
-    return expected.has_hash and dest.is_file() and expected.problem(dest, "") is None
+def _of_kept(dest: Path, expected: Expected) -> Digests | None:
+    """Return the hashes of a file that is there already, None where it is not, or may not be the wanted one."""
+    digests: Digests = {}
+    is_wanted = expected.has_hash and dest.is_file() and expected.problem(dest, "", digests) is None
+    return digests if is_wanted else None
 
 
-def _copy(source: Path, dest: Path, expected: Expected) -> None:
+def _copy(source: Path, dest: Path, expected: Expected) -> Digests:
     if not source.is_file():
         raise MimctlError(
             f"no file `{source}`", code="missing-file", causes=["it is not there, or is a folder"], hints=[]
         )
-    problem = expected.problem(source, str(source))
+    digests: Digests = {}
+    problem = expected.problem(source, str(source), digests)
     if problem is not None:
         raise problem
     part = Part(dest=dest)
@@ -157,3 +182,4 @@ def _copy(source: Path, dest: Path, expected: Expected) -> None:
     except BaseException:
         part.discard()
         raise
+    return digests

@@ -27,7 +27,7 @@ from mimctl.transfer.pieces.growing import Growing
 from mimctl.transfer.pieces.helpers import Helpers, UnwelcomeError
 from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Left, Part, Validators, check_room
-from mimctl.transfer.verify import Expected, wrong_length
+from mimctl.transfer.verify import Digests, Expected, wrong_length
 
 _CHUNK = 1 << 20
 _FOLLOWED = 4 << 20
@@ -67,10 +67,11 @@ class Fetch:
         self._growing: Growing | None = None
         self._helpers: Helpers | None = None
         self._follower: Follower | None = None
+        self._digests: Digests = {}
         self._telling = threading.Lock()
 
-    def run(self) -> None:
-        """Bring the file, verify it, put it in its place.
+    def run(self) -> Digests:
+        """Bring the file, verify it, put it in its place; return the hashes that were computed of it.
 
         One that was put together from several answers and proves wrong is fetched anew once, in one.
         """
@@ -83,6 +84,7 @@ class Fetch:
             if problem is not None:
                 raise problem
             self.part.place()
+            return self._digests
         except (MimctlError, OSError) as failure:
             if _is_useless_after(failure):
                 self.part.discard()
@@ -103,8 +105,8 @@ class Fetch:
                 reached=lambda: 0 if self._growing is None else self._growing.board.num_done,
                 wait=self.opened.wait,
             )
-            digests = {} if self._follower is None else self._follower.digests()
-            return self.expected.problem(self.part.path, redact(self.url), digests)
+            self._digests = {} if self._follower is None else self._follower.digests()
+            return self.expected.problem(self.part.path, redact(self.url), self._digests)
         finally:
             self._let_go()
 

@@ -16,7 +16,7 @@ from mimctl.transfer.exchange import PassingError
 from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Part, Validators, check_room
-from mimctl.transfer.verify import Expected, wrong_length
+from mimctl.transfer.verify import Digests, Expected, wrong_length
 
 _PIECE = 8 << 20
 """Bytes of one request."""
@@ -34,19 +34,22 @@ def fetch_from_store(
     settings: TransferSettings,
     progress: Progress | None,
     note: Note | None,
-) -> None:
-    """Bring an object to `dest` in pieces, go on where an earlier try stopped, verify it and put it in its place.
+) -> Digests:
+    """Bring an object to `dest` in pieces, go on where an earlier try stopped, verify it and put it in its place;
+    return the hashes that were computed of it.
 
     An object is continued only while the store names it by the same tag. Raises MimctlError (`missing-extra`,
     `missing-file`, `store-refused`), NetworkError[network] and IntegrityError.
     """
     transfer = _Transfer(url, Part(dest=dest), expected, progress)
+    digests: Digests = {}
     try:
         with_retries(transfer.attempt, url=url, settings=settings, note=note, reached=transfer.part.size)
-        problem = expected.problem(transfer.part.path, redact(url))
+        problem = expected.problem(transfer.part.path, redact(url), digests)
         if problem is not None:
             raise problem
         transfer.part.place()
+        return digests
     except (MimctlError, OSError) as failure:
         if not isinstance(failure, MimctlError) or failure.code != "network":
             transfer.part.discard()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from mimctl.errors import IntegrityError
 
 _DIGITS = re.compile(r"[0-9a-f]{6,64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+
+Digests: TypeAlias = dict[str, str]
+"""Hashes of one file by their kind (`sha256`, `md5`), in lower-case hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +53,24 @@ class Expected:
         has_sha256 = self.sha256 is not None or self.sha256_prefix is not None
         return ["sha256"] * has_sha256 + ["md5"] * (self.md5 is not None)
 
-    def problem(self, path: Path, shown: str, digests: Mapping[str, str] | None = None) -> IntegrityError | None:
+    def problem(self, path: Path, shown: str, digests: Digests | None = None) -> IntegrityError | None:
         """Return what is wrong with the file at `path` (which came from `shown`), or None.
 
-        `digests` are hashes of the file that are known already, by kind.
+        `digests` are hashes of the file that are known already; those that are computed here are put there.
         """
-        known = digests or {}
+        known = {} if digests is None else digests
         found_size = path.stat().st_size
         if self.size is not None and found_size != self.size:
             return wrong_length(shown, expected=self.size, found=found_size)
         expected = self.sha256 or self.sha256_prefix
         if expected is not None:
-            found = known.get("sha256") or sha256_of(path)
+            found = known["sha256"] = known.get("sha256") or sha256_of(path)
             if not (found.startswith(expected) and found.startswith(self.sha256_prefix or "")):
                 return _wrong_hash(shown, "sha256", f"{expected}{'' if self.sha256 else '…'}", found)
-        if self.md5 is not None and (found := known.get("md5") or md5_of(path)) != self.md5:
-            return _wrong_hash(shown, "md5", self.md5, found)
+        if self.md5 is not None:
+            found = known["md5"] = known.get("md5") or md5_of(path)
+            if found != self.md5:
+                return _wrong_hash(shown, "md5", self.md5, found)
         return None
 
 

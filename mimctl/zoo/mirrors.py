@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mimctl.errors import IntegrityError, MimctlError
-from mimctl.transfer import Note, Progress, TransferSettings, download, is_elsewhere, redact
+from mimctl.transfer import Note, Progress, TransferSettings, is_elsewhere, redact, sha256_of
+from mimctl.transfer.fetch import fetch_file
 from mimctl.transfer.hub import find_place, is_hub
-from mimctl.transfer.verify import Expected
+from mimctl.transfer.verify import Digests, Expected
 
 ANY_HOST = "*"
 """The key of a mirror that stands for every host."""
 
 _TRY_NEXT = frozenset({"network", "http-status", "missing-file", "bad-redirect", "store-refused"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A file that was brought."""
+
+    path: Path
+    expected: Expected
+    """What was expected of it: more than was known before where the Hugging Face Hub tells the hash of its file."""
+    digests: Digests
+    """Its hashes, as far as they were computed to verify it."""
+
+    @property
+    def sha256(self) -> str:
+        """Return its SHA-256, for which it is read only where that was not computed yet."""
+        return self.digests.get("sha256") or sha256_of(self.path)
 
 
 def mirrored(url: str, mirrors: Mapping[str, str]) -> list[str]:
@@ -40,31 +58,19 @@ def bring(
     settings: TransferSettings,
     progress: Progress | None = None,
     note: Note | None = None,
-) -> Expected:
-    """Download from the first of `addresses` that answers, and return what was expected of it.
+) -> Brought:
+    """Download from the first of `addresses` that answers.
 
-    That is more than `expected` where the Hugging Face Hub tells the hash of its file. `published` are the addresses
-    that a document names; the others the user chose. Raises what `download` raises of the last
-    address, with what was wrong with those before; IntegrityError never leads to another address.
+    `published` are the addresses that a document names; the others the user chose. Raises what `download` raises of
+    the last address, with what was wrong with those before; IntegrityError never leads to another address.
     """
     failures: list[str] = []
     for number, address in enumerate(addresses):
         named_by = "" if address in published else None
         try:
             url, told = _looked_up(address, expected, settings, named_by, note)
-            download(
-                url,
-                dest,
-                sha256=told.sha256,
-                sha256_prefix=told.sha256_prefix,
-                md5=told.md5,
-                size=told.size,
-                settings=settings,
-                progress=progress,
-                note=note,
-                named_by=named_by,
-            )
-            return told
+            digests = fetch_file(url, dest, told, settings=settings, progress=progress, note=note, named_by=named_by)
+            return Brought(path=dest, expected=told, digests=digests)
         except MimctlError as problem:
             if isinstance(problem, IntegrityError) or problem.code not in _TRY_NEXT:
                 raise

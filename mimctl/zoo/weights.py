@@ -81,7 +81,7 @@ def obtain(
         incoming = cache / "incoming" / record.stem / source.filename
         report = None if progress is None else lambda done, total: progress(source.filename, done, total)
         try:
-            told = bring(
+            brought = bring(
                 addresses,
                 incoming,
                 Expected(sha256=pinned, sha256_prefix=source.sha8, size=source.size),
@@ -93,7 +93,7 @@ def obtain(
         except BaseException:
             _remove_if_empty(incoming.parent)  # a partial file stays, to be resumed
             raise
-        sha256 = told.sha256 or sha256_of(incoming)  # a whole hash was checked while the file came
+        told, sha256 = brought.expected, brought.sha256
         path = cache / sha256 / source.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         incoming.replace(path)

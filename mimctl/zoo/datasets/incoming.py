@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimctl.settings import Settings
-from mimctl.transfer import FileProgress, Note, is_remote, redact, sha256_of, write_file
+from mimctl.transfer import FileProgress, Note, is_remote, redact, write_file
 from mimctl.transfer.cache import mark_used, open_cache
 from mimctl.transfer.verify import Expected
 from mimctl.zoo.datasets.table import DataFile, DataSet
@@ -36,7 +36,7 @@ class Source:
         """
         progress = self.progress
         pinned = _pinned(self._pin_of(file))
-        bring(
+        brought = bring(
             self._addresses(file),
             dest,
             Expected(sha256=file.sha256 or pinned, md5=file.md5, size=file.size),
@@ -49,7 +49,7 @@ class Source:
             said = "it is the one of the first time" if pinned else "its SHA-256 is remembered"
             self.note(f"`{file.name}`: not checked ({file.unchecked}); {said}")
         is_known = file.sha256 is not None or pinned is not None or not is_remote(file.urls[0])
-        return None if is_known else sha256_of(dest)
+        return None if is_known else brought.sha256
 
     def pin(self, file: DataFile, sha256: str) -> None:
         """Remember what a file hashed to that turned out well."""
