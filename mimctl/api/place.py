@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import Places
     from mimctl.launch.model import ConfigOptions, LaunchOptions, Workplace
+    from mimctl.transfer import TransferSettings
     from mimctl.zoo.source import ZooModels
 
 
@@ -69,13 +70,17 @@ def index_client(settings: Settings, *, only_looks: bool = False) -> IndexClient
     """Return who reads mimctl's indexes; who `only_looks` fetches nothing of what they speak of."""
     from mimctl.index.client import IndexClient
     from mimctl.transfer import is_remote
-    from mimctl.zoo.way import transfer_settings
+
+    def transfer() -> TransferSettings:
+        from mimctl.zoo.way import transfer_settings
+
+        return transfer_settings(settings)
 
     if not only_looks or any(map(is_remote, settings.index)):  # a folder's documents are read where they are
         from mimctl.transfer.cache import open_cache
 
         open_cache(settings.cache_dir)
-    return IndexClient(settings.index, transfer_settings(settings), settings.cache_dir, settings.offline)
+    return IndexClient(settings.index, transfer, settings.cache_dir, settings.offline)
 
 
 def package_places(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -24,8 +23,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.\-]*\+?=", re.ASCII)
 _SETTING_FLAGS = ("python", "offline", "index", "installer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(NamedTuple):
     """What a handler gets besides its own options: how to speak, and the settings."""
 
     output: Output

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Styled:
+class Styled(NamedTuple):
     """A line of text with one style (`bold`, `green`, `yellow`, `red`, `dim`), used only where colour is on."""
 
     text: str
     style: str
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """Source text of a language (`python`, `yaml`, `json`), highlighted where colour is on."""
 
     text: str
@@ -44,8 +43,7 @@ def to_json(data: object) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False, default=str).translate(_ESCAPED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """The outcome of a command.
 
     `data` is the JSON document without its envelope; `lines` the human text for stdout; `quiet` what is left of it
@@ -53,7 +51,7 @@ class Result:
     JSON text that takes the place of `data` and its envelope where another program dictates the form.
     """
 
-    data: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, object] = MappingProxyType({})
     lines: Sequence[Line] = ()
     quiet: Sequence[Line] = ()
     notes: Sequence[Line] = ()

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mimctl.errors import ConfigError, Origin, did_you_mean, nearest
 
@@ -33,8 +32,7 @@ BACKBONE_OF = "mmcls://"
 """Names of whole classifiers of which a config means the backbone alone: keys below `backbone.`, without it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedWeights:
+class NamedWeights(NamedTuple):
     """What a short name stands for: an address, and what is known of the bytes beside the file's name."""
 
     name: str

@@ -1,23 +1,25 @@
 """Fetch what indexes say and the files they hold: several addresses in order, cached, offline from the cache.
 
-What reads lists of wheels is imported where one is read: a search among models needs none.
+What reads lists of wheels is imported where one is read, what fetches where something is fetched: a search among the
+models of a folder needs neither.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimctl.errors import MimctlError, NetworkError, UsageError
-from mimctl.index.cache import DocumentCache, Kept
 from mimctl.index.fields import bad_index, parse_json
-from mimctl.transfer import Progress, TransferSettings, is_remote, redact
+from mimctl.transfer import is_remote, redact
 
 if TYPE_CHECKING:
     from mimctl.index.document import IndexDocument
     from mimctl.index.model import Index, IndexFile, Toolbox
+    from mimctl.transfer import Progress, TransferSettings
 
 _MAX_SIZE = 256 << 20
 """Bytes of a document: 100,000 wheels take 70 MB."""
@@ -29,25 +31,33 @@ class IndexClient:
     """Reads the given indexes; an address is a folder, a `file://` or an http(s) address of the site root.
 
     Documents are asked for once in the life of a client and kept in `cache_dir` with their ETag. With
-    `offline` (or `transfer.offline`) an http index is read from the cache only.
+    `offline` (or `transfer.offline`) an http index is read from the cache only. `transfer` may be a function that says
+    how to fetch, called once something is fetched; `offline` is given beside it then.
     """
 
     def __init__(
         self,
         addresses: Sequence[str],
-        transfer: TransferSettings | None = None,
+        transfer: TransferSettings | Callable[[], TransferSettings] | None = None,
         cache_dir: Path = Path(),
         offline: bool = False,
     ) -> None:
-        settings = transfer or TransferSettings(offline=offline)
         self.addresses = tuple(dict.fromkeys(_root(address) for address in addresses))
-        self._settings = settings
-        self._offline = offline or settings.offline
-        self._cache = DocumentCache(cache_dir / "index")
+        self._transfer = transfer
+        self._offline = offline or (transfer is not None and not callable(transfer) and transfer.offline)
+        self._documents_dir = cache_dir / "index"
         self._wheels_dir = cache_dir / "wheels"
         self._documents: dict[str, Any] = {}
         self._roots: dict[str, str | None] = {}
         self._listings: dict[str, IndexDocument | None] = {}
+
+    @cached_property
+    def _settings(self) -> TransferSettings:
+        from mimctl.transfer import TransferSettings
+
+        if callable(self._transfer):
+            return self._transfer()
+        return self._transfer or TransferSettings(offline=self._offline)
 
     def load(self) -> Index:
         """Return what all indexes say together.
@@ -128,7 +138,10 @@ class IndexClient:
                 continue
             if not isinstance(data, dict) or not isinstance(data.get("models"), list):
                 raise bad_index(redact(address), f"`zoo/{plugin}.json` holds no models")
-            models.extend({**model, "address": address} for model in data["models"] if isinstance(model, dict))
+            read = [model for model in data["models"] if isinstance(model, dict)]
+            for model in read:
+                model["address"] = address
+            models += read
             stated = data.get("collections")
             collections = {**(stated if isinstance(stated, dict) else {}), **collections}
         if not models:
@@ -197,7 +210,10 @@ class IndexClient:
 
             answer = read_local(url, etag=None, is_missing_ok=True, max_size=_MAX_SIZE)
             return None if answer.status == 404 else answer.body
-        kept = self._cache.read(url)
+        from mimctl.index.cache import DocumentCache, Kept
+
+        cache = DocumentCache(self._documents_dir)
+        kept = cache.read(url)
         if self._offline:
             if kept is None:
                 raise not_cached(url)
@@ -211,7 +227,7 @@ class IndexClient:
         if answer.status == 304 and kept is not None:
             return kept.body
         body = None if answer.status == 404 else answer.body
-        self._cache.write(url, Kept(body=body, etag=answer.etag))
+        cache.write(url, Kept(body=body, etag=answer.etag))
         return body
 
 

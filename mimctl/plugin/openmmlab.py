@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OPENMMLAB_NAMES = {
     "mmdet": "det",
@@ -32,8 +32,7 @@ CATALOGUES = {
 """OpenMMLab's packages → the catalogue of their models, also where there is no toolbox of ours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastBuild:
+class LastBuild(NamedTuple):
     """The newest published wheels of a compiled library: a release, and what it was built for last."""
 
     version: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,7 +130,7 @@ def _merged(
             if key not in CLUSTER_KEYS:
                 raise _unknown(name, key, set(CLUSTER_KEYS), origin)
             read[key], origins[name] = read_value(name, value, path.parent, origin, ConfigError), origin
-        merged[cluster] = replace(merged.get(cluster, ClusterDefaults()), **read)
+        merged[cluster] = merged.get(cluster, ClusterDefaults())._replace(**read)
     return merged
 
 

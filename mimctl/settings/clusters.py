@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mimctl.settings.values import Key, read_duration, read_lines, read_number, read_text, read_words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterDefaults:
+class ClusterDefaults(NamedTuple):
     """What is set for one cluster; None, or nothing, where a key is not set."""
 
     partition: str | None = None
@@ -27,7 +25,7 @@ class ClusterDefaults:
 
     def named(self) -> dict[str, Any]:
         """Return what is set."""
-        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in (None, ())}
+        return {name: value for name, value in self._asdict().items() if value not in (None, ())}
 
 
 CLUSTER_KEYS: Mapping[str, Key] = {

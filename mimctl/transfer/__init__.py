@@ -11,9 +11,10 @@ from mimctl.late_imports import late_imports
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mimctl.transfer.address import is_elsewhere, is_remote, local_path, redact
+    from mimctl.transfer.document import Piece, Response
     from mimctl.transfer.fetch import download
     from mimctl.transfer.login import Logins
-    from mimctl.transfer.model import FileProgress, Job, Note, Piece, Progress, Response, TransferSettings, Way
+    from mimctl.transfer.model import FileProgress, Job, Note, Progress, TransferSettings, Way
     from mimctl.transfer.ranges import read_range
     from mimctl.transfer.read import get_bytes
     from mimctl.transfer.staging import download_all
@@ -25,9 +26,9 @@ _PLACES = {
     "Job": "model",
     "Logins": "login",
     "Note": "model",
-    "Piece": "model",
+    "Piece": "document",
     "Progress": "model",
-    "Response": "model",
+    "Response": "document",
     "TransferSettings": "model",
     "Way": "model",
     "download": "fetch",

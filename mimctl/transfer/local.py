@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.transfer.address import local_path, redact
-from mimctl.transfer.model import Response
+from mimctl.transfer.document import Response
 
 
 def read_local(url: str, *, etag: str | None, max_size: int, is_missing_ok: bool) -> Response:

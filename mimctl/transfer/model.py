@@ -86,31 +86,6 @@ class TransferSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """A small document held in memory. `status` is 200, 304 (unchanged, empty body) or, where allowed, 404."""
-
-    status: int
-    body: bytes
-    etag: str | None
-    url: str = ""
-    """Where it was found at last, redirects followed: what its relative links count from."""
-    content_type: str = ""
-    cache_control: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """A piece of a remote file."""
-
-    body: bytes
-    start: int
-    """Offset of its first byte."""
-    total: int
-    """Length of the whole file in bytes."""
-    etag: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One file that is to be fetched, as `download` is told of it."""
 

@@ -7,8 +7,9 @@ import re
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_remote, local_path
 from mimctl.transfer.connection import Line, line
+from mimctl.transfer.document import Piece
 from mimctl.transfer.exchange import PassingError, exchange, offline
-from mimctl.transfer.model import Note, Piece, TransferSettings
+from mimctl.transfer.model import Note, TransferSettings
 from mimctl.transfer.retry import with_retries
 
 MAX_PIECE = 64 << 20

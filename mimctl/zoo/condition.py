@@ -15,14 +15,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mimctl.errors import UsageError
 
 _TOKEN = re.compile(r"""\s*(?:(?P<operator><=|>=|==|!=|<|>|=)|(?P<comma>,)|"(?P<double>[^"]*)"|'(?P<single>[^']*)'"""
                     r"""|(?P<word>[^\s<>=!,"']+))""")  # fmt: skip
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmgbt]?|%)", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kmgbtKMGBT]?|%)")
 _FACTORS = {"": 1.0, "%": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -34,8 +33,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """The place of the field in a condition, by the word that names it."""
 
     word: str
@@ -44,8 +42,7 @@ class Field:
 Operand = Field | float | str
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """A chain of comparisons: `operands[0] operators[0] operands[1] …`; exactly one operand is a Field."""
 
     operands: tuple[Operand, ...]

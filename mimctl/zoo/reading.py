@@ -37,7 +37,8 @@ def load_zoo(index: ZooSource, plugin: str) -> Zoo:
 def load_rows(index: ZooSource, plugin: str) -> list[Row]:
     """Return the models of a toolbox as rows to search in, without making a ModelEntry of each; raises as `load_zoo`.
 
-    What they state is text to be shown; whoever fetches one reads it through `load_zoo`, which checks it.
+    What they state is text to be shown, and read when somebody looks; whoever fetches one reads it through `load_zoo`,
+    which checks it.
     """
     from mimctl.zoo.rows import row_of_item
 

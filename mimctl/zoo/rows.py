@@ -6,10 +6,9 @@ A field's name is lower case with `_` for blanks: `epochs`, `training_memory(gb)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from mimctl.errors import UsageError, did_you_mean, nearest
 
@@ -49,41 +48,74 @@ OWN = ("id", "package")
 """What every row has beside its fields."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated(NamedTuple):
+    """What a model states: field → value, and the data sets that it has results on."""
+
+    fields: Mapping[str, Any]
+    measured_on: tuple[str, ...]
+
+
 class Row:
     """One model: its name, whose it is, its fields; `labels` are further names that it goes by.
 
-    A field is a list where several figures of one name were published (both tasks of one data set).
+    What it states may be given as a function, which is called once, when somebody looks: a search by name reads
+    hundreds of models and looks at a few. `known` are fields that are at hand before that.
     """
 
-    id: str
-    package: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-    measured_on: tuple[str, ...] = ()
-    """Names of data sets."""
+    __slots__ = ("_known", "_read", "_stated", "id", "labels", "package")
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        package: str,
+        fields: Mapping[str, Any] | None = None,
+        labels: tuple[str, ...] = (),
+        measured_on: tuple[str, ...] = (),
+        known: Mapping[str, Any] | None = None,
+        read: Callable[[], Stated] | None = None,
+    ) -> None:
+        self.id = id
+        self.package = package
+        self.labels = labels
+        self._known = known or {}
+        self._read = read
+        self._stated = None if read else Stated(fields or {}, measured_on)
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """What the model states; a list where several figures of one name were published: two tasks of one data set."""
+        return self._all().fields
+
+    @property
+    def measured_on(self) -> tuple[str, ...]:
+        """Names of data sets that it has results on."""
+        return self._all().measured_on
 
     def value(self, name: str) -> Any:
         """Return a field, None where the model does not state it."""
-        return self.id if name == "id" else self.package if name == "package" else self.fields.get(name)
+        if name in OWN:
+            return self.id if name == "id" else self.package
+        if name in self._known:
+            return self._known[name]
+        return (self._stated or self._all()).fields.get(name)
+
+    def _all(self) -> Stated:
+        if self._stated is None:
+            assert self._read is not None
+            self._stated = self._read()
+        return self._stated
 
 
 def row_of_facts(model: Mapping[str, Any], package: str) -> Row:
     """Return the row of a model as `metafile.read_models` returns it."""
-    fields = dict(_metadata(model["metadata"]))
-    fields.update(_figures(model["results"]))
-    weights = model["weights"]
-    fields["weight"] = weights[0] if len(weights) == 1 else list(weights) or None
-    fields["model"] = model["collection"] or None
-    fields["task"] = _tasks(model["results"])
-    fields.update({name: model[name] for name in ("config", "paper", "title", "readme")})
-    known = {name: value for name, value in fields.items() if value is not None}
+    known = {"model": model["collection"] or None, "config": model["config"]}
     return Row(
         id=model["name"],
         package=package,
-        fields=known,
         labels=tuple(model["alias"]),
-        measured_on=_measured_on(model["results"]),
+        known=known,
+        read=partial(_stated_in_facts, model, known),
     )
 
 
@@ -91,25 +123,47 @@ def row_of_item(item: Mapping[str, Any], package: str, collection: Mapping[str, 
     """Return the row of a model as `zoo/<plugin>.json` states it; `collection` is what is said of its family.
 
     A search reads hundreds of models to show a few, as text that the output makes harmless: none becomes a ModelEntry.
-    Raises KeyError, TypeError, ValueError or AttributeError where the model is malformed.
+    Raises KeyError, TypeError or AttributeError where the model is malformed; looking at its fields raises
+    IntegrityError[bad-zoo].
     """
-    results, weights = item.get("results", ()), item.get("weights")
-    fields: dict[str, Any] = {**dict(_metadata(item.get("metadata") or {})), **_figures(results)}
-    fields.update({name: (collection or {}).get(name) for name in ("paper", "title", "readme")})
-    fields["task"] = _tasks(results)
-    fields["weight"] = (weights.get("url") or weights.get("file")) if weights else list(item.get("parts", ())) or None
-    fields["model"] = item.get("collection") or None
-    fields["config"] = item.get("config") or item.get("config_file")
-    fields["source"] = item.get("config_source") or "mimctl"
-    fields["buildable"] = item.get("buildable") is True
-    known = {name: value for name, value in fields.items() if value is not None}
+    known = {"model": item.get("collection") or None, "config": item.get("config") or item.get("config_file")}
     return Row(
         id=str(item["name"]),
         package=package,
-        fields=known,
         labels=tuple(map(str, item.get("aliases", ()))),
-        measured_on=_measured_on(results),
+        known=known,
+        read=partial(_stated_in_item, item, known, collection or {}),
     )
+
+
+def _stated_in_facts(model: Mapping[str, Any], known: Mapping[str, Any]) -> Stated:
+    results, weights = model["results"], model["weights"]
+    fields = {**dict(_metadata(model["metadata"])), **_figures(results), **known}
+    fields["weight"] = weights[0] if len(weights) == 1 else list(weights) or None
+    fields["task"] = _tasks(results)
+    fields.update({name: model[name] for name in ("paper", "title", "readme")})
+    return _stated(fields, results)
+
+
+def _stated_in_item(item: Mapping[str, Any], known: Mapping[str, Any], collection: Mapping[str, str]) -> Stated:
+    try:
+        results, weights = item.get("results", ()), item.get("weights")
+        fields = {**dict(_metadata(item.get("metadata") or {})), **_figures(results), **known}
+        fields.update({name: collection.get(name) for name in ("paper", "title", "readme")})
+        fields["task"] = _tasks(results)
+        file = (weights.get("url") or weights.get("file")) if weights else None
+        fields["weight"] = file if weights else list(item.get("parts", ())) or None
+        fields["source"] = item.get("config_source") or "mimctl"
+        fields["buildable"] = item.get("buildable") is True
+        return _stated(fields, results)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        from mimctl.zoo.model import malformed
+
+        raise malformed("the index", problem) from problem
+
+
+def _stated(fields: Mapping[str, Any], results: Iterable[Mapping[str, Any]]) -> Stated:
+    return Stated({name: value for name, value in fields.items() if value is not None}, _measured_on(results))
 
 
 def fields_of(rows: Iterable[Row]) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mimctl.errors import MimctlError, UsageError, did_you_mean, nearest
 from mimctl.zoo.rows import Row, fields_of, match_fields
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from mimctl.zoo.condition import Condition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(NamedTuple):
     """What is looked for. The first five are parts of names, any of several; conditions must all hold."""
 
     configs: tuple[str, ...] = ()
@@ -32,14 +30,13 @@ class Query:
     excluded: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """What was found: rows in order, the fields that were asked for, those that conditions and order looked at."""
 
     rows: tuple[Row, ...]
     fields: tuple[str, ...]
     used: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def search(rows: Sequence[Row], query: Query) -> Found:
@@ -50,19 +47,20 @@ def search(rows: Sequence[Row], query: Query) -> Found:
     """
     if query.fields and query.excluded:
         raise UsageError("`--field` and `--exclude-field` contradict each other", hints=["name one of them"])
-    known = fields_of(rows)
     notes: list[str] = []
     conditions = _conditions(query)
     order = [(word.removeprefix("-"), query.is_descending != word.startswith("-")) for word in query.sort]
     words = (*(each.field for each in conditions), *(word for word, _ in order))
+    # All that any model states is looked through only for what a word means.
+    known = fields_of(rows) if words or query.fields or query.excluded else []
     meant = {word: match_fields(word, known) for word in words}
     notes += [f"no model states `{word}`" for word, names in meant.items() if not names]
-    shown = _shown(known, query, notes)
     kept = _filtered(rows, query)
     kept = [row for row in kept if all(_holds(row, each, meant[each.field]) for each in conditions)]
     for word, is_descending in reversed(order):
         kept = _sorted(kept, meant[word], is_descending=is_descending)
     used = tuple(dict.fromkeys(name for names in meant.values() for name in names))
+    shown = _shown(known, kept, query, notes)
     return Found(rows=tuple(kept), fields=shown, used=used, notes=tuple(notes))
 
 
@@ -73,7 +71,7 @@ def as_mapping(found: Found) -> dict[str, dict[str, Any]]:
         name, number = row.id, 2
         while name in mapping:
             name, number = f"{row.id}#{number}", number + 1
-        mapping[name] = {field: row.value(field) for field in found.fields if row.value(field) is not None}
+        mapping[name] = {field: value for field in found.fields if (value := row.value(field)) is not None}
     return mapping
 
 
@@ -130,8 +128,10 @@ def _key(row: Row, names: Sequence[str]) -> tuple[int, float, str] | None:
     return (1, 0.0, _text(value).casefold()) if number is None else (0, number, "")
 
 
-def _shown(known: Sequence[str], query: Query, notes: list[str]) -> tuple[str, ...]:
-    if not query.fields:
+def _shown(known: Sequence[str], kept: Sequence[Row], query: Query, notes: list[str]) -> tuple[str, ...]:
+    if not query.fields and not query.excluded:
+        return tuple(sorted(fields_of(kept)))
+    if query.excluded:
         hidden = {name for word in query.excluded for name in match_fields(word, known)}
         return tuple(name for name in sorted(known) if name not in hidden)
     shown: list[str] = []

@@ -72,12 +72,17 @@ def main() -> None:
         fresh = cpu_ms([*ours, *searching], own)  # parses the metafiles and keeps the outcome
         fetched = fetch_once(catalogue, in_zoo, own)
         asked = [*ours, "search", "det", "box_ap>=40", "--sort", "-box_ap", "--json", "--index", str(catalogue)]
+        everything = [*ours, "search", "det", "--index", str(catalogue)]
         cases = {
             "--help": ([*mim, "--help"], [*ours, "--help"]),
             "list": ([*mim, "list"], [*ours, "list"]),
             "list, from elsewhere": ([*mim, "list"], [sys.executable, "-m", "mimctl", "list"]),
             "search": ([*mim, *searching], [*ours, *searching]),
             "search, our zoo": ([*mim, *searching], [*in_zoo, "--index", str(catalogue)]),
+            "search, our zoo, all of it": (
+                [*mim, "search", PACKAGE],
+                [*ours, "search", "det", "--index", str(catalogue)],
+            ),
             "search, our zoo, --json": ([*mim, *searching], asked),
             "search, our zoo, --offline": ([*mim, *searching], [*in_zoo, "--index", fetched, "--offline"]),
         }

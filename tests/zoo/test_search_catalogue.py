@@ -150,7 +150,7 @@ def mimctl(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: str, index: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-P", "-m", "mimctl", *words]
         environment = {**kept, **own, "PYTHONPATH": str(ROOT), "MIMCTL_INDEX_URL": index}
-        return subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
 
     return run
 
@@ -191,5 +191,5 @@ def test_a_model_that_is_none_is_told_of(model: dict[str, Any]) -> None:
             return {"schema_version": 1, "plugin": plugin, "models": [model]}
 
     with pytest.raises(IntegrityError) as caught:
-        load_rows(Source(), "det")
+        search(load_rows(Source(), "det"), Query())
     assert caught.value.code == "bad-zoo"

@@ -84,7 +84,7 @@ def download(
             raise UsageError("`--dataset` fetches no models", hints=["fetch them by a command of their own"])
         if bases or log or from_cache:
             raise UsageError("`--bases`, `--log` and `--from-cache` are for models")
-        context = replace(context, settings=settings)
+        context = context._replace(settings=settings)
         return _data(context, plugin, None if list_datasets else dataset, dest, parts, keep_archives)
     from mimctl.cli.commands.download_models import fetch_models
 
@@ -98,7 +98,7 @@ def download(
         )
     if not wanted:
         raise UsageError("`mimctl download` wants the name of a model", hints=[_instead(plugin)])
-    context = replace(context, settings=settings)
+    context = context._replace(settings=settings)
     return fetch_models(context, plugin, wanted, dest=dest, bases=bases, log=log, from_cache=from_cache)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
@@ -132,7 +131,7 @@ def shown(outcome: ScriptResult, output: Output) -> Result:
     if outcome.record is not None:
         said = detached(outcome.record)
         data |= said.data
-        return Result(data=data) if outcome.is_over else replace(said, data=data)
+        return Result(data=data) if outcome.is_over else said._replace(data=data)
     data["files"] = {str(path): content for path, content in plan.files.items()}
     notes: list[Line] = [DRY_RUN]
     if outcome.refusal is not None:

@@ -121,7 +121,7 @@ def search(context: Context, packages: tuple[str, ...], **values: Any) -> Result
         where = "remote"
     with context.output.transfer_view() as watch:
         found = api.search(names, query, where=where, watch=watch, settings=context.settings)
-    return _result(found, query_names=names, values=values)
+    return _result(found, query_names=names, values=values, wants_data=context.output.json)
 
 
 def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -139,8 +139,10 @@ def _no_package(word: str) -> list[str]:
     raise UsageError(f"`{word}` is no package", hints=[f"name one first: `mimctl search det '{word}'`"])
 
 
-def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any]) -> Result:
-    data: dict[str, object] = {"packages": list(query_names), "models": [_plain(row, found) for row in found.rows]}
+def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any], wants_data: bool) -> Result:
+    data: dict[str, object] = {"packages": list(query_names)}
+    if wants_data or values["json_file"] is not None:
+        data["models"] = [_plain(row, found) for row in found.rows]
     notes: list[Line] = [*found.notes]
     ids = list(dict.fromkeys(row.id for row in found.rows))
     if values["json_file"] is not None:
@@ -166,7 +168,7 @@ def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any])
 
 
 def _plain(row: Row, found: Found) -> dict[str, object]:
-    fields = {name: row.value(name) for name in found.fields if row.value(name) is not None}
+    fields = {name: value for name in found.fields if (value := row.value(name)) is not None}
     return {"name": row.id, "package": row.package, "aliases": list(row.labels), "fields": fields}
 
 
@@ -194,9 +196,8 @@ def _figures(row: Row, columns: Sequence[str]) -> str:
 def _blocks(found: Found) -> list[Line]:
     lines: list[Line] = []
     for row in found.rows:
-        lines += [row.id] + [
-            f"  {name}  {show(row.value(name))}" for name in found.fields if row.value(name) is not None
-        ]
+        stated = {name: value for name in found.fields if (value := row.value(name)) is not None}
+        lines += [row.id, *(f"  {name}  {show(value)}" for name, value in stated.items())]
     return lines
 
 

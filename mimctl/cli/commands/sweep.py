@@ -69,7 +69,7 @@ def _report(context: Context, folder: Path, values: dict[str, Any]) -> Result:
     named = {name: values[name] for name in ("metric", "direction") if values[name] is not None}
     shown = _shown(folder, replace(sweep, **named), trials)
     written = [str(each) for each in (values["csv"], values["png"]) if each]
-    return replace(shown, data={**shown.data, "written": written}, closing=shown.closing[:-1], exit_code=0)
+    return shown._replace(data={**shown.data, "written": written}, closing=shown.closing[:-1], exit_code=0)
 
 
 def _shown(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> Result:

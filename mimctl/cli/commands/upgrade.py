@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -57,7 +56,7 @@ def upgrade(
     if how is None:
         return result
     note = f"the command line is of another version: upgrade it too: `{how}`"
-    return replace(result, data={**result.data, "own_upgrade": how}, notes=[*result.notes, note])
+    return result._replace(data={**result.data, "own_upgrade": how}, notes=[*result.notes, note])
 
 
 COMMANDS = {"upgrade": upgrade}
