@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mimctl import __version__
@@ -54,8 +53,8 @@ def download_models(
     ModelsFailedError.
     """
     wanted = wanted or Wanted()
-    if wanted.from_cache:
-        settings = replace(settings, offline=True)
+    if wanted.from_cache and not settings.offline:
+        raise ValueError("what comes from the cache alone comes offline")
     models = load_zoo(index, plugin).models
     entries = [resolve_name(models, name) for name in names]
     for entry in entries:

@@ -20,7 +20,7 @@ class Wanted:
     log: bool = False
     """The log of the training, where it was published."""
     from_cache: bool = False
-    """Nothing that does not lie in the cache already."""
+    """Nothing that does not lie in the cache already; goes with settings that are offline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

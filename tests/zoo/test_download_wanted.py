@@ -46,6 +46,7 @@ def fetch(
 
     def run(*names: str, **options: Any) -> list[Downloaded]:
         used = options.pop("settings", settings)
+        used = dataclasses.replace(used, offline=used.offline or options.get("from_cache", False))
         return download_models(
             "det",
             names or ["rtmdet_s"],
