@@ -115,7 +115,7 @@ def _build(sources: SiteSources, others: Sequence[Published], out: Path, cache_d
         for other in others:
             for file in other.files:
                 shelf.take_published(other, file)
-        if not shelf.entries:
+        if not shelf.entries and (sources.wheels or not zoos):
             raise no_wheels()
         entries = in_order(shelf.entries.values())
         compiled = frozenset(each.project for each in entries if not each.is_pure)

@@ -7,7 +7,7 @@ scripts too; whatever they hold becomes text, never HTML.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from mimctl.site.verified import Verification, Verified, torches_of
 STATIC = Path(__file__).parent / "static"
 ASSETS = ("style.css", "common.js", "select.js", "zoo.js", "model.js")
 PAGES = ("zoo.html", "model.html")
+_INTRODUCTION = (
+    "mimctl looks at the PyTorch, the driver and the Python that are there, and installs the build that fits. "
+    "A PyTorch that is there stays as it is."
+)
 
 
 def start_page(
@@ -28,15 +32,15 @@ def start_page(
     verified: Verified,
 ) -> str:
     """Return the first page: a form that says what to type, toolboxes, builds of the operators, tests, all wheels."""
-    held = {file.project for file in files}
-    names = sorted(toolboxes, key=lambda name: (str(toolboxes[name].get("distribution")) not in held, name))
-    install = next(iter(names), "det")
+    held = held_toolboxes(toolboxes, files)
+    commands = "\n".join(map(_text, _commands(held, files, zoos)))
     body = [
         "<h1>From a bare machine to a trained vision model</h1>",
+        f"<p>{_INTRODUCTION}</p>",
         '<form id="choose" aria-label="What to install"></form>',
         '<p id="operators" role="status"></p>',
-        f'<div class="commands" id="commands"><pre><code>{_commands(install)}</code></pre></div>',
-        f"<h2>Toolboxes</h2>{_toolboxes(toolboxes, zoos)}",
+        f'<div class="commands" id="commands"><pre><code>{commands}</code></pre></div>',
+        f"<h2>Toolboxes</h2>{_toolboxes(toolboxes, held, zoos)}",
         f"<h2>Builds of the operators</h2>{_builds(files)}",
         f"<h2>What was verified</h2>{_matrix(files, verified)}",
         f"<h2>Wheels</h2>{_wheels(files)}",
@@ -47,14 +51,22 @@ def start_page(
 
 
 def index_data(
-    toolboxes: Mapping[str, Mapping[str, Any]], files: Iterable[Entry], num_models: Mapping[str, int]
+    toolboxes: Mapping[str, Mapping[str, Any]], files: Sequence[Entry], num_models: Mapping[str, int]
 ) -> str:
     """Return the script that tells the pages what the index holds."""
     kept = [
         {"filename": file.filename, "tags": list(file.tags), "yanked": file.yanked, "build": file.build}
         for file in files
     ]
-    return _script("window.mimctlIndex", {"toolboxes": toolboxes, "files": kept, "models": num_models})
+    held = held_toolboxes(toolboxes, files)
+    data = {"toolboxes": held, "files": kept, "models": num_models, "mimctl": _own_wheel(files)}
+    return _script("window.mimctlIndex", data)
+
+
+def held_toolboxes(toolboxes: Mapping[str, Mapping[str, Any]], files: Iterable[Entry]) -> list[str]:
+    """Return the toolboxes that can be installed from here, in the order of their names: an index may name others."""
+    projects = {file.project for file in files if file.yanked is None}
+    return sorted(name for name in toolboxes if toolboxes[name].get("distribution") in projects)
 
 
 def zoo_data(plugin: str, document: Mapping[str, Any]) -> str:
@@ -69,25 +81,38 @@ def _script(name: str, data: object) -> str:
     return f"{name} = {text};\n"
 
 
-def _commands(install: str) -> str:
-    return (
-        "pip install --extra-index-url ADDRESS/simple mimctl\n"
-        "mimctl settings set index ADDRESS\n"
-        f"mimctl install {_text(install)}\n"
-    )
+def _commands(held: Sequence[str], files: Iterable[Entry], zoos: Mapping[str, int]) -> list[str]:
+    """Return what to type where no script fills in the address and what was chosen."""
+    wheel = _own_wheel(files)
+    last = [*(f"mimctl install {name}" for name in held), *(f"mimctl search {name}" for name in sorted(zoos))]
+    return [
+        *([f"pip install ADDRESS/{wheel}"] if wheel else []),
+        "mimctl settings set index ADDRESS",
+        *last[:1],
+    ]
 
 
-def _toolboxes(toolboxes: Mapping[str, Mapping[str, Any]], zoos: Mapping[str, int]) -> str:
-    rows = [
-        (f"<code>mimctl install {_text(name)}</code>", _text(box["summary"]), _models(name, zoos.get(name, 0)))
-        for name, box in sorted(toolboxes.items())
-    ]
-    others = [
-        (f"{_text(name)}: no toolbox yet", "", _models(name, number))
-        for name, number in sorted(zoos.items())
-        if name not in toolboxes
-    ]
-    return _table(("What to type", "What for", "Models"), [*rows, *others])
+def _own_wheel(files: Iterable[Entry]) -> str | None:
+    """Return where the newest wheel of mimctl lies, None where there is none.
+
+    By its address, for `--extra-index-url` lets pip take the name from whatever other index has a higher version.
+    """
+    wheels = [file.url for file in files if file.project == "mimctl" and file.yanked is None]
+    return wheels[-1] if wheels else None
+
+
+def _toolboxes(toolboxes: Mapping[str, Mapping[str, Any]], held: Collection[str], zoos: Mapping[str, int]) -> str:
+    rows = []
+    for name in (*held, *sorted({*toolboxes, *zoos} - {*held})):
+        number = zoos.get(name, 0)
+        summary = [str(toolboxes[name]["summary"])] if name in toolboxes else []
+        if name not in held:
+            no_wheel = "its wheels are not in this index" if name in toolboxes else "no toolbox yet"
+            summary.append(f"{no_wheel}; its models can be searched and downloaded" if number else no_wheel)
+        line = f"mimctl install {name}" if name in held else f"mimctl search {name}" if number else ""
+        typed = f"<code>{_text(line)}</code>" if line else _text(name)
+        rows.append((typed, _text("; ".join(each for each in summary if each)), _models(name, number)))
+    return _table(("What to type", "What for", "Models"), rows, "Toolboxes") if rows else "<p>There are none here.</p>"
 
 
 def _models(toolbox: str, number: int) -> str:
@@ -107,7 +132,7 @@ def _builds(files: Iterable[Entry]) -> str:
         if (build := file.build) is not None
     ]
     head = ("Version", "Build", "Platform", "torch", "NVIDIA driver", "GPU architectures", "Proved by its libraries")
-    return _table(head, rows) if rows else "<p>This index holds no operators.</p>"
+    return _table(head, rows, "Builds of the operators") if rows else "<p>This index holds no operators.</p>"
 
 
 def _name(file: Entry, build: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -135,28 +160,33 @@ def _matrix(files: Iterable[Entry], verified: Verified) -> str:
         for file, build, runs in ran
     ]
     head = ("Version", "Build", "Platform", *(f"torch {each}" for each in torches))
-    said = "The project's own tests, run with these very files; each cell names the Python."
-    return f"<p>{said}</p>{_table(head, rows)}"
+    said = (
+        "The project's own tests, run with these very files (by their sha256) beside each torch. "
+        "Skipped are those that the machine lacks something for, such as a GPU."
+    )
+    return f"<p>{said}</p>{_table(head, rows, 'What was verified')}"
 
 
 def _run(run: Verification) -> str:
     counts = [f"{number} {word}" for number, word in ((run.passed, "passed"), (run.failed, "failed")) if number]
     words = ", ".join(counts) or "nothing passed"
     mark = "yes" if run.is_good else "no"
-    return f'{_text(run.python)}: <span class="{mark}">{words}</span>{"" if run.is_good else " (not verified)"}'
+    skipped = f", {run.skipped} skipped" if run.skipped else ""
+    said = f'<span class="{mark}">{words}</span>{skipped}{"" if run.is_good else " (not verified)"}'
+    return f"Python {_text(run.python)}: {said}"
 
 
 def _wheels(files: Iterable[Entry]) -> str:
     rows = [
         (
-            f'<a href="{escape(file.url)}">{_text(file.filename)}</a>',
+            f'<a href="{escape(file.url)}#sha256={file.sha256}">{_text(file.filename)}</a>',
             f"{file.size / 1000:.1f} kB",
             f"<code>{_text(file.sha256[:16])}…</code>",
             "" if file.yanked is None else _text(f"withdrawn: {file.yanked}".rstrip(": ")),
         )
         for file in files
     ]
-    return _table(("Wheel", "Size", "sha256", ""), rows)
+    return _table(("Wheel", "Size", "sha256", ""), rows, "Wheels") if rows else "<p>This index holds no wheels.</p>"
 
 
 def _text(value: object) -> str:
@@ -164,8 +194,9 @@ def _text(value: object) -> str:
     return escape("".join(letter if letter.isprintable() else "�" for letter in str(value)))
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; the cells are HTML already."""
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], name: str) -> str:
+    """Return a table in a region that the keyboard can scroll; the cells are HTML already."""
     cells = "".join(f'<th scope="col">{_text(each)}</th>' for each in head)
     body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    region = f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(name)}">'
+    return f"{region}<table><thead><tr>{cells}</tr></thead><tbody>\n{body}\n</tbody></table></div>"

@@ -72,6 +72,7 @@ def no_wheels(message: str = "no wheels to make an index from") -> UsageError:
         hints=[
             "build them first: `mimctl wheels build --out DIR`",
             "or take those of another index: `--from ADDRESS`",
+            "or make an index of models alone: `--zoo DIR`",
         ],
     )
 

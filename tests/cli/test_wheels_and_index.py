@@ -109,6 +109,7 @@ def test_index_build_of_nothing_is_told_what_to_name(mimctl: Mimctl, tmp_path: P
         "\n"
         "hint: build them first: `mimctl wheels build --out DIR`\n"
         "hint: or take those of another index: `--from ADDRESS`\n"
+        "hint: or make an index of models alone: `--zoo DIR`\n"
         "hint: read more: `mimctl explain no-wheels`\n"
     )
     said = mimctl("index", "build", "--from", tmp_path / "nowhere", "--out", tmp_path / "site")

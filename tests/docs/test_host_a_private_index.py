@@ -91,7 +91,7 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path, made: Path) ->
     reader.types("mkdir")
     reader.types("mimctl wheels verify")
     reader.types("mimctl index build --wheels wheels --verified")
-    assert '3.11.9: <span class="yes">9 passed' in (tmp_path / "site/index.html").read_text()
+    assert 'Python 3.11.9: <span class="yes">9 passed' in (tmp_path / "site/index.html").read_text()
     assert "4 wheels" in reader.types("mimctl index build --wheels wheels --from")
     assert "5 wheels" in reader.types("mimctl index build --wheels new --from site")
     assert (tmp_path / "site/files" / ANY).exists()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -224,6 +225,16 @@ def test_no_wheels_are_a_clear_error(tmp_path: Path) -> None:
         assert caught.value.code == "no-wheels"
 
 
+def test_models_need_no_wheels(tmp_path: Path, zoo: Path) -> None:
+    report = build(wheels=[], out=tmp_path / "site", zoo=zoo)
+    assert (report.files, sum(report.models.values())) == ((), 1)
+    again = build(wheels=[], out=tmp_path / "again", others=[str(tmp_path / "site")])
+    assert (again.files, again.models) == ((), report.models)
+    with pytest.raises(UsageError) as caught:
+        build(wheels=[tmp_path], out=tmp_path / "again", zoo=zoo)
+    assert caught.value.code == "no-wheels", "a folder that was named is to hold some"
+
+
 def test_wrong_build_facts_are_refused(tmp_path: Path) -> None:
     for wrong in ({"min_torch": 2.1}, {"archs": "9.0"}, {"backend": "../cpu"}):
         write_wheel(tmp_path / "wheels", build={**OPS_BUILD, **wrong})
@@ -301,9 +312,15 @@ def test_toolboxes_say_what_the_manifests_of_the_plugins_say() -> None:
 
 
 def test_start_page_shows_the_commands(wheels: Path, tmp_path: Path) -> None:
+    for version in ("0.9.0", "0.10.0"):
+        write_wheel(wheels, f"mimctl-{version}-py3-none-any.whl")
     build(wheels=[wheels], out=tmp_path / "site", toolboxes=ROOT / "index/toolboxes.yaml")
     page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
-    text = re.sub(r"<[^>]+>", "", page)
-    assert "pip install --extra-index-url ADDRESS/simple mimctl\n" in text
-    assert "mimctl settings set index ADDRESS\n" in text
-    assert "mimctl install det\n" in text  # the toolbox that the index has a wheel of, not the first of the list
+    code = page.split('id="commands"')[1].split("<code>")[1].split("</code>")[0]
+    pip, *lines = code.split("\n")
+    assert pip == "pip install ADDRESS/files/mimctl-0.10.0-py3-none-any.whl", "the newest"
+    assert lines == ["mimctl settings set index ADDRESS", "mimctl install det"], "cls has no wheel here"
+    address = pip.split()[-1].replace("ADDRESS", (tmp_path / "site").as_uri())
+    argv = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(tmp_path / "new")]
+    subprocess.run([*argv, address], check=True, capture_output=True)
+    assert (tmp_path / "new/mimctl-0.10.0.dist-info").is_dir()

@@ -70,9 +70,9 @@ def test_the_page_says_what_was_verified_of_which_build(
         ["Version", "Build", "Platform", "torch 2.9.1+cpu", "torch 2.10.0+cpu", "torch 2.13.0+cpu"],
         [
             *("0.1.0+cpu", "cpu", "manylinux_2_34_x86_64"),
-            "3.12.4:  254 passed",
-            "3.11.9:  250 passed, 4 failed  (not verified)",
-            "3.11.9:  254 passed",
+            "Python 3.12.4:  254 passed , 3 skipped",
+            "Python 3.11.9:  250 passed, 4 failed , 3 skipped (not verified)",
+            "Python 3.11.9:  254 passed , 3 skipped",
         ],
     ]
     (runs,) = read(tmp_path / "site/verified.json")["wheels"].values()
@@ -95,7 +95,8 @@ def test_records_go_along_with_a_published_index_and_stay_when_a_wheel_is_withdr
     newer = write_report(tmp_path / "newer.json", cell(next(wheels.glob("*+cpu*")), passed=300))
     build(tmp_path / "merged", others=[address], verified=[newer])
     before = matrix(tmp_path / "merged")
-    assert before[1][-2:] == ["3.12.4:  254 passed", "3.11.9:  300 passed"], "one's own run counts before a published"
+    told = ["Python 3.12.4:  254 passed , 3 skipped", "Python 3.11.9:  300 passed , 3 skipped"]
+    assert before[1][-2:] == told, "one's own run counts before a published"
     yank(tmp_path / "merged", [next(wheels.glob("*+cpu*")).name], reason="wrong")
     assert matrix(tmp_path / "merged") == before
 

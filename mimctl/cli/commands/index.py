@@ -24,6 +24,7 @@ _MATRIX = Path("wheels-matrix.yaml")
         "mimctl index build --wheels wheels --out site",
         "mimctl index build --wheels wheels --out site --zoo index/zoo --matrix wheels-matrix.yaml",
         "mimctl index build --wheels new --from https://wheels.example.org --out site    # what is published, and more",
+        "mimctl index build --zoo index/zoo --out site    # models alone",
         "python -m http.server --directory site    # serves it to pip, uv and mimctl",
     ],
 )
@@ -60,7 +61,14 @@ def build(
     matrix: Path | None,
     verified: tuple[Path, ...],
 ) -> Result:
-    """Turn wheels and zoo sources into a static index that pip, uv and mimctl can install from."""
+    """Turn wheels and zoo sources into a static index that pip, uv and mimctl can install from.
+
+    With `--zoo` alone it is an index of models.
+    """
+    if not (wheels or others or zoo):
+        from mimctl.site.sources import no_wheels
+
+        raise no_wheels()
     with context.output.transfer_view() as watch:
         report = api.build_index(
             wheels,

@@ -40,7 +40,8 @@ function showCommands(place, lines) {
       await navigator.clipboard.writeText(text);
       copy.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(place.querySelector("code")); // a page of a file may not write the clipboard
+      getSelection().selectAllChildren(place.querySelector("code")); // the browser lets nothing write the clipboard
+      copy.textContent = "Selected";
     }
   });
   fill(place, make("pre", {}, make("code", {}, text)), copy);

@@ -58,8 +58,10 @@
       at("back").href = `zoo.html#${new URLSearchParams({ toolbox })}`;
       const lines = commands(toolbox, model);
       at("about").textContent = model.buildable
-        ? "This project builds the model."
-        : lines.length ? "This project does not build the model yet; its files can be fetched." : "No weights of this model are published.";
+        ? "mimctl trains, tests and runs this model."
+        : lines.length
+          ? "mimctl cannot run this model yet: its config and weights can be downloaded."
+          : "No weights of this model are published.";
       at("commands").hidden = !lines.length;
       if (lines.length) showCommands(at("commands"), lines);
       const results = (model.results ?? []).flatMap((each) => Object.entries(each.metrics ?? {}).map(([name, value]) =>
@@ -67,9 +69,11 @@
       at("published").hidden = !results.length;
       fill(at("results"), ...results);
       fill(at("facts"), ...facts(model, zoo.collections?.[model.collection]));
+      at("known").hidden = false;
     } catch (error) {
       at("name").textContent = "Not found";
       at("about").textContent = error.message;
+      for (const id of ["commands", "published", "known"]) at(id).hidden = true;
     }
   }
 

@@ -2,6 +2,7 @@
 // The models of a toolbox: filtered, in order, and as points of a figure against its cost.
 
 (() => {
+  const CLASSES = { family: "spare", metric: "number", cost: "number" };
   const COSTS = ["Parameters", "FLOPs", "Epochs", "Batch Size", "Training Memory (GB)"];
   const at = (id) => document.getElementById(id);
   const controls = ["toolbox", "text", "dataset", "metric", "cost", "built"];
@@ -12,7 +13,7 @@
   const valueOf = (id) => (at(id).type === "checkbox" ? (at(id).checked ? "yes" : "") : at(id).value);
 
   function writeHash() {
-    const kept = controls.map((id) => [id, valueOf(id)]).filter(([, value]) => value);
+    const kept = [...controls.map((id) => [id, valueOf(id)]), ["sort", `${order.falling ? "-" : ""}${order.column}`]].filter(([, value]) => value);
     history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
   }
 
@@ -56,6 +57,8 @@
     options(at("cost"), costs.map((name) => [name, 0]), costs.length ? null : "none is published", wanted.cost);
     at("text").value = wanted.text ?? "";
     at("built").checked = wanted.built === "yes";
+    const [, falling, column] = /^(-?)(name|family|metric|cost)$/.exec(wanted.sort) ?? [null, "-", "metric"];
+    order = { column, falling: Boolean(falling) };
     draw();
   }
 
@@ -96,17 +99,18 @@
     const cells = Object.entries(heads).map(([column, title]) => {
       const isOrder = order.column === column;
       const button = make("button", { type: "button", "data-column": column }, title);
-      return make("th", { scope: "col", "aria-sort": isOrder ? (order.falling ? "descending" : "ascending") : "none" }, button);
+      const sort = isOrder ? (order.falling ? "descending" : "ascending") : "none";
+      return make("th", { scope: "col", "aria-sort": sort, class: CLASSES[column] }, button);
     });
-    fill(at("head"), make("tr", {}, ...cells, make("th", { scope: "col" }, "Data"), make("th", { scope: "col" }, "Here")));
+    fill(at("head"), make("tr", {}, ...cells, make("th", { scope: "col", class: "spare" }, "Data"), make("th", { scope: "col" }, "Runs here")));
     fill(at("body"), ...found.map((row) => make("tr", {},
       make("td", {}, make("a", { href: modelPage(at("toolbox").value, row.name, row.number) }, row.name)),
-      make("td", {}, row.family),
-      make("td", { class: "number" }, shown(row.metric)),
-      make("td", { class: "number" }, shown(row.cost)),
-      make("td", {}, row.sets.join(", ")),
-      make("td", {}, row.model.buildable ? make("span", { class: "yes" }, "builds") : "not yet"))));
-    at("count").textContent = `${found.length} of ${zoo.models.length} models`;
+      make("td", { class: CLASSES.family }, row.family),
+      make("td", { class: CLASSES.metric }, shown(row.metric)),
+      make("td", { class: CLASSES.cost }, shown(row.cost)),
+      make("td", { class: "spare" }, row.sets.join(", ")),
+      make("td", { class: "short" }, row.model.buildable ? make("span", { class: "yes" }, "yes") : "not yet"))));
+    at("count").textContent = found.length ? `${found.length} of ${zoo.models.length} models` : `None of ${zoo.models.length} models fits.`;
     plot(found);
     writeHash();
   }
@@ -139,10 +143,12 @@
 
   function plot(found) {
     const points = found.filter((row) => row.metric != null && row.cost != null && row.cost > 0);
-    const [width, height, left, bottom] = [900, 320, 60, 40];
     const place = at("plot");
     place.hidden = points.length < 2;
     if (place.hidden) return fill(place);
+    // As wide as the page has room: letters keep their size on a telephone.
+    const [width, height, left, bottom] = [Math.max(place.clientWidth, 280), 320, 60, 40];
+    points.sort((a, b) => Boolean(a.model.buildable) - Boolean(b.model.buildable)); // the last ones lie on top
     const xs = points.map((row) => Math.log10(row.cost));
     const ys = points.map((row) => row.metric);
     const span = (values) => {
@@ -161,18 +167,21 @@
         shape("text", { x: left - 6, y: toY(y) + 4, "text-anchor": "end" }, shown(y)),
       );
     }
+    let end = -Infinity;
     for (const x of decades(x0, x1)) {
-      svg.append(shape("text", { x: toX(x), y: height - bottom + 18, "text-anchor": "middle" }, shown(10 ** x)));
+      if (toX(x) < end + 40) continue; // no room beside the one before
+      end = toX(x);
+      svg.append(shape("text", { x: end, y: height - bottom + 18, "text-anchor": "middle" }, shown(10 ** x)));
     }
     svg.append(
-      shape("text", { x: width - 15, y: height - 6, "text-anchor": "end" }, `${at("cost").value}; green: built here`),
-      shape("text", { x: left + 6, y: 14 }, at("metric").value),
+      shape("text", { x: width - 15, y: height - 6, "text-anchor": "end" }, `${at("cost").value}; ringed: runs here`),
+      shape("text", { x: left + 6, y: 14 }, `${at("metric").value}, ${at("dataset").value || "all data sets"}`),
     );
     for (const row of points) {
       const circle = shape("circle", { cx: toX(Math.log10(row.cost)), cy: toY(row.metric), r: 5, class: row.model.buildable ? "built" : "" },
         shape("title", {}, `${row.name}: ${shown(row.metric)}, ${at("cost").value} ${shown(row.cost)}`));
-      circle.addEventListener("click", () => { location.href = modelPage(at("toolbox").value, row.name, row.number); });
-      svg.append(circle);
+      // The table is the keyboard's way to the same pages: five hundred stops would lie before it.
+      svg.append(shape("a", { href: modelPage(at("toolbox").value, row.name, row.number), tabindex: "-1" }, circle));
     }
     fill(place, svg);
   }
@@ -180,12 +189,14 @@
   const wanted = readHash();
   const names = Object.entries(window.mimctlIndex.models);
   options(at("toolbox"), names, null, wanted.toolbox);
+  at("choice").hidden = !names.length;
   if (!names.length) at("note").textContent = "This index holds no models.";
   else load(wanted);
   at("toolbox").addEventListener("change", () => load());
   at("dataset").addEventListener("change", () => { metrics(at("metric").value); draw(); });
   for (const id of ["metric", "cost", "built"]) at(id).addEventListener("change", draw);
   at("text").addEventListener("input", draw);
+  addEventListener("resize", () => { if (zoo) plot(rows()); });
   at("head").addEventListener("click", (event) => {
     const column = event.target.dataset?.column;
     if (!column) return;
