@@ -71,7 +71,7 @@ class Login:
         found: dict[str, Any] = json.loads(self.mimctl("status", run, "--json").stdout)
         return found
 
-    def wait(self, run: str, is_there: Callable[[dict[str, Any]], bool], seconds: float = 90) -> dict[str, Any]:
+    def wait(self, run: str, is_there: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
         """Wait until the run's status is as wanted, and return it."""
         deadline = time.monotonic() + seconds
         while not is_there(found := self.status(run)):
@@ -93,4 +93,4 @@ class Login:
     def wait_until_forgotten(self, job: str) -> None:
         """Wait until Slurm's controller knows a job no more."""
         argv = ["squeue", "-h", "-t", "all", "-j", job]
-        wait_until(lambda: not subprocess.run(argv, env=self.environment, capture_output=True).stdout, seconds=90)
+        wait_until(lambda: not subprocess.run(argv, env=self.environment, capture_output=True).stdout)

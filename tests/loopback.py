@@ -1,7 +1,10 @@
-"""What servers of the tests share: a port of the loopback, threads that end with the test, and silence."""
+"""What servers of the tests share: ports of the loopback, threads that end with the test, and silence."""
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -56,3 +59,15 @@ class Served:
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         raise NotImplementedError
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports that nobody listens on now, of those that no system gives away by itself meanwhile."""
+    found: list[int] = []
+    with contextlib.ExitStack() as stack:
+        while len(found) < number:
+            each = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                each.bind(("", random.SystemRandom().randrange(10_000, 20_000)))
+                found.append(each.getsockname()[1])
+    return found

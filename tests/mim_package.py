@@ -32,7 +32,7 @@ def main():
     if "--hang" in sys.argv:
         worker = os.fork()
         Path("pids").write_text(f"{os.getpid()} {worker or os.getpid()}")
-        time.sleep(120)
+        time.sleep(900)
     if "--die" in sys.argv:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -21,11 +21,12 @@ from pathlib import Path
 
 import pytest
 from debian import require_programs
+from loopback import free_ports
 from machines import Machine, machines
 
 NODES = ("n1", "n2")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
-START_S = 60.0
+START_S = 240.0
 
 _CONF = """\
 ClusterName=mimctltest
@@ -114,6 +115,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment
 
 
+def empty_queue(environment: Mapping[str, str]) -> None:
+    """Cancel all jobs and wait until the last one is gone: the next test finds both nodes free."""
+    variables = {**os.environ, **environment}
+    if subprocess.run(["squeue", "-h"], env=variables, capture_output=True).stdout.strip():
+        subprocess.run(["scancel", "--user=root"], env=variables, capture_output=True)
+        _wait_until_empty(variables)
+
+
 @contextlib.contextmanager
 def no_controller(environment: Mapping[str, str]) -> Iterator[None]:
     """Take the controller away while the block runs."""
@@ -175,7 +184,7 @@ def _wait_for_nodes(environment: dict[str, str], folder: Path) -> None:
     while time.monotonic() < deadline:
         with contextlib.suppress(subprocess.TimeoutExpired):
             line = ["sinfo", "-h", "-N", "-p", "low", "-o", "%T"]
-            found = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=5).stdout
+            found = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30).stdout
             if found.split() == ["idle", "idle"]:
                 return
         time.sleep(0.1)
@@ -185,10 +194,10 @@ def _wait_for_nodes(environment: dict[str, str], folder: Path) -> None:
 
 def _stop_daemons(folder: Path, environment: dict[str, str]) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired, FileNotFoundError):
-        subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, timeout=10)
+        subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, timeout=60)
         _wait_until_empty(environment)
     pids = [pid for name in ("slurmd-n1", "slurmd-n2", "slurmctld", "munged") if (pid := _pid(folder / f"{name}.pid"))]
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+    for number, patience in ((signal.SIGTERM, 30.0), (signal.SIGKILL, 30.0)):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -199,9 +208,9 @@ def _stop_daemons(folder: Path, environment: dict[str, str]) -> None:
 
 
 def _wait_until_empty(environment: dict[str, str]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        left = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, timeout=5).stdout
+        left = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, timeout=30).stdout
         if not left.strip():
             return
         time.sleep(0.2)
@@ -216,14 +225,5 @@ def _pid(path: Path) -> int | None:
 
 def _call(argv: list[str], environment: dict[str, str]) -> None:
     # A daemon keeps what it inherits: pipes of ours would never end.
-    done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60)
+    done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=240)
     assert done.returncode == 0, argv
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -27,5 +27,5 @@ class Once(Hook):
         if self.kind == "kill":
             os.kill(os.getpid(), 9)
         if self.kind == "wait":
-            time.sleep(600)
+            time.sleep(900)
         raise ValueError("a bug in a hook")

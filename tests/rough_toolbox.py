@@ -38,7 +38,7 @@ def train(spec):
     if kind == "hangs" or rank != count - 1:
         if "exchanging" in more:
             distributed.barrier()
-        time.sleep(120)
+        time.sleep(900)
     while len(list(folder.glob("*-*.pid"))) < count * (1 + ("child" in more) + ("loading" in more)):
         time.sleep(0.01)
     (folder / "failed").write_text(str(time.time()))
@@ -83,7 +83,7 @@ def leave(folder, name):
 
 def stay(folder, name):
     leave(folder, name)
-    time.sleep(120)
+    time.sleep(900)
     os._exit(0)
 '''
 
@@ -99,7 +99,7 @@ def process_ids(work_dir: Path) -> dict[str, int]:
     return {path.stem: int(path.read_text()) for path in sorted(work_dir.glob("*.pid"))}
 
 
-def wait_for_ids(work_dir: Path, count: int, *, seconds: float = 90) -> dict[str, int]:
+def wait_for_ids(work_dir: Path, count: int, *, seconds: float = 240) -> dict[str, int]:
     """Wait until so many processes are there, and return their ids."""
     deadline = time.monotonic() + seconds
     while len(found := process_ids(work_dir)) < count:

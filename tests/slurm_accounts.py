@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from mini_slurm import free_ports, no_controller
+from loopback import free_ports
+from mini_slurm import no_controller
 
 PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb", "sacctmgr")
 _CONF = """\
@@ -65,7 +66,7 @@ def accounts(environment: Mapping[str, str]) -> Iterator[None]:
         data = folder / "mysql"
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         argv = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", *options]
-        subprocess.run(argv, check=True, timeout=120, **silent)
+        subprocess.run(argv, check=True, timeout=240, **silent)
         socket = folder / "mysql.sock"
         argv = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--socket={socket}"]
         argv += [f"--port={database_port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2"]
@@ -87,17 +88,17 @@ def accounts(environment: Mapping[str, str]) -> Iterator[None]:
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)
             try:
-                daemon.wait(15)
+                daemon.wait(60)
             except subprocess.TimeoutExpired:
                 daemon.kill()
 
 
 def _registers(argv: list[str], environment: Mapping[str, str]) -> bool:
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
     return done.returncode == 0 or "already exists" in done.stdout + done.stderr
 
 
-def _until(is_done: Callable[[], bool], seconds: float = 60) -> None:
+def _until(is_done: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):

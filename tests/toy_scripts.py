@@ -45,7 +45,7 @@ if "--meet" in sys.argv:
     distributed.destroy_process_group()
 if "--long" in sys.argv:
     Path(f"long-{rank}").touch()
-    time.sleep(120)
+    time.sleep(900)
 '''
 
 COMMAND = """\

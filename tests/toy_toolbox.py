@@ -90,10 +90,10 @@ def train(spec):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             Path(spec.work_dir, "worker").write_text(str(os.getpid()))
-            time.sleep(120)
+            time.sleep(900)
             os._exit(0)
         Path(spec.work_dir, "child").write_text(str(os.getpid()))
-        time.sleep(120)
+        time.sleep(900)
     checkpoint = Path(spec.work_dir, "epoch_2.pth")
     checkpoint.write_bytes(b"weights")
     events.emit("checkpoint", path=str(checkpoint))
@@ -160,6 +160,6 @@ def loaded_modules(arguments: Sequence[str], environment: dict[str, str], folder
         "sys.exit(main())\n"
     )
     subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, env=environment, capture_output=True, timeout=120
+        [sys.executable, "-c", code, *arguments], cwd=folder, env=environment, capture_output=True, timeout=240
     )
     return int((folder / "modules").read_text())

@@ -41,7 +41,7 @@ def check(toolbox: Path | str, *options: str, cwd: Path | None = None, site: Pat
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
     return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 

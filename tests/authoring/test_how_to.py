@@ -36,6 +36,6 @@ def test_toolbox_of_the_page_gives_what_the_page_shows(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert (said.returncode, said.stdout) == (0, shown[2]), said.stderr

@@ -18,7 +18,7 @@ def run(folder: Path, *arguments: str, site: Path | None = None) -> Said:
     home.mkdir(exist_ok=True)
     paths = os.pathsep.join(map(str, [ROOT, *([site, folder / "mimctl-my-dots"] if site else [])]))
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": paths, "MIMCTL_PYTHON": sys.executable}
-    done = subprocess.run(command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
@@ -60,7 +60,7 @@ def test_new_toolbox_keeps_its_contract_and_trains(here, tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT), "MIMCTL_PYTHON": sys.executable},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert own.returncode == 0, own.stdout
 

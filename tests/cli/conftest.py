@@ -53,7 +53,7 @@ def mimctl(environment: dict[str, str], tmp_path: Path) -> Mimctl:
             text=True,
             encoding="utf-8",
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=240,
         )
         return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 

@@ -148,7 +148,7 @@ def on_a_terminal(arguments: list[str], answer: str, environment: dict[str, str]
             if not answered and b"[y/N]" in said:
                 os.write(leader, f"{answer}\n".encode())
                 answered = True
-        code = run.wait(60)
+        code = run.wait(240)
     os.close(leader)
     return code, said.decode()
 

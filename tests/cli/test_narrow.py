@@ -69,7 +69,7 @@ def test_runs_fit_the_terminal(tmp_path: Path, width: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     environment = {**environment, "MIMCTL_HOME": str(tmp_path / "home"), "NO_COLOR": "1", "TERM": "xterm"}
     argv = [sys.executable, "-P", "-m", "mimctl", "status"]
-    done = subprocess.run(argv, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(argv, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, timeout=240)
     os.close(theirs)
     text = os.read(mine, 100_000).decode()
     os.close(mine)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -114,14 +113,11 @@ def test_signals_reach_the_script_and_nothing_is_left(environment, place, here, 
         command("run", "mmtoy", "train", "--hang"), cwd=here, env={**environment, **place}, stderr=subprocess.DEVNULL
     )
     pids = here / "pids"
-    for _ in range(600):
-        if pids.exists() and len(pids.read_text().split()) == 2:
-            break
-        time.sleep(0.05)
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     process.send_signal(number)
-    assert process.wait(timeout=20) == code
+    assert process.wait(timeout=240) == code
     started = [int(pid) for pid in pids.read_text().split()]
-    wait_until(lambda: not any(map(running, started)), seconds=5)
+    wait_until(lambda: not any(map(running, started)))
 
 
 def running(pid):

@@ -197,7 +197,7 @@ def test_a_reader_that_has_enough_ends_the_script(environment, scripts, here):
     (scripts / "tools/endless.py").write_text("while True: print('y' * 99)\n")
     line = " ".join(command("run", "toy", "endless"))
     done = subprocess.run(
-        ["bash", "-c", f"{line} | head -n 1"], cwd=here, env=environment, capture_output=True, timeout=60
+        ["bash", "-c", f"{line} | head -n 1"], cwd=here, env=environment, capture_output=True, timeout=240
     )
     assert done.stdout == b"y" * 99 + b"\n"
 
@@ -236,8 +236,8 @@ def test_signals_end_all_of_it(environment, with_torch, scripts, here, options, 
     ranks = ["-"] if not options else ["0", "1"]
     wait_until(lambda: all((here / f"long-{each}").exists() for each in ranks))
     process.send_signal(number)
-    assert process.wait(timeout=20) == code
-    wait_until(lambda: not running(str(scripts / "tools/say.py")), seconds=5)
+    assert process.wait(timeout=240) == code
+    wait_until(lambda: not running(str(scripts / "tools/say.py")))
 
 
 def test_a_script_goes_on_by_itself_and_can_be_stopped(mimctl, environment, scripts, here):
@@ -251,7 +251,7 @@ def test_a_script_goes_on_by_itself_and_can_be_stopped(mimctl, environment, scri
     assert os.getsid(state["pid"]) == state["pid"], "a session of its own"
     assert "rank -: out to all" in mimctl("logs", run).out, "at once, not when it ends"
     assert mimctl("cancel", run).code == 0
-    wait_until(lambda: json.loads(mimctl("status", run, "--json").out)["state"] == "cancelled", seconds=20)
+    wait_until(lambda: json.loads(mimctl("status", run, "--json").out)["state"] == "cancelled")
     assert not running(str(scripts / "tools/say.py"))
 
 
@@ -273,7 +273,7 @@ def test_a_terminal_stays_a_terminal(environment, scripts, here):
     )
     read, write = pty.openpty()
     process = subprocess.Popen(command("run", "toy", "terminal"), cwd=here, env=environment, stdout=write, stderr=write)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=240) == 0
     os.close(write)
     told = b""
     try:

@@ -38,8 +38,8 @@ def with_stderr_on_a_terminal(arguments, environment, folder) -> tuple[int, str,
 
     reader = threading.Thread(target=drain)
     reader.start()
-    out, _ = process.communicate(timeout=60)
-    reader.join(timeout=5)
+    out, _ = process.communicate(timeout=240)
+    reader.join(timeout=240)
     os.close(controller)
     return process.returncode, out.decode(), b"".join(seen).decode()
 

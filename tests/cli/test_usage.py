@@ -161,7 +161,7 @@ def on_terminal(arguments: list[str], environment: dict[str, str], folder: Path)
         if not chunk:
             break
         seen += chunk
-    process.wait(timeout=60)
+    process.wait(timeout=240)
     os.close(controller)
     return seen
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from login_node import Login
+from loopback import free_ports
 from page_reader import Reader
 from patience import wait_until
 from static_server import Server, read
@@ -36,17 +36,10 @@ def made(tmp_path: Path) -> Path:
     return tmp_path / "made"
 
 
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def is_served(address: str) -> bool:
     """Return whether an index answers."""
     try:
-        with urllib.request.urlopen(f"{address}/index.json", timeout=5):
+        with urllib.request.urlopen(f"{address}/index.json", timeout=60):
             return True
     except OSError:
         return False
@@ -56,7 +49,7 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path, made: Path) ->
     write_wheel(tmp_path / "new", "mimctl_det-0.2.0-py3-none-any.whl")
     api.build_index([made], tmp_path / "published")
     published = Server(tmp_path / "published")
-    port = free_port()
+    [port] = free_ports(1)
     pip = f"{sys.executable} -m pip"
     stands_for = {
         "mimctl wheels build --out": "cp -r made",
@@ -86,7 +79,7 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path, made: Path) ->
         reader.types("pip install --extra-index-url")
     finally:
         serving.send_signal(signal.SIGINT)
-        subprocess.Popen.wait(serving, 30)
+        subprocess.Popen.wait(serving, 240)
     reader.types("mimctl settings set index https://wheels.example.org")
     reader.types("mkdir")
     reader.types("mimctl wheels verify")

@@ -62,7 +62,7 @@ def leave_alone(reader: Reader, desk: Login) -> None:
     assert looking.stdout is not None
     assert looking.stdout.readline()
     os.killpg(looking.pid, signal.SIGINT)
-    looking.communicate(timeout=20)
+    looking.communicate(timeout=240)
     desk.wait("night", lambda each: each["state"] == "running" and bool(each["checkpoint"]))
     assert "cancelled" in reader.types("mimctl cancel night")
     desk.wait("night", lambda each: each["state"] == "cancelled")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 from login_node import Login
+from loopback import free_ports
 from page_reader import WITHOUT_GPUS, Reader
 
 ONCE = """\
@@ -28,8 +28,7 @@ class FailsOnce(Hook):
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_do_what_it_says(cluster: dict[str, str], tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     here = {**WITHOUT_GPUS, "node0:29400": f"127.0.0.1:{port}"}
     reader = Reader("train-on-several-nodes.md", Login.at(tmp_path, **cluster), here)
     type_on_both_nodes(reader)
@@ -52,7 +51,7 @@ def type_on_both_nodes(reader: Reader) -> str:
     """Type the page's next two commands at about the same time, and return what the first one printed."""
     first = reader.begins("mimctl train det my.py --gpus 8 --nnodes 2 --node-rank 0")
     reader.types("mimctl train det my.py --gpus 8 --nnodes 2 --node-rank 1")
-    told, _ = first.communicate(timeout=60)
+    told, _ = first.communicate(timeout=240)
     assert first.returncode == 0, told
     return told
 

@@ -18,7 +18,21 @@ RANK = int(os.environ.get("RANK", "0"))
 
 def leave_pid(name: str = "rank") -> None:
     """Write this process's id where the test looks for it."""
-    Path(os.environ["TEST_PIDS"], f"{name}-{RANK}").write_text(str(os.getpid()))
+    write_pid(f"{name}-{RANK}", os.getpid())
+
+
+def write_pid(name: str, pid: int | str) -> None:
+    """Write an id, whole as soon as its file is there."""
+    folder = Path(os.environ["TEST_PIDS"])
+    (folder / f".{name}").write_text(str(pid))
+    (folder / f".{name}").rename(folder / name)
+
+
+def await_ranks(spec: RunSpec) -> None:
+    """Return once all ranks have loaded what they need: from here on none is late because the machine is busy."""
+    leave_pid("loaded")
+    while len(list(Path(os.environ["TEST_PIDS"]).glob("loaded-*"))) < spec.launcher.num_procs:
+        time.sleep(0.02)
 
 
 def trouble(spec: RunSpec) -> dict[str, Any]:
@@ -28,12 +42,12 @@ def trouble(spec: RunSpec) -> dict[str, Any]:
         if spec.options.get("deaf"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         leave_pid("waiting")
-        time.sleep(60)
+        time.sleep(900)
     while len(list(Path(os.environ["TEST_PIDS"]).glob("waiting-*"))) < spec.launcher.num_procs - 1:
         time.sleep(0.02)
     kind = spec.options["kind"]
     if kind == "workers":
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"])
         leave_children()
         raise ValueError("with a child of its own")
     if kind == "error":
@@ -49,7 +63,7 @@ def leave_children() -> None:
     """Write the ids of this process's children where the test looks for them."""
     for task in Path("/proc/self/task").glob("*/children"):
         for number, child in enumerate(task.read_text().split()):
-            Path(os.environ["TEST_PIDS"], f"child-{number}").write_text(child)
+            write_pid(f"child-{number}", child)
 
 
 def exchange(spec: RunSpec) -> dict[str, Any]:
@@ -59,6 +73,7 @@ def exchange(spec: RunSpec) -> dict[str, Any]:
     from mimctl.engine.ranks import distributed
 
     leave_pid()
+    await_ranks(spec)
     distributed.init("pytorch", timeout_s=spec.options.get("timeout"))
     total = int(distributed.all_reduce(torch.tensor(RANK + 1)))
     if spec.options.get("rank") == RANK:
@@ -77,7 +92,7 @@ def exchange(spec: RunSpec) -> dict[str, Any]:
 
 def hang() -> None:
     """Do something that takes too long."""
-    time.sleep(60)
+    time.sleep(900)
 
 
 def train(spec: RunSpec) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from patience import wait_until
 
 from mimctl import __version__
 from mimctl.engine import child
@@ -87,7 +88,7 @@ def start(spec: RunSpec, folder: Path, *, module: str = "child", prefix: Sequenc
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert out == ""
     return process.returncode, err
 
@@ -182,7 +183,7 @@ def test_retraining_keeps_the_earlier_run(make_spec: MakeSpec, run: Run, tmp_pat
 def test_live_second_run_in_a_work_dir_is_refused(make_spec: MakeSpec, run: Run, tmp_path: Path) -> None:
     slow = make_spec(overrides={"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 5}]})
     first = start(slow, tmp_path)
-    wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
+    wait_until(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
     second = make_spec()
     assert run(second) == 1
     error = the_error(second)
@@ -207,34 +208,28 @@ def test_a_job_of_one_rank_needs_no_port_of_its_own(
 
 
 def test_interrupted_child_exits_with_130(make_spec: MakeSpec, tmp_path: Path) -> None:
-    process = start(make_spec(overrides={"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 5}]}), tmp_path)
-    wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
+    waits = {"type": "Trouble", "kind": "until", "at": 5, "folder": str(tmp_path)}
+    process = start(make_spec(overrides={"custom_hooks": [waits]}), tmp_path)
+    wait_until(lambda: (tmp_path / "waiting").exists())
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)  # the first asks for the end of the step, which takes a minute
+    process.send_signal(signal.SIGINT)  # the first asks for the end of the step, which never comes
     assert finish(process) == (130, "")
 
 
 def test_child_saves_at_the_next_step_after_ctrl_c(make_spec: MakeSpec, run: Run, tmp_path: Path) -> None:
-    slow = make_spec(overrides={"custom_hooks": [{"type": "Trouble", "kind": "slow", "at": 0}]})
-    process = start(slow, tmp_path)
-    wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
+    waits = {"type": "Trouble", "kind": "until", "at": 5, "folder": str(tmp_path)}
+    process = start(make_spec(overrides={"custom_hooks": [waits]}), tmp_path)
+    wait_until(lambda: (tmp_path / "waiting").exists())
     process.send_signal(signal.SIGINT)
+    (tmp_path / "go").touch()
     assert finish(process) == (130, "")
     saved = torch.load(tmp_path / "work dir" / "interrupted.pth", weights_only=True)["meta"]
-    assert 4 <= saved["iter"] < 8
+    assert saved["iter"] == 6
     again = make_spec(resume="auto")
     assert run(again) == 0
     lines = [event["message"] for event in events(again) if event["event"] == "log"]
     assert any(line.endswith(f"interrupted.pth: epoch 1, iteration {saved['iter']}") for line in lines)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-    time.sleep(0.3)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +333,7 @@ def test_killed_rank_is_named_and_the_others_stop(make_spec: MakeSpec, tmp_path:
     assert run_agent(spec, tmp_path)[0] == 137
     error = the_error(spec)
     assert (error["code"], error["message"]) == ("rank-died", "rank 1 of 2 ended by signal SIGKILL")
-    assert not [line for line in processes() if str(tmp_path) in line]
+    wait_until(lambda: not [line for line in processes() if str(tmp_path) in line])
 
 
 @pytest.mark.slow
@@ -346,10 +341,10 @@ def test_terminated_agent_stops_all_ranks(make_spec: MakeSpec, tmp_path: Path) -
     waiting = {"custom_hooks": [{"type": "Trouble", "kind": "wait", "at": 3}], "default_hooks.preemption": None}
     spec = make_spec(launcher=LauncherFacts(kind="pytorch", num_procs=2), overrides=waiting)
     process = start(spec, tmp_path, module="agent")
-    wait_for(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
+    wait_until(lambda: (tmp_path / "work dir" / "epoch_1.pth").exists())
     process.send_signal(signal.SIGTERM)
     assert finish(process) == (143, "")
-    assert not [line for line in processes() if str(tmp_path) in line]
+    wait_until(lambda: not [line for line in processes() if str(tmp_path) in line])
 
 
 def processes() -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from loopback import free_ports
 
 from mimctl.engine.nodes import first, follower, joining, line
 from mimctl.engine.nodes.gathering import gather
@@ -102,16 +103,14 @@ def spec_of(node: int, port: int, *, host: str = "127.0.0.1", num_nodes: int = 2
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture
 def on_nodes() -> Iterator[Callable[..., list[Any]]]:
     """Return a function that calls others, one a node, each in a thread, and returns results or errors."""
 
-    def call(*functions: Callable[[], Any], timeout_s: float = 30) -> list[Any]:
+    def call(*functions: Callable[[], Any], timeout_s: float = 240) -> list[Any]:
         results: list[Any] = ["it did not end"] * len(functions)
 
         def work(number: int) -> None:
@@ -170,7 +169,7 @@ def test_one_rank_for_two_nodes_is_refused(port: int, on_nodes: Callable[..., li
         return "together"
 
     specs = [spec_of(0, port, num_nodes=3), spec_of(1, port, num_nodes=3), spec_of(1, port, num_nodes=3)]
-    found = on_nodes(*(lambda spec=spec: leave(gather(spec, join_s=3)) for spec in specs))  # type: ignore[misc]
+    found = on_nodes(*(lambda spec=spec: leave(gather(spec, join_s=6)) for spec in specs))  # type: ignore[misc]
     codes = sorted(getattr(each, "code", str(each)) for each in found)
     assert codes == ["node-missing", "node-missing", "nodes-differ"]
 
@@ -184,7 +183,7 @@ def test_a_node_that_does_not_come_is_named(port: int) -> None:
         gather(spec_of(1, port), join_s=1)
     assert caught.value.code == "no-meeting-place"
     assert "Connection refused" in caught.value.causes[0]
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.parametrize("node", [0, 1])
@@ -194,7 +193,7 @@ def test_a_host_that_nobody_knows_is_one_error_soon(node: int, monkeypatch: pyte
     with pytest.raises(MimctlError, match=r"no-such-host\.invalid:29400") as caught:
         gather(spec_of(node, 29400, host="no-such-host.invalid"))
     assert caught.value.code == "no-meeting-place"
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
 
 
 def test_a_first_node_that_is_another_machine_is_told_so(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +203,7 @@ def test_a_first_node_that_is_another_machine_is_told_so(port: int, monkeypatch:
         gather(spec_of(0, port, host="192.0.2.1"))
     assert caught.value.code == "no-meeting-place"
     assert "`--node-rank 0`" in caught.value.hints[0]
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
 
 
 def test_a_port_that_another_program_has_is_refused() -> None:

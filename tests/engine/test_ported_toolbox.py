@@ -179,7 +179,7 @@ def test_runs_in_two_threads_do_not_mix(toolbox: ModuleType, points: Path) -> No
 
     def train(runner: Runner) -> None:
         try:
-            gate.wait(30)
+            gate.wait(240)
             runner.train()
             assert MessageHub.get_current_instance() is runner.message_hub
             assert Visualizer.get_current_instance() is not runner.visualizer
@@ -190,7 +190,7 @@ def test_runs_in_two_threads_do_not_mix(toolbox: ModuleType, points: Path) -> No
     for each in threads:
         each.start()
     for each in threads:
-        each.join(120)
+        each.join(240)
     assert not failed
     for name, runner in runners.items():
         assert runner.iter == 15

@@ -89,7 +89,7 @@ def start(spec: RunSpec, module: str = "child") -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> int:
     """Wait for the end of a run and return its exit code."""
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=240)
     assert "Traceback" not in out, out
     return process.returncode
 

@@ -149,7 +149,7 @@ def test_run_inside_a_run_leaves_the_outer_one_its_hub_log_and_level(make_runner
 
 
 def test_runs_in_threads_keep_apart(make_runner: MakeRunner, tmp_path: Path) -> None:
-    both_run = threading.Barrier(2, timeout=60)
+    both_run = threading.Barrier(2, timeout=240)
     runners = [
         make_runner(
             work_dir=tmp_path / name,
@@ -168,7 +168,7 @@ def test_runs_in_threads_keep_apart(make_runner: MakeRunner, tmp_path: Path) -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=240)
     assert current == {"two": True, "four": True}
     for runner, epochs in zip(runners, (2, 4), strict=True):
         assert runner.epoch == epochs

@@ -39,7 +39,7 @@ def start(
         env={**os.environ, "MIMCTL_ERROR_DIR": str(folder), "RANK": "1", "WORLD_SIZE": "2", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

@@ -116,7 +116,11 @@ class Trouble(Hook):
         if self.kind == "kill":
             os.kill(os.getpid(), 9)
         if self.kind == "wait":
-            time.sleep(60)
+            time.sleep(900)
+        if self.kind == "until":
+            (Path(self.folder) / "waiting").touch()
+            while not (Path(self.folder) / "go").exists():
+                time.sleep(0.02)
         if self.kind == "fill":
             with contextlib.suppress(OSError), (Path(self.folder) / "filler").open("wb", buffering=0) as stream:
                 while True:

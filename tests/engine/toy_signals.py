@@ -43,4 +43,4 @@ class Slow(Hook):
     """Wait in each iteration, so that a signal from outside finds the run at work."""
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        time.sleep(0.05)
+        time.sleep(0.3)

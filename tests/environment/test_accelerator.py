@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 
 from mimctl.environment.accelerator import detect_accelerator, visible_gpus
 from mimctl.environment.amd import arch_of, find_rocm
@@ -22,7 +23,7 @@ NVRM = (
 
 
 def look(machine, **environ):
-    return detect_accelerator({**machine.environ, **environ}, root=machine.root, timeout_s=5)
+    return detect_accelerator({**machine.environ, **environ}, root=machine.root, timeout_s=240)
 
 
 def test_driver_comes_from_sys_then_proc_then_smi(machine):
@@ -127,29 +128,23 @@ def test_an_smi_that_fails_is_no_gpu_and_says_why(machine, name):
 @pytest.mark.parametrize(
     "script",
     [
-        "sleep 61.25",
-        "sleep 61.25 & wait",
-        "trap '' TERM INT HUP; sleep 61.25",
-        "echo '0, GPU-0'; exec sleep 61.25",
-        "sleep 61.25 & :",
+        "sleep {}",
+        "sleep {} & wait",
+        "trap '' TERM INT HUP; sleep {}",
+        "echo '0, GPU-0'; exec sleep {}",
+        "sleep {} & :",
     ],
 )
 def test_an_smi_that_hangs_is_given_up_and_killed(machine, script):
-    smi = machine.command("nvidia-smi", script)
+    nights = f"900.{os.getpid()}"  # as nobody else on this machine sleeps
+    smi = machine.command("nvidia-smi", script.format(nights))
     machine.write("sys/module/nvidia/version", "575.57.08\n")
     start = time.monotonic()
     found, gpus = detect_accelerator(machine.environ, root=machine.root, timeout_s=0.5)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 240
     assert (found.value.driver, gpus.value) == ("575.57.08", ())
     assert gpus.source == f"{smi} gave no answer in 0.5 s"
-    assert _end_soon(str(smi), "61.25")
-
-
-def _end_soon(*names: str) -> bool:
-    until = time.monotonic() + 5
-    while _lives(*names) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not _lives(*names)
+    wait_until(lambda: not _lives(str(smi), nights))
 
 
 def _lives(*names: str) -> bool:

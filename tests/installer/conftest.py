@@ -165,7 +165,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        """Answer, after half a minute for what has `slow` in its name."""
+        """Answer, after a while for what has `slow` in its name."""
         self.asked.append(self.path)
         if "slow" in self.path and self.path.endswith(".whl"):
             time.sleep(30)

@@ -8,13 +8,12 @@ import pty
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 from toy_toolbox import ROOT, Said, command
 
 
@@ -35,7 +34,7 @@ class Typist:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=240,
         )
         return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 
@@ -57,7 +56,7 @@ class Typist:
                 if answer and b"[Y/n]" in shown:
                     os.write(leader, f"{answer}\n".encode())
                     answer = ""
-            code = run.wait(60)
+            code = run.wait(240)
         os.close(leader)
         return code, shown.decode()
 
@@ -186,9 +185,9 @@ def test_ctrl_c_is_130_and_leaves_the_environment_as_before(typist):
         text=True,
         start_new_session=True,
     )
-    _wait_for(lambda: any("slow" in path and path.endswith(".whl") for path in typist.bench.public.asked))
+    wait_until(lambda: any("slow" in path and path.endswith(".whl") for path in typist.bench.public.asked))
     os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=240)
     assert (run.returncode, out) == (130, "")
     assert err.endswith("interrupted\n")
     assert typist.bench.files() == before
@@ -198,13 +197,6 @@ def _rewrite(typist: Typist, name: str) -> None:
     place = typist.bench.public.folder / "simple" / name
     links = "".join(f'<a href="{each.name}">{each.name}</a>\n' for each in sorted(place.glob("*.whl")))
     (place / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
-
-
-def _wait_for(is_so: Callable[[], bool], patience_s: float = 30) -> None:
-    until = time.monotonic() + patience_s
-    while not is_so():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.02)
 
 
 def test_verbose_says_where_settings_come_from(typist):

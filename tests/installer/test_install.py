@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 from tiny_wheels import write_ops_wheel
 
 from mimctl.environment.detect import detect
@@ -265,9 +265,9 @@ def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip
     search = pip_bench.env.paths.search
     child = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=_environ(ROOT))
     try:
-        _wait(lambda: child.poll() is not None or find_unfinished(search) is not None)
+        wait_until(lambda: child.poll() is not None or find_unfinished(search) is not None)
         child.send_signal(number)
-        _, said = child.communicate(timeout=25)
+        _, said = child.communicate(timeout=240)
     finally:
         child.kill()
     assert child.returncode == code, said
@@ -276,13 +276,6 @@ def test_a_signal_while_the_installer_works_leaves_the_environment_as_before(pip
 
 def _environ(root):
     return {**os.environ, "PYTHONPATH": str(root)}
-
-
-def _wait(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.05)
 
 
 def test_torch_comes_from_its_own_index_where_pip_is_not_configured_with_it(bench, server, tmp_path):
@@ -368,7 +361,7 @@ def test_a_second_installation_waits_and_notices_that_its_plan_is_old(uv_bench):
     said = []
     with ThreadPoolExecutor() as pool, only_one(uv_bench.env, said.append):
         waiting = pool.submit(uv_bench.apply, second, step=said.append)
-        _wait(lambda: any(line.startswith("waiting for") for line in said))
+        wait_until(lambda: any(line.startswith("waiting for") for line in said))
         uv_bench.put(uv_bench.public.add("between", "1.0"))
     with pytest.raises(MimctlError) as caught:
         waiting.result()

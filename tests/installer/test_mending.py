@@ -47,7 +47,7 @@ def mimctl(uv_bench, tmp_path):
             "PYTHONPATH": str(ROOT),
         }
         done = subprocess.run(
-            command(*words), cwd=tmp_path, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120
+            command(*words), cwd=tmp_path, env={**os.environ, **variables}, capture_output=True, text=True, timeout=240
         )
         return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 

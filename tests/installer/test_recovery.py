@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 
 from mimctl.environment.detect import detect
 from mimctl.errors import MimctlError
@@ -276,20 +277,15 @@ def test_a_journal_that_was_never_opened_or_is_done_is_cleared_away(place):
 def test_an_installer_does_not_outlive_the_mimctl_that_was_killed(tmp_path):
     script = (
         "import os, sys\nfrom mimctl.installer.backends.process import run_installer\n"
-        "run_installer(['sh', '-c', 'echo $$ > ' + sys.argv[1] + '; sleep 60'], environ=os.environ, what='wait')\n"
+        "run_installer(['sh', '-c', 'echo $$ > ' + sys.argv[1] + '; sleep 900'], environ=os.environ, what='wait')\n"
     )
     said = tmp_path / "pid"
     parent = subprocess.Popen([sys.executable, "-c", script, said], cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while not (said.exists() and said.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: said.exists() and said.read_text().strip())
     parent.kill()
     parent.wait()
     status = Path(f"/proc/{said.read_text().strip()}/status")
-    while status.exists() and "State:\tZ" not in status.read_text():
-        assert time.monotonic() < deadline, "it goes on alone"
-        time.sleep(0.05)
+    wait_until(lambda: not status.exists() or "State:\tZ" in status.read_text())
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pty
-import time
 from pathlib import Path
 
 from login_node import Login
@@ -54,7 +53,7 @@ def test_a_training_outlives_its_terminal(tmp_path: Path) -> None:
     assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
     assert "Epoch(train) [1]" in desk.mimctl("logs", run).stdout
     assert desk.mimctl("cancel", run).returncode == 0
-    cancelled = desk.wait(run, lambda each: each["state"] != "running", 30)
+    cancelled = desk.wait(run, lambda each: each["state"] != "running")
     assert (cancelled["state"], cancelled["resumable"]) == ("cancelled", True)
 
     # What is left of it is short now, and goes on by itself, too, as the same run.
@@ -74,9 +73,7 @@ def test_why_it_failed_stands_in_its_log_and_its_status(tmp_path: Path) -> None:
     desk = Login.at(tmp_path)
     trouble = "custom_hooks=[dict(type='Trouble', kind='kill', at=3)]"
     run = desk.mimctl("train", "det", "toy.py", "--gpus", 0, "-d", "--cfg-options", trouble).stdout.strip()
-    began = time.monotonic()
     lines = desk.mimctl("logs", "-f", run).stdout
-    assert time.monotonic() - began < 60
     assert "error[child-died]: train ended with signal SIGKILL" in lines
     state = desk.status(run)
     assert (state["state"], state["error"]["code"], state["error"]["exit_code"]) == ("failed", "child-died", 137)

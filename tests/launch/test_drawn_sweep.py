@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -75,13 +74,11 @@ def test_a_failed_trial_stays_one_of_many_and_more_trials_draw_more(desk: Login,
 
 
 def test_who_does_worse_than_the_others_is_stopped_and_shown_as_pruned(desk: Login, tmp_path: Path) -> None:
-    waits = choice("wait")  # for a minute, in its second epoch
+    waits = choice("wait")  # without end, in its second epoch
     seed = seed_where(a_good_one_then_a_bad_one, waits, trials=2)
-    began = time.monotonic()
     line = line_of("--grid", waits, "--sampler", "asha", "--trials", 2, "--seed", seed)
     done = desk.mimctl(*line, "--metric", "toy/accuracy", "--direction", "max")
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 60
     assert states(desk) == ["done", "pruned"]
     assert json.loads((tmp_path / "sweeps/toy/trials/0001/pruned").read_text()) == {"validations": 1}
     assert told(desk)["best"] == 0
@@ -101,7 +98,7 @@ def test_a_sweep_that_was_killed_goes_on_with_what_it_would_have_drawn(desk: Log
     assert not (tmp_path / "sweeps").exists()
     process = subprocess.Popen(desk.argv(*line), cwd=tmp_path, env=desk.environment, stderr=subprocess.DEVNULL)
     trials = tmp_path / "sweeps/toy/trials"
-    wait_until(lambda: (trials / "0001/last_checkpoint").exists(), seconds=90)
+    wait_until(lambda: (trials / "0001/last_checkpoint").exists())
     process.kill()
     process.wait()
     ended = (trials / "0000/run/result.json").stat().st_mtime_ns
@@ -124,14 +121,14 @@ def test_one_trial_is_cancelled_alone_and_a_sweep_that_is_stopped_takes_its_tria
         desk.argv(*line), cwd=tmp_path, env=desk.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     trials = tmp_path / "sweeps/toy/trials"
-    wait_until(lambda: (trials / "0000/last_checkpoint").exists(), seconds=90)
+    wait_until(lambda: (trials / "0000/last_checkpoint").exists())
     assert desk.mimctl("cancel", trials / "0000/run").returncode == 0
-    wait_until(lambda: (trials / "0001/last_checkpoint").exists(), seconds=90)
+    wait_until(lambda: (trials / "0001/last_checkpoint").exists())
     second = desk.mimctl(*line)
     assert (second.returncode, "error[sweep-busy]" in second.stderr) == (1, True)
     child = json.loads((trials / "0001/run/run.json").read_text())["pid"]
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=240)
     assert process.returncode == code
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)

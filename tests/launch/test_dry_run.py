@@ -73,7 +73,7 @@ def test_no_launcher_needs_torch_to_say_what_it_would_start(tmp_path: Path, verb
         "PATH": str(tmp_path),  # there is no Slurm to be asked
     }
     argv = [sys.executable, "-P", "-c", CODE, verb, "toy", *words[verb], *LAUNCHERS[launcher], "--dry-run", "--json"]
-    done = subprocess.run(argv, cwd=here, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=here, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["command"] == verb
     assert HEAVY.isdisjoint((tmp_path / "modules").read_text().split())

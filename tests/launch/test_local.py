@@ -91,7 +91,7 @@ def test_a_target_without_the_engine_is_named(tmp_path):
 
 
 def test_what_the_child_leaves_behind_is_ended(tmp_path):
-    code = "import os, time\nif os.fork() == 0: time.sleep(60)\nelse: print(os.getpid(), flush=True)"
+    code = "import os, time\nif os.fork() == 0: time.sleep(900)\nelse: print(os.getpid(), flush=True)"
     before = set(descendants(os.getpid()))
     outcome = run(plan_of(tmp_path, code), Witness())
     assert outcome.exit_code == 0
@@ -110,7 +110,7 @@ def test_a_run_may_be_started_from_a_thread(tmp_path):
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(run(plan_of(tmp_path, "pass"), Witness()).exit_code))
     thread.start()
-    thread.join(timeout=30)
+    thread.join(timeout=240)
     assert codes == [0]
 
 

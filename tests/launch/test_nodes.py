@@ -332,7 +332,7 @@ exec "$@" """,
     def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-P", "-m", "mimctl", *words]
         return subprocess.run(
-            argv, env={**environment, **more}, cwd=tmp_path, capture_output=True, text=True, timeout=120
+            argv, env={**environment, **more}, cwd=tmp_path, capture_output=True, text=True, timeout=240
         )
 
     return run

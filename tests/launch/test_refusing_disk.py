@@ -49,7 +49,7 @@ def begin(desk: Login, work_dir: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         argv, cwd=desk.folder, env=desk.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (work_dir / "last_checkpoint").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
@@ -60,7 +60,7 @@ def begin(desk: Login, work_dir: Path) -> subprocess.Popen[str]:
 def test_a_disk_that_fills_up_is_told(desk: Login, small: Path) -> None:
     process = begin(desk, small / "run")
     fill(small)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == 1
     assert told.count("error[disk-full]") == 1
     assert "--work-dir" in told
@@ -79,7 +79,7 @@ def test_a_folder_that_may_no_longer_be_written_to_is_told(desk: Login, tmp_path
         process.kill()
         pytest.skip("no folder can be made unchangeable here")
     try:
-        _, told = process.communicate(timeout=120)
+        _, told = process.communicate(timeout=240)
         assert process.returncode == 1
         assert told.count("error[no-permission]") == 1
         assert f"no permission for `{tmp_path}/run" in told
@@ -98,5 +98,5 @@ def test_a_second_run_in_a_work_dir_is_refused_and_leaves_the_first_alone(desk: 
     assert desk.status("last")["state"] == "failed"
     assert process.poll() is None
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == 143

@@ -244,7 +244,7 @@ def test_a_run_of_this_machine_is_seen_cancelled_and_gone_on_with(desk: Login, t
     assert (running["state"], running["job_id"]) == ("running", None)
     assert running["step"]["phase"] == "train"
     assert desk.mimctl("cancel", "mine").returncode == 0
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     cancelled = desk.status("mine")
     assert (cancelled["state"], cancelled["resumable"]) == ("cancelled", True)
     assert desk.mimctl("cancel", "mine").returncode == 1

@@ -30,7 +30,8 @@ case "$SRUN_DOES" in
   stopped) exit 143 ;;
   rank-lost|no-meeting-place) echo "{\\"code\\": \\"$SRUN_DOES\\"}" > "$RUN_DIR/ranks/error-1.json"; exit 143 ;;
   unfinished) touch "$RUN_DIR/unfinished"; exit 0 ;;
-  slow) trap 'touch "$RUN_DIR/unfinished"; kill $!; exit 0' TERM; touch "$RUN_DIR/started"; sleep 900 >/dev/null 2>&1 & wait ;;
+  slow) trap 'touch "$RUN_DIR/unfinished"; kill $!; exit 0' TERM; touch "$RUN_DIR/started"
+    sleep 900 >/dev/null 2>&1 & wait ;;
 esac
 """
 SCONTROL = """\

@@ -15,7 +15,7 @@ from mimctl.spec import SCHEMA_VERSION, RunSpec
 
 def run(path: Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "mimctl.engine.child", str(path)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
+    return subprocess.run(argv, capture_output=True, text=True, timeout=240, cwd=Path(__file__).parents[2])
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def build(tmp_path: Path) -> Callable[..., SiteReport]:
     """Build an index, with a cache of the test's own and transfers that do not wait."""
 
     def run(out: Path, *wheels: Path, cache: Path | None = tmp_path / "cache", **sources: Any) -> SiteReport:
-        transfer = TransferSettings(timeout_s=2, retries=0, backoff_s=0.01)
+        transfer = TransferSettings(timeout_s=60, retries=0, backoff_s=0.01)
         return build_site(SiteSources(wheels=wheels, **sources), out, transfer=transfer, cache_dir=cache)
 
     return run

@@ -126,7 +126,7 @@ def test_a_killed_build_leaves_nothing_for_ever(build: Build, wheels: Path, tmp_
     code = (
         "import sys, time; from pathlib import Path; from mimctl.site.swap import replacing\n"
         "with replacing(Path(sys.argv[1])) as root:\n"
-        "    (root / 'half').touch(); print('made', flush=True); time.sleep(60)\n"
+        "    (root / 'half').touch(); print('made', flush=True); time.sleep(900)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(site)], stdout=subprocess.PIPE)
     assert child.stdout is not None
@@ -161,6 +161,6 @@ def test_builds_at_a_time_wait_for_each_other(wheels: Path, tmp_path: Path) -> N
     environment = {**os.environ, "MIMCTL_CACHE_DIR": str(tmp_path / "cache")}
     running = [subprocess.Popen(argv, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) for _ in range(4)]
     for each in running:
-        _, err = each.communicate(timeout=60)
+        _, err = each.communicate(timeout=240)
         assert each.returncode == 0, err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "site", "wheels"]

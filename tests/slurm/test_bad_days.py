@@ -116,7 +116,7 @@ def test_a_job_is_cancelled_while_it_waits(login: Login) -> None:
     waits = login.status("last")
     assert (waits["state"], waits["reason"]) == ("waiting", "JobHeldUser")
     assert login.mimctl("cancel", "last").returncode == 0
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == 143
     assert f"error[job-ended]: job {waits['job_id']} was cancelled" in told
     over = login.status("last")
@@ -147,7 +147,7 @@ def test_a_controller_that_goes_for_a_while_is_waited_for(login: Login) -> None:
         assert refused.returncode == 1
         assert "error[slurm-refused]" in refused.stderr
         assert "scontrol ping" in refused.stderr
-    _, told = process.communicate(timeout=180)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
     assert "the job goes on, and is asked for again" in told
     assert login.status("runs")["state"] == "done"
@@ -223,7 +223,7 @@ def test_a_disk_that_fills_up_ends_the_job_with_the_reason(login: Login, small: 
     )
     wait_until(lambda: (small / "run/last_checkpoint").exists())
     fill(small)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "error[disk-full]" in told
     assert "Traceback" not in told

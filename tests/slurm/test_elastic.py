@@ -79,7 +79,7 @@ def test_an_agent_that_is_killed_is_told_by_the_other(user: Login) -> None:
     waits = "custom_hooks=[dict(type='Once', kind='wait', at=3, rank=3)]"
     run = user.train(*TWO_BY_TWO, "--detach", "--work-dir", "work", "--cfg-options", waits).stdout.strip()
     flag = user.folder / "work" / "done-wait"
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while not (flag.exists() and flag.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.2)

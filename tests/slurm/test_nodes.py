@@ -131,13 +131,13 @@ def test_the_environment_that_is_meant_is_the_one_that_looks(user: Login, nodes:
 
 
 def test_a_look_that_gets_no_node_ends_in_time_and_leaves_no_job(user: Login, cluster: dict[str, str]) -> None:
-    hold = ["sbatch", "--parsable", "-p", "high", "-N2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 60"]
+    hold = ["sbatch", "--parsable", "-p", "high", "-N2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 900"]
     job = subprocess.run(hold, env=user.environment, capture_output=True, text=True, check=True).stdout.strip()
     try:
         wait_for(user, job, "RUNNING")
         start = time.monotonic()
         said = user.mimctl("env", "--partition", "low", "--wait", 2, "--json")
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 240
         assert (said.returncode, document(said)["error"]["code"]) == (1, "no-free-node")
         assert queue(user) == [job]
         process = subprocess.Popen(
@@ -146,10 +146,10 @@ def test_a_look_that_gets_no_node_ends_in_time_and_leaves_no_job(user: Login, cl
             env=user.environment,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(lambda: len(queue(user)) == 2, seconds=30)
+        wait_until(lambda: len(queue(user)) == 2, seconds=240)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        wait_until(lambda: queue(user) == [job], seconds=20)
+        assert process.wait(240) == 130
+        wait_until(lambda: queue(user) == [job])
     finally:
         subprocess.run(["scancel", job], env=user.environment)
         wait_for(user, job, "")
@@ -176,7 +176,7 @@ def queue(user: Login) -> list[str]:
 
 
 def wait_for(user: Login, job: str, state: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while True:
         argv = ["squeue", "-h", "-j", job, "-o", "%T"]
         if subprocess.run(argv, env=user.environment, capture_output=True, text=True).stdout.strip() == state:

@@ -12,8 +12,9 @@ import pytest
 import torch
 from login_node import Login
 from mini_slurm import mini_slurm
+from patience import wait_until
 
-SLOW = "custom_hooks=[dict(type='Pause', seconds=0.05)]"
+SLOW = "custom_hooks=[dict(type='Pause', seconds=0.15)]"
 ITERATIONS = 160
 
 
@@ -98,11 +99,11 @@ def test_a_job_of_two_nodes_that_is_preempted_twice_trains_the_same_model(patien
     two = ("--procs", 2, "--nodes", 2, "--partition", "low")
     run = start(patient, *two, work_dir="twice")
     job = until_training(patient, run)["job_id"]
-    for _ in range(2):
+    for number in (1, 2):
         patient.take_nodes()
-        patient.wait(run, lambda each: each["slurm_state"] == "PENDING")
-        patient.wait(run, lambda each: each["slurm_state"] == "RUNNING")
-        time.sleep(5)
+        wait_until(lambda number=number: f"Restarts={number}" in patient.job_env(job))  # type: ignore[misc]
+        epoch = patient.status(run)["step"]["epoch"]
+        patient.wait(run, lambda each, epoch=epoch: each["state"] == "running" and each["step"]["epoch"] > epoch)
     finish(patient, run)
     assert "Restarts=2" in patient.job_env(job)
     finish(patient, start(patient, *two, work_dir="whole"))
@@ -128,8 +129,8 @@ def test_a_preempted_job_with_an_agent_on_each_node_trains_the_same_model(patien
 def test_a_job_whose_time_is_up_goes_on_in_another(patient: Login) -> None:
     run = start(patient, "--gpus", 0, "--time", 2, "--lead-time", 80, work_dir="timed", epochs=60)
     job = until_training(patient, run)["job_id"]
-    patient.wait(run, lambda each: "Restarts=1" in patient.job_env(job), seconds=120)
-    goes_on = patient.wait(run, lambda each: each["slurm_state"] == "RUNNING", seconds=60)
+    patient.wait(run, lambda each: "Restarts=1" in patient.job_env(job))
+    goes_on = patient.wait(run, lambda each: each["slurm_state"] == "RUNNING")
     assert goes_on["job_id"] == job
     assert patient.mimctl("cancel", run).returncode == 0
 

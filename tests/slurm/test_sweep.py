@@ -46,7 +46,7 @@ def test_drawn_trials_are_jobs_that_are_judged_and_looked_after_again(login: Log
     first = login.folder / "sweeps/toy/trials/0000/run/run.json"
     wait_until(lambda: first.exists() and json.loads(first.read_text())["job_id"] is not None)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=240)[1]
     assert (process.returncode, "the jobs go on" in said) == (130, True), said
     job = json.loads(first.read_text())["job_id"]
     done = login.mimctl(*line, *drawn)

@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, mimctl: Mimctl) -> Path:
     """Return a folder with small scenes, the published model, and a training of two epochs."""
     folder = tmp_path_factory.mktemp("tutorial")
     counts = ["--train", "48", "--val", "8", "--test", "8", "--size", "96"]
-    subprocess.run([sys.executable, str(SCRIPT), "data/digits", *counts], cwd=folder, check=True, timeout=120)
+    subprocess.run([sys.executable, str(SCRIPT), "data/digits", *counts], cwd=folder, check=True, timeout=240)
     for arguments in (
         ("download", "det", "--config", "rtmdet_nano", "--dest", "zoo"),
         ("train", "det", "rtmdet_nano_digits", "--gpus", "0", "--epochs", "2", "--seed", "1", *SHORT),

@@ -14,7 +14,7 @@ from small_tutorial import SCRIPT, SHORT, Mimctl
 def test_scenes_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
     for name in ("one", "two"):
         command = [sys.executable, str(SCRIPT), str(tmp_path / name), "--train", "3", "--val", "1", "--test", "1"]
-        subprocess.run(command, check=True, timeout=120, capture_output=True)
+        subprocess.run(command, check=True, timeout=240, capture_output=True)
     for path in sorted((tmp_path / "one").rglob("*.*")):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 

@@ -165,7 +165,7 @@ def test_rules_that_need_mimctl_ops_ask_for_it(tier):
 
 def _run(code, folder):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=240)
 
 
 CALL = "import torch; from mimctl.vision.ops import nms; print(nms(torch.eye(4), torch.rand(4), 0.5)[1].shape)"

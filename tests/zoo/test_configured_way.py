@@ -61,7 +61,7 @@ def mimctl(tmp_path: Path, pip_conf: Path) -> Any:
             env={**environment, **variables},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
 
     return run

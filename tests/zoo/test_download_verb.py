@@ -33,7 +33,7 @@ def mimctl(tmp_path: Path, index_dir: Path, package_index: Path, mirror: Any, fa
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "mimctl", "download", *arguments]
-        return subprocess.run(argv, cwd=work, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(argv, cwd=work, env=environment, capture_output=True, text=True, timeout=240)
 
     run.work = work  # type: ignore[attr-defined]
     return run

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 
 from mimctl.settings import Settings
 from mimctl.transfer.cache import prune
@@ -62,7 +63,7 @@ def slow(facts: Any) -> Iterator[tuple[str, threading.Event]]:
             self.end_headers()
             self.wfile.write(facts.weights[:half])
             self.wfile.flush()
-            go_on.wait(30)
+            go_on.wait(240)
             self.wfile.write(facts.weights[half:])
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -80,7 +81,7 @@ def mimctl(*words: str) -> list[str]:
 def empty(environment: dict[str, str]) -> None:
     """Remove all from the cache that nobody uses, twice over."""
     for words in (("cache", "prune", "--days", "0"), ("cache", "clean")):
-        subprocess.run(mimctl(*words), env=environment, check=True, capture_output=True, timeout=60)
+        subprocess.run(mimctl(*words), env=environment, check=True, capture_output=True, timeout=240)
 
 
 def test_a_download_ends_well_while_the_cache_is_emptied(
@@ -89,13 +90,15 @@ def test_a_download_ends_well_while_the_cache_is_emptied(
     address, go_on = slow
     argv = mimctl("download", "det", "rtmdet_s", "--dest", str(tmp_path / "dest"), "--mirror", address)
     running = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not list((tmp_path / "cache").rglob("*.pth.part")):
-        assert running.poll() is None and time.monotonic() < deadline, running.communicate()
-        time.sleep(0.02)
+
+    def is_coming() -> bool:
+        assert running.poll() is None, running.communicate()
+        return bool(list((tmp_path / "cache").rglob("*.pth.part")))
+
+    wait_until(is_coming)
     empty(environment)
     go_on.set()
-    _, stderr = running.communicate(timeout=60)
+    _, stderr = running.communicate(timeout=240)
     assert running.returncode == 0, stderr
     assert (tmp_path / "dest" / facts.filename).read_bytes() == facts.weights
 

@@ -46,7 +46,7 @@ def mimctl(tmp_path: Path, index_dir: Path, python: Path) -> Any:
             env={**kept, **environment, **more},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             stdin=subprocess.DEVNULL,
         )
 

@@ -20,11 +20,11 @@ from mimctl.engine.running.work_dir import locked
 
 def work():
     print(os.getpid(), flush=True)
-    time.sleep(60)
+    time.sleep(900)
 
 with locked(Path(sys.argv[1])):
     multiprocessing.get_context("fork").Process(target=work, daemon=True).start()
-    time.sleep(60)
+    time.sleep(900)
 """
 
 

@@ -292,7 +292,7 @@ from mimctl.settings import Settings
 from mimctl.zoo.datasets.fetch import fetch_data_set
 from mimctl.zoo.datasets.table import read_data_set
 
-settings = Settings(cache_dir=Path(sys.argv[3]), home=Path(sys.argv[3]), http_timeout_s=5.0, http_retries=1)
+settings = Settings(cache_dir=Path(sys.argv[3]), home=Path(sys.argv[3]), http_timeout_s=60.0, http_retries=1)
 found = fetch_data_set(read_data_set(Path(sys.argv[1])), dest=Path(sys.argv[2]), settings=settings)
 print(sum(each.state == "new" for each in found.files))
 """
@@ -308,7 +308,7 @@ def test_two_processes_for_one_folder_bring_each_file_once(published: Any, tmp_p
     running = [started(published, tmp_path / "data", tmp_path / f"cache{number}") for number in range(2)]
     counts = []
     for each in running:
-        out, err = each.communicate(timeout=60)
+        out, err = each.communicate(timeout=240)
         assert each.returncode == 0, err
         counts.append(int(out))
     assert sorted(counts) == [0, 3]
@@ -340,11 +340,11 @@ def test_killed_at_any_moment_no_half_folder_is_under_the_final_name_and_the_nex
                 break
             time.sleep(0.002)
         running.send_signal(signal.SIGKILL)
-        running.communicate(timeout=30)
+        running.communicate(timeout=240)
         final = data / "photos" / "train"
         assert not final.exists() or len(list(final.rglob("*.jpg"))) == len(many)
     last = started(published, data, tmp_path / "cache")
-    _out, err = last.communicate(timeout=60)
+    _out, err = last.communicate(timeout=240)
     assert last.returncode == 0, err
     assert was_unpacking
     there = seen(data)

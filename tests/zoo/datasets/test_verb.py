@@ -29,7 +29,7 @@ def mimctl(tmp_path: Path) -> Any:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "mimctl", *arguments]
-        return subprocess.run(argv, cwd=work, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(argv, cwd=work, env=environment, capture_output=True, text=True, timeout=240)
 
     run.work = work  # type: ignore[attr-defined]
     return run
@@ -139,5 +139,5 @@ def test_names_are_completed_by_the_shell(mimctl: Any, tmp_path: Path) -> None:
         "COMP_CWORD": "3",
         "MIMCTL_HOME": str(tmp_path / "home"),
     }
-    done = subprocess.run([sys.executable, "-m", "mimctl"], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "mimctl"], env=environment, capture_output=True, text=True, timeout=99)
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == ["voc2007", "voc2012"]
