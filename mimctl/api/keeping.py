@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,12 +47,13 @@ def cache_prune(
 ) -> list[Kept]:
     """Remove what nobody used for `days` days and partial files that nobody continued for a day; return the files.
 
-    What a running mimctl uses stays. With `dry_run` nothing is removed.
+    What a running mimctl uses stays, and what a run names that may still go on. With `dry_run` nothing is removed.
     """
     from mimctl.transfer.cache import prune
 
     settings = settings or settings_module.load()
-    return prune(settings.cache_dir, days=days, is_dry_run=dry_run, note=note)
+    spared = _spared(settings)
+    return prune(settings.cache_dir, days=days, spared=spared, is_dry_run=dry_run, note=note)
 
 
 def cache_clean(
@@ -60,8 +61,8 @@ def cache_clean(
 ) -> list[Kept]:
     """Remove all files of the given kinds (none given: all) from the cache and return them.
 
-    What a running mimctl uses stays, and what files hashed to when they were first seen. Raises UsageError[usage] for
-    an unknown kind.
+    What a running mimctl uses stays, what a run names that may still go on, and what files hashed to when they were
+    first seen. Raises UsageError[usage] for an unknown kind.
     """
     from mimctl.transfer.cache import KINDS, clean
 
@@ -71,9 +72,19 @@ def cache_clean(
             hint = f"did you mean `{near[0]}`?" if near else f"the kinds are {', '.join(KINDS)}"
             raise UsageError(f"the cache holds nothing of the kind `{kind}`", hints=[hint])
     settings = settings or settings_module.load()
-    return clean(settings.cache_dir, kinds=kinds or KINDS, is_dry_run=dry_run, note=note)
+    spared = _spared(settings)
+    return clean(settings.cache_dir, kinds=kinds or KINDS, spared=spared, is_dry_run=dry_run, note=note)
 
 
 def cache_dir(*, settings: Settings | None = None) -> Path:
     """Return the folder of the cache."""
     return (settings or settings_module.load()).cache_dir
+
+
+def _spared(settings: Settings) -> Mapping[Path, str]:
+    """Return what runs need that may still go on: who queued a job has no mimctl running that would hold its files."""
+    from mimctl.launch.runs.book import RunBook
+    from mimctl.launch.runs.needs import needed_files
+
+    needed = needed_files(RunBook(settings.home / "runs"), settings.cache_dir)
+    return {path: f"run `{run.run_id}` ({run.name}) names it and has not ended" for path, run in needed.items()}

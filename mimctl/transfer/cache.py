@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import time
@@ -12,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimctl.errors import MimctlError
+from mimctl.transfer.cache_users import say_used, users_since
 from mimctl.transfer.exclusive import Lock, holding, is_held
 from mimctl.transfer.model import Note
-from mimctl.transfer.owner import Owner, is_alive, this_process
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "wheels": ("wheels", "sources"),
@@ -29,15 +28,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 _WHOLE = "configs"
 """A kind that is of use only whole: the files below one of its folders count as used when one of them was."""
 _RECORDS = "by-url"
-_USERS = "in-use"
 _PARTIAL = (".part", ".part.json")
 _PARTIAL_DAYS = 1.0
 """A partial file is resumed until it is this old."""
-_FOREIGN_USER_S = 24 * 3600.0
-"""A process on another host is taken to run for this long."""
 _CLOCKS_S = 300.0
 """How far two clocks that write times into one folder may differ."""
 _DAY_S = 24 * 3600.0
+_NOTHING: Mapping[Path, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +65,7 @@ def open_cache(folder: Path, note: Note | None = None) -> None:
         return
     _check_private(folder, facts, note)
     with contextlib.suppress(OSError):
-        _say_used(folder)
+        say_used(folder)
         while is_held(_removal(folder)):
             time.sleep(0.05)
 
@@ -93,10 +90,18 @@ def contents(folder: Path) -> Iterator[Kept]:
             yield from _together(list(found), folder / name) if kind == _WHOLE else found
 
 
-def prune(folder: Path, *, days: float, is_dry_run: bool = False, note: Note | None = None) -> list[Kept]:
+def prune(
+    folder: Path,
+    *,
+    days: float,
+    spared: Mapping[Path, str] = _NOTHING,
+    is_dry_run: bool = False,
+    note: Note | None = None,
+) -> list[Kept]:
     """Remove files that nobody used for `days` days, and partial files that nobody continued for a day; return them.
 
-    What a running mimctl uses stays, whatever its age. With `is_dry_run` nothing is removed.
+    What a running mimctl uses stays, whatever its age, and files that are `spared` (resolved path → why, which is
+    said). With `is_dry_run` nothing is removed.
     """
     now = time.time()
 
@@ -104,15 +109,24 @@ def prune(folder: Path, *, days: float, is_dry_run: bool = False, note: Note | N
         limit_days = min(days, _PARTIAL_DAYS) if each.is_partial else days
         return now - each.used_s >= limit_days * _DAY_S
 
-    return _remove(folder, is_old, contents(folder), is_dry_run=is_dry_run, note=note)
+    return _remove(folder, is_old, contents(folder), spared=spared, is_dry_run=is_dry_run, note=note)
 
 
 def clean(
-    folder: Path, *, kinds: Iterable[str] = KINDS, is_dry_run: bool = False, note: Note | None = None
+    folder: Path,
+    *,
+    kinds: Iterable[str] = KINDS,
+    spared: Mapping[Path, str] = _NOTHING,
+    is_dry_run: bool = False,
+    note: Note | None = None,
 ) -> list[Kept]:
-    """Remove all files of some kinds and return them; what a running mimctl uses stays, and records of hashes."""
-    wanted = set(kinds)
-    return _remove(folder, lambda each: each.kind in wanted, contents(folder), is_dry_run=is_dry_run, note=note)
+    """Remove all files of some kinds and return them.
+
+    What a running mimctl uses stays, files that are `spared` (resolved path → why, which is said), and records of
+    hashes.
+    """
+    wanted, there = set(kinds), contents(folder)
+    return _remove(folder, lambda each: each.kind in wanted, there, spared=spared, is_dry_run=is_dry_run, note=note)
 
 
 def _check_private(folder: Path, facts: os.stat_result, note: Note | None) -> None:
@@ -136,53 +150,6 @@ def _check_private(folder: Path, facts: os.stat_result, note: Note | None) -> No
                 note(f"others could write to the cache `{folder}`; that is mended (to share: `shared_cache`)")
 
 
-def _say_used(folder: Path) -> None:
-    """Leave a file that names this process; it goes when the process ends, or when somebody finds it dead."""
-    owner = this_process()
-    path = folder / _USERS / f"{owner.host}-{owner.pid}.json"
-    text = json.dumps(owner.to_dict())
-    if path.is_file() and _owner(path) == (owner.pid, owner.started, owner.boot):
-        return
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    import atexit
-
-    atexit.register(_forget, path, owner.pid)
-
-
-def _forget(path: Path, pid: int) -> None:
-    if os.getpid() == pid:  # not in a fork of it
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _owner(path: Path) -> tuple[int, str, str] | None:
-    try:
-        found = Owner.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found.pid, found.started, found.boot
-
-
-def _users_since(folder: Path) -> float:
-    """Return since when other processes that may still run have been using the cache (infinite: there are none)."""
-    since = float("inf")
-    for path in (folder / _USERS).glob("*.json"):
-        try:
-            began = path.stat().st_mtime
-            owner = Owner.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        alive = is_alive(owner)
-        if alive is None:
-            alive = time.time() - began < _FOREIGN_USER_S
-        if not alive:
-            path.unlink(missing_ok=True)
-        elif owner.pid != os.getpid() or owner.host != this_process().host:
-            since = min(since, began)
-    return since
-
-
 def _removal(folder: Path) -> Lock:
     return Lock(
         folder=folder, name=".removing", doing=f"which removes files from the cache `{folder}`", code="file-locked"
@@ -190,16 +157,26 @@ def _removal(folder: Path) -> Lock:
 
 
 def _remove(
-    folder: Path, is_wanted: Callable[[Kept], bool], files: Iterable[Kept], *, is_dry_run: bool, note: Note | None
+    folder: Path,
+    is_wanted: Callable[[Kept], bool],
+    files: Iterable[Kept],
+    *,
+    spared: Mapping[Path, str],
+    is_dry_run: bool,
+    note: Note | None,
 ) -> list[Kept]:
     if not folder.is_dir():
         return []
-    with contextlib.nullcontext() if is_dry_run else holding(_removal(folder), note or (lambda _line: None)):
-        since = _users_since(folder)
+    say = note or (lambda _line: None)
+    with contextlib.nullcontext() if is_dry_run else holding(_removal(folder), say):
+        since = users_since(folder)
         gone = []
         for each in files:
             is_in_use = each.used_s >= since - _CLOCKS_S
             if not is_wanted(each) or is_in_use or _is_being_written(each):
+                continue
+            if reason := spared.get(each.path.resolve()):
+                say(f"kept `{each.path.name}`: {reason}")
                 continue
             if not is_dry_run:
                 try:
