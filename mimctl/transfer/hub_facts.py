@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import redact
 from mimctl.transfer.connection import line
-from mimctl.transfer.exchange import exchange, offline
+from mimctl.transfer.exchange import exchange
+from mimctl.transfer.faults import offline
 from mimctl.transfer.hub import find_place
 from mimctl.transfer.model import Note, TransferSettings
 from mimctl.transfer.retry import with_retries

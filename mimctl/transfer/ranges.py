@@ -8,7 +8,8 @@ from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_remote, local_path
 from mimctl.transfer.connection import Line, line
 from mimctl.transfer.document import Piece
-from mimctl.transfer.exchange import PassingError, exchange, offline
+from mimctl.transfer.exchange import exchange
+from mimctl.transfer.faults import PassingError, offline
 from mimctl.transfer.model import Note, TransferSettings
 from mimctl.transfer.retry import with_retries
 

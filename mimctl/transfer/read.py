@@ -9,7 +9,8 @@ from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_remote
 from mimctl.transfer.connection import Line, line
 from mimctl.transfer.document import Response
-from mimctl.transfer.exchange import PassingError, Reply, exchange, offline
+from mimctl.transfer.exchange import Reply, exchange
+from mimctl.transfer.faults import PassingError, offline
 from mimctl.transfer.local import read_local, too_large
 from mimctl.transfer.model import Note, TransferSettings
 from mimctl.transfer.retry import with_retries

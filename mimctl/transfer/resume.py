@@ -19,7 +19,8 @@ from mimctl.transfer.answers import (
     validators_of,
 )
 from mimctl.transfer.connection import Line
-from mimctl.transfer.exchange import PassingError, Reply, exchange
+from mimctl.transfer.exchange import Reply, exchange
+from mimctl.transfer.faults import PassingError
 from mimctl.transfer.model import Note, Progress
 from mimctl.transfer.pieces.board import Span
 from mimctl.transfer.pieces.follower import Follower

@@ -12,7 +12,7 @@ from typing import Any
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import redact
 from mimctl.transfer.answers import digest_of
-from mimctl.transfer.exchange import PassingError
+from mimctl.transfer.faults import PassingError
 from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Part, Validators, check_room

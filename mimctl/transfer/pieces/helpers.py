@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.connection import Line, StoppedError
-from mimctl.transfer.exchange import PassingError
+from mimctl.transfer.faults import PassingError
 from mimctl.transfer.pieces.board import Span
 from mimctl.transfer.pieces.growing import Growing
 from mimctl.transfer.retry import with_retries
