@@ -62,9 +62,10 @@ def logs(
     rank: int | None = None,
     settings: Settings | None = None,
 ) -> Path:
-    """Hand what a run has printed to `write`, line by line, and return the file; `follows` goes on until it ends.
+    """Hand what a run has printed to `write`, line by line, and return its file; `follows` goes on until it ends.
 
-    `lines`: the last so many alone. `rank`: of one process. Raises MimctlError[no-log] where nothing was written.
+    Of a job of Slurm that is what its first rank logs, then what the job itself prints, in a file beside. `lines`: the
+    last so many alone. `rank`: of one process. Raises MimctlError[no-log] where nothing was written.
     """
     from mimctl.launch.runs.logs import show
 

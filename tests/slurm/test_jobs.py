@@ -30,6 +30,10 @@ def test_a_job_is_submitted_followed_and_found_again(login: Login, tmp_path: Pat
     assert [(each["name"], each["state"], each["checkpoint"]) for each in runs] == [("first", "done", str(checkpoint))]
     for word in (runs[0]["run_id"], runs[0]["run_id"][:3], "last", runs[0]["job_id"], "work_dirs/toy", "first"):
         assert login.status(word)["run_id"] == runs[0]["run_id"]
+    told = login.mimctl("logs", "-f", "last").stdout
+    assert "Epoch(train) [2][16/16]" in told
+    assert told.splitlines()[-1].startswith("ranks meet at n"), "what the job printed comes last"
+    assert "ranks meet" not in login.mimctl("logs", "last", "--rank", 0).stdout
 
 
 def test_ranks_of_two_nodes_train_one_model(login: Login, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mimctl.errors import MimctlError
 from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence, Workplace
 from mimctl.launch.runs.book import RunBook
-from mimctl.launch.runs.files import CANCELLED, names_in
+from mimctl.launch.runs.files import CANCELLED
 from mimctl.launch.runs.record import RunRecord, argv_with
 from mimctl.launch.runs.state import RunState, state_of
 from mimctl.launch.slurm import client
@@ -98,12 +98,10 @@ def _plan(record: RunRecord) -> LaunchPlan:
     )
 
 
-def log_file(record: RunRecord, rank: int | None = None) -> Path | None:
-    """Return the file that a run prints to, None where there is none yet."""
+def log_names(record: RunRecord, rank: int | None = None) -> list[str]:
+    """Return the names of the files that a run prints to: for a job what its first rank logs, and its own output."""
     name = record.folder.name
     if rank:
-        name = f"{name}_rank{rank}"
-    elif rank is None and record.job_id is not None:
-        name = f"slurm-{record.job_id}"
-    file = f"{name}.{'out' if name.startswith('slurm-') else 'log'}"
-    return record.folder / file if file in names_in(record.folder) else None
+        return [f"{name}_rank{rank}.log"]
+    is_whole_job = rank is None and record.job_id is not None
+    return [f"{name}.log", *([f"slurm-{record.job_id}.out"] if is_whole_job else [])]
