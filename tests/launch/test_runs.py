@@ -17,7 +17,8 @@ from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.processes.growing import GrowingFile
 from mimctl.launch.processes.process_table import start_time
 from mimctl.launch.runs.book import KEPT_RUNS, RunBook
-from mimctl.launch.runs.control import cancel, log_file, resume
+from mimctl.launch.runs.control import cancel, log_names, resume
+from mimctl.launch.runs.logs import show
 from mimctl.launch.runs.record import RunRecord, read_record
 from mimctl.launch.runs.state import state_of, states_of
 
@@ -199,15 +200,31 @@ def test_slurm_is_asked_once_and_only_for_jobs_that_may_go_on(tmp_path: Path, qu
 
 
 def test_each_process_of_a_run_has_a_log_of_its_own(tmp_path: Path) -> None:
-    here = record_of(tmp_path / "20260101_000000", "abcdef")
-    job = replace(here, job_id="7")
-    assert log_file(here) is None
-    for name in ("20260101_000000.log", "20260101_000000_rank1.log", "slurm-7.out"):
-        (here.folder / name).touch()
-    found = [log_file(here), log_file(here, 0), log_file(here, 1), log_file(job), log_file(job, 0), log_file(job, 2)]
-    names = [path.name if path else None for path in found]
     stem = "20260101_000000"
-    assert names == [f"{stem}.log", f"{stem}.log", f"{stem}_rank1.log", "slurm-7.out", f"{stem}.log", None]
+    here = record_of(tmp_path / stem, "abcdef")
+    job = replace(here, job_id="7")
+    assert (log_names(here), log_names(here, 0), log_names(here, 1)) == (
+        [f"{stem}.log"], [f"{stem}.log"], [f"{stem}_rank1.log"]
+    )  # fmt: skip
+    assert (log_names(job, 0), log_names(job, 2)) == ([f"{stem}.log"], [f"{stem}_rank2.log"])
+
+
+def test_of_a_job_is_told_what_its_first_rank_logs_and_what_it_prints_itself(tmp_path: Path) -> None:
+    job = record_of(tmp_path / "20260101_000000", "abcdef", job_id="7")
+
+    def told(lines: int | None = None) -> list[str]:
+        found: list[str] = []
+        show(job, found.append, follows=False, lines=lines, rank=None)
+        return found
+
+    with pytest.raises(MimctlError) as caught:
+        told()
+    assert caught.value.code == "no-log"
+    (job.folder / "slurm-7.out").write_text("ranks meet\nended")
+    assert told() == ["ranks meet", "ended"]
+    (job.folder / "20260101_000000.log").write_text("epoch 1\nepoch 2\n")
+    assert told() == ["epoch 1", "epoch 2", "ranks meet", "ended"]
+    assert told(2) == ["epoch 2", "ranks meet", "ended"], "the last one is not whole"
 
 
 def test_a_growing_file_is_read_by_whole_lines_and_anew_when_it_was_replaced(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def place_of(spec: RunSpec) -> Place:
 def open_store(place: Place, *, join_s: float = JOIN_S) -> Any:
     """Return the store of all nodes: the first one keeps it, the others connect to it.
 
-    Raises MimctlError[no-meeting-place] where the host is not known within ten seconds, is not this machine (first
+    Raises MimctlError[no-meeting-place] where the host is not known within six seconds, is not this machine (first
     node) or does not answer in `join_s` seconds, [port-in-use] where another program has the port.
     """
     find_host(place.host, place.port)

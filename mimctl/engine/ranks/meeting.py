@@ -8,20 +8,20 @@ import time
 
 from mimctl.errors import MimctlError
 
-PATIENCE_S = 10.0
+PATIENCE_S = 6.0
 """A name service that has just started a node may need a moment."""
 PAUSE_S = 1.0
 
 
 def require_meeting_place() -> None:
-    """Raise MimctlError[no-meeting-place] where this machine has not found the host `MASTER_ADDR` in ten seconds."""
+    """Raise MimctlError[no-meeting-place] where this machine has not found the host `MASTER_ADDR` in six seconds."""
     host = os.environ.get("MASTER_ADDR")
     if host is not None:
         find_host(host, os.environ.get("MASTER_PORT", "0"))
 
 
 def find_host(host: str, port: str | int) -> None:
-    """Raise MimctlError[no-meeting-place] where this machine has not found a host in ten seconds."""
+    """Raise MimctlError[no-meeting-place] where this machine has not found a host in six seconds."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
