@@ -64,8 +64,15 @@ def zoo_publish(
     settings = settings or settings_module.load()
     work_dir = work_dir.expanduser().absolute()
     place = workplace(settings)
-    plugin = get_plugin(toolbox or toolbox_of(work_dir) or "", place.plugins)
     found = find_checkpoint(str(work_dir) if checkpoint == "best" else checkpoint, work_dir)
+    name_of_toolbox = toolbox or toolbox_of(work_dir)
+    if name_of_toolbox is None:
+        raise UsageError(
+            f"which toolbox trained `{found.name}` is not known",
+            causes=[f"no run of `{work_dir}` says it"],
+            hints=["name it: `--toolbox det`"],
+        )
+    plugin = get_plugin(name_of_toolbox, place.plugins)
     config = config_beside(found)
     if config is None:
         raise UsageError(f"no config lies beside `{found}`", code="config-not-found")

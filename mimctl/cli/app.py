@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run(list(arguments))
     except click.UsageError as err:
-        return _fail(output, from_click(err), command)
+        return _fail(output, from_click(err, command), command)
     except MimctlError as err:
         return _fail(output, err, command)
     except (KeyboardInterrupt, click.Abort):
@@ -85,9 +85,9 @@ def _fail(output: Output, error: MimctlError, command: str | None) -> int:
     return int(error.exit_code)
 
 
-def from_click(error: click.UsageError) -> UsageError:
-    """Say click's usage errors in our grammar, with the nearest option."""
-    path = error.ctx.command_path if error.ctx else "mimctl"
+def from_click(error: click.UsageError, command: str | None = None) -> UsageError:
+    """Say click's usage errors in our grammar, with the nearest option; `command` serves where click names none."""
+    path = error.ctx.command_path if error.ctx else " ".join(("mimctl", *([command] if command else [])))
     hints = [f"all options: `{path} --help`"]
     if isinstance(error, click.NoSuchOption):
         options = [each for param in error.ctx.command.params for each in param.opts] if error.ctx else []

@@ -22,6 +22,8 @@ from mimctl.errors import UsageError
 _TOKEN = re.compile(r"""\s*(?:(?P<operator><=|>=|==|!=|<|>|=)|(?P<comma>,)|"(?P<double>[^"]*)"|'(?P<single>[^']*)'"""
                     r"""|(?P<word>[^\s<>=!,"']+))""")  # fmt: skip
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kmgbtKMGBT]?|%)")
+_SWAPPED = {"=>": ">=", "=<": "<="}
+_UNKNOWN = ("or", "not", "||", "&&", "|", "&")
 _FACTORS = {"": 1.0, "%": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -94,7 +96,9 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
         elif token["operator"]:
             operators.append("==" if token["operator"] == "=" else token["operator"])
             if len(operators) != len(operands):
-                raise _bad(text, f"`{token['operator']}` has nothing to compare on its left")
+                meant = _SWAPPED.get(text[:position].replace(" ", "")[-2:])
+                told = f"; `{meant}`?" if meant else ""
+                raise _bad(text, f"`{token['operator']}` has nothing to compare on its left{told}")
         else:
             if len(operands) > len(operators):
                 close()
@@ -127,6 +131,8 @@ def _operand(token: re.Match[str]) -> str | float | tuple[str]:
 def _condition(text: str, raw: list[str | float | tuple[str]], operators: list[str]) -> Condition:
     if len(operators) != len(raw) - 1 or not operators:
         said = _written(raw[-1] if not isinstance(raw[-1], tuple) else raw[-1][0])
+        if raw[-1] in _UNKNOWN:
+            raise _bad(text, f"`{raw[-1]}` is not known here: all conditions have to hold")
         raise _bad(text, f"`{said}` is compared with nothing")
     words = [number for number, each in enumerate(raw) if isinstance(each, str)]
     words = words or [number for number, each in enumerate(raw) if isinstance(each, tuple)]

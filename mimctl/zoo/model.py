@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from mimctl.errors import IntegrityError, MimctlError, nearest
+from mimctl.errors import IntegrityError, MimctlError, did_you_mean, nearest
 
 SCHEMA_VERSION = 1
 _DIGITS_IN_NAME = re.compile(r"[-_]([0-9a-f]{7,8})(?:[-_]20\d{6})?\.(?:pth|safetensors)$")
@@ -128,7 +128,7 @@ def resolve_name(entries: Sequence[ModelEntry], text: str) -> ModelEntry:
     Raises MimctlError: `model-ambiguous` with all that fit, `unknown-model` with the nearest names.
     """
     wanted = PurePosixPath(text).name.removesuffix(".py").removesuffix(".pth").removesuffix(".safetensors")
-    folded = _fold(wanted)
+    folded = _fold(wanted).rstrip("-")
     for fits in (
         lambda entry: entry.name == wanted,
         lambda entry: wanted in entry.short_names,
@@ -275,8 +275,11 @@ def _unknown(text: str, folded: str, entries: Iterable[ModelEntry]) -> MimctlErr
     names |= {_SCHEDULE.split(entry.name)[0] for entry in entries}
     inside = sorted(name for name in names if folded and folded in _fold(name))
     near = list(dict.fromkeys([*nearest(text, names), *inside]))[:3]
-    hint = f"did you mean {', '.join(f'`{name}`' for name in near)}?" if near else "give a name of the toolbox's zoo"
-    return MimctlError(f"no model `{_shown(text)}` in the zoo", code="unknown-model", hints=[hint])
+    return MimctlError(
+        f"no model `{_shown(text)}` in the zoo",
+        code="unknown-model",
+        hints=[*did_you_mean(near), "all names: `mimctl search TOOLBOX --valid-config`"],
+    )
 
 
 def _shown(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,6 +36,10 @@ class PackageZoo:
             has_config=lambda path: self._path(path) is not None,
         )
         return document_of(Zoo(plugin=plugin, models=tuple(entries)))
+
+    def catalogues(self) -> Collection[str]:
+        """Return the one name it has models of."""
+        return (self.package.name,)
 
     def config(self, entry: ModelEntry) -> tuple[Config, str]:
         """Return the flattened config of a model; raise MimctlError[model-config-missing], ConfigError."""

@@ -22,7 +22,9 @@ _NAME = r"[A-Za-z0-9][\w.-]*"
 _CLAUSE = r"(?:[<>=!~]=|[<>])[0-9][\w.+!*]*"
 _REQUIREMENT = re.compile(rf"({_NAME})({_CLAUSE}(?:,{_CLAUSE})*)?")
 _SUFFIXES = frozenset({".py", ".yaml", ".yml", ".json"})
+_VERSIONS = re.compile(r"\(from versions: ([^)]*)\)")
 _MOST_BYTES = 64 << 20
+_CONVENTION = "name a package that carries its configs as mim's do: `mmdet`, `mmpretrain`, …"
 _USED = ".used"
 """Tells by its time when the configs beside it were used last."""
 _METADATA = "METADATA"
@@ -62,7 +64,7 @@ def upstream_configs(
             hints=["run the same command once with the network"],
         )
     if note is not None:
-        note(f"fetching `{requirement}` from the package index for its configs")
+        note(f"fetching `{requirement}` from the package index")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as temporary:
         wheel = fetch_wheel(requirement, Path(temporary) / "wheel", python=python)
@@ -216,17 +218,24 @@ def _run(argv: Sequence[str]) -> tuple[int, str]:
 def _failed(requirement: str, stderr: str) -> NetworkError:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     lines = [line for line in lines if line.lower().startswith("error")] or lines
+    lines = [_VERSIONS.sub(_few_versions, line) for line in lines]
     shown = [re.sub(r"//[^/@\s]+@", "//***@", line)[:200] for line in lines[-3:]]
     return NetworkError(
-        f"the package index gave no wheel of `{requirement}`, which holds the config",
+        f"the package index gave no wheel of `{requirement}`",
         code="package-index",
         causes=shown,
-        hints=["check pip's index settings: `python -m pip config list`", "or give a config of yours: `--config FILE`"],
+        hints=["check name and version", "check pip's index settings: `python -m pip config list`"],
     )
 
 
+def _few_versions(found: re.Match[str]) -> str:
+    """Return pip's list of all releases as their number and the newest of them."""
+    versions = found[1].split(", ")
+    return found[0] if len(versions) < 4 else f"(of {len(versions)} versions the newest: {', '.join(versions[-3:])})"
+
+
 def _no_configs(wheel: Path, cause: str) -> IntegrityError:
-    return IntegrityError(f"no configs in `{wheel.name}`", code="no-configs", causes=[cause])
+    return IntegrityError(f"no configs in `{wheel.name}`", code="no-configs", causes=[cause], hints=[_CONVENTION])
 
 
 def _unsafe(wheel: Path, cause: str) -> UnsafeFileError:

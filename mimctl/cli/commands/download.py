@@ -120,7 +120,7 @@ def _instead(word: str) -> str:
 
     if (found := find_data_set(word)) is not None:
         return f"`{word}` is a data set: `mimctl download --dataset {found.name}`"
-    return f"for example `mimctl download {word} --config NAME`"
+    return f"for example `mimctl download {word} --config NAME`: the toolbox stands before a model"
 
 
 def read_mirrors(texts: tuple[str, ...], known: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,10 +14,11 @@ import click
 from mimctl import api
 from mimctl.cli.commands.script_verb import remade
 from mimctl.cli.options import PATH, Context, VerbCommand, index_option, verb
-from mimctl.cli.result import Line, Result, table, to_json
-from mimctl.errors import UsageError, counted
+from mimctl.cli.result import Line, Result, to_json
+from mimctl.errors import MimctlError, UsageError, counted
 
 if TYPE_CHECKING:
+    from mimctl.cli.output import Output
     from mimctl.zoo.rows import Row
     from mimctl.zoo.search import Found
 
@@ -33,6 +36,9 @@ class SearchCommand(VerbCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse after repeating each of those options before each of its words."""
+        lonely = _without_word(args)
+        if lonely and not ctx.resilient_parsing:  # as when the shell asks for completions
+            raise click.BadOptionUsage(lonely, f"Option {lonely!r} requires an argument.", ctx)
         return super().parse_args(ctx, spread(args))
 
 
@@ -49,7 +55,7 @@ def spread(args: Sequence[str]) -> list[str]:
         following = args[position + 1] if position + 1 < len(args) else ""
         if word in EATERS:
             eater, is_first = word, True
-        elif word.startswith("-") and not re.match(_FALLING if eater == "--sort" else r"-[\d.]", word):
+        elif _is_option(word, eater):
             eater = ""
             if word == "--json" and _FILE.fullmatch(following) and not following.startswith("-"):
                 word = "--json-file"
@@ -62,6 +68,20 @@ def spread(args: Sequence[str]) -> list[str]:
             is_first = False
         spread.append(word)
     return spread
+
+
+def _without_word(args: Sequence[str]) -> str | None:
+    """Return the first of those options that another option follows: click would take that for its word."""
+    for word, following in itertools.pairwise(args):
+        if word == "--":
+            return None
+        if word in EATERS and _is_option(following, word):
+            return word
+    return None
+
+
+def _is_option(word: str, eater: str) -> bool:
+    return word.startswith("-") and not re.match(_FALLING if eater == "--sort" else r"-[\d.]", word)
 
 
 @verb(
@@ -120,8 +140,11 @@ def search(context: Context, packages: tuple[str, ...], **values: Any) -> Result
     if values["local"] is False:
         where = "remote"
     with context.output.transfer_view() as watch:
-        found = api.search(names, query, where=where, watch=watch, settings=context.settings)
-    return _result(found, query_names=names, values=values, wants_data=context.output.json)
+        try:
+            found = api.search(names, query, where=where, watch=watch, settings=context.settings)
+        except MimctlError as err:
+            raise _no_second_package(err, names) from err
+    return _result(found, query_names=names, values=values, output=context.output)
 
 
 def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -135,13 +158,23 @@ def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return names, []
 
 
+def _no_second_package(err: MimctlError, names: Sequence[str]) -> MimctlError:
+    """Return an error that says how to look for a word among names, where it was taken for another package."""
+    word = err.details.get("toolbox")
+    if err.code != "no-zoo" or word not in names[1:]:
+        return err
+    typed = f"mimctl search {names[0]} --config {shlex.quote(str(word))}"
+    hints = [f"each word before an option is a package; models of that name: `{typed}`", *err.hints]
+    return MimctlError(err.message, code=err.code, causes=err.causes, hints=hints, details=err.details)
+
+
 def _no_package(word: str) -> list[str]:
     raise UsageError(f"`{word}` is no package", hints=[f"name one first: `mimctl search det '{word}'`"])
 
 
-def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any], wants_data: bool) -> Result:
+def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any], output: Output) -> Result:
     data: dict[str, object] = {"packages": list(query_names)}
-    if wants_data or values["json_file"] is not None:
+    if output.json or values["json_file"] is not None:
         data["models"] = [_plain(row, found) for row in found.rows]
     notes: list[Line] = [*found.notes]
     ids = list(dict.fromkeys(row.id for row in found.rows))
@@ -161,53 +194,20 @@ def _result(found: Found, *, query_names: Sequence[str], values: dict[str, Any],
         return Result(data={"packages": list(query_names), "fields": fields}, lines=fields, quiet=fields, notes=notes)
     if not found.rows:
         return Result(data=data, lines=["no model fits"], notes=notes)
+    if output.json:
+        return Result(data=data)
+    from mimctl.cli.search_text import blocks_of, table_of
+
     if values["excluded"]:
-        return Result(data=data, lines=_blocks(found), quiet=ids, notes=notes)
+        return Result(data=data, lines=blocks_of(found), quiet=ids, notes=notes)
     notes.append(counted(len(found.rows), "model"))
-    return Result(data=data, lines=_lines(found, asked=bool(values["fields"])), quiet=ids, notes=notes)
+    lines = table_of(found, asked=bool(values["fields"]), width=output.width())
+    return Result(data=data, lines=lines, quiet=ids, notes=notes)
 
 
 def _plain(row: Row, found: Found) -> dict[str, object]:
     fields = {name: value for name in found.fields if (value := row.value(name)) is not None}
     return {"name": row.id, "package": row.package, "aliases": list(row.labels), "fields": fields}
-
-
-def _lines(found: Found, *, asked: bool) -> list[Line]:
-    """Return a table: the fields that were asked for, or those that conditions and order look at and the figures."""
-    packages = {row.package for row in found.rows}
-    columns = [*(found.fields if asked else ("model",)), *(found.used if not asked else ())]
-    columns = [name for name in dict.fromkeys(columns) if name not in ("id", "package") or asked]
-    columns = [name for name in columns if any(row.value(name) is not None for row in found.rows)]
-    rows = []
-    for row in found.rows:
-        cells = [row.id, *([row.package] if len(packages) > 1 else []), *(show(row.value(name)) for name in columns)]
-        rows.append(cells if asked else [*cells, _figures(row, columns)])
-    head = ["name", *(["package"] if len(packages) > 1 else []), *columns, *([] if asked else ["published"])]
-    if not asked and not any(cells[-1] for cells in rows):
-        rows, head = [cells[:-1] for cells in rows], head[:-1]
-    return table(rows, head=head)
-
-
-def _figures(row: Row, columns: Sequence[str]) -> str:
-    names = [name for name in row.fields if "/" in name and name not in columns and "(" not in name]
-    return ", ".join(f"{name} {show(row.fields[name])}" for name in names)
-
-
-def _blocks(found: Found) -> list[Line]:
-    lines: list[Line] = []
-    for row in found.rows:
-        stated = {name: value for name in found.fields if (value := row.value(name)) is not None}
-        lines += [row.id, *(f"  {name}  {show(value)}" for name, value in stated.items())]
-    return lines
-
-
-def show(value: object) -> str:
-    """Return a field's value as a person reads it, whole and on one line."""
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple):
-        return ", ".join(show(each) for each in value)
-    return " ".join(str(value).split())
 
 
 def _write(path: Path, data: dict[str, object]) -> Path:
