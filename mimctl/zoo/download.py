@@ -9,14 +9,14 @@ from mimctl import __version__
 from mimctl.config import Config
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.settings import Settings
-from mimctl.transfer import Note, download, locked
+from mimctl.transfer import FileProgress, Note, download, locked
 from mimctl.zoo.config_file import Written, write_config, write_text
 from mimctl.zoo.config_tree import Tree, stub_of, write_tree
 from mimctl.zoo.downloaded import Downloaded, ModelsFailedError, Wanted
 from mimctl.zoo.model import ModelEntry, WeightsSource, resolve_name
 from mimctl.zoo.model_config import ConfigSource, ModelConfigs
 from mimctl.zoo.reading import ZooSource, load_zoo
-from mimctl.zoo.weights import CachedWeights, FileProgress, check_of, fetch_weights, find_kept, obtain
+from mimctl.zoo.weights import CachedWeights, check_of, fetch_weights, find_kept, obtain
 
 __all__ = [
     "Downloaded",

@@ -10,12 +10,12 @@ from mimctl.errors import ConfigError, ExitCode, MimctlError, NetworkError
 from mimctl.index.client import IndexClient
 from mimctl.plugin.discover import Plugin
 from mimctl.settings import Settings
-from mimctl.transfer import Note
+from mimctl.transfer import FileProgress, Note
 from mimctl.zoo.download import Downloaded, download_models
 from mimctl.zoo.model import ModelEntry
 from mimctl.zoo.reading import load_zoo
 from mimctl.zoo.way import transfer_settings
-from mimctl.zoo.weights import FileProgress, fetch_weights, obtain
+from mimctl.zoo.weights import fetch_weights, obtain
 
 
 class ZooModels:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -14,27 +12,16 @@ from urllib.parse import quote
 from mimctl.config.weight_names import find_named, known_hash
 from mimctl.errors import IntegrityError, UsageError
 from mimctl.settings import Settings
-from mimctl.transfer import (
-    Note,
-    download,
-    is_elsewhere,
-    local_path,
-    locked,
-    redact,
-    sha256_of,
-    write_file,
-)
+from mimctl.transfer import FileProgress, Note, download, is_elsewhere, local_path, locked, redact
 from mimctl.transfer.cache import mark_used, open_cache
 from mimctl.transfer.verify import Expected
 from mimctl.zoo.mirrors import bring, mirrored
 from mimctl.zoo.model import WeightsSource, digits_in_name, is_safe_name
+from mimctl.zoo.pins import Pin, pin_of
 from mimctl.zoo.way import transfer_settings
 
 Check: TypeAlias = Literal["sha256", "32-bit", "none"]
 """What stands behind the bytes: a whole hash, the 7 or 8 digits in the name (28 or 32 bits), nothing."""
-
-FileProgress: TypeAlias = Callable[[str, int, int | None], None]
-"""Called with a file's name, bytes done and bytes in all (None: unknown)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,46 +57,55 @@ def obtain(
     if kept is not None:
         mark_used(kept.path, always=True)
         return kept
-    cache, record = settings.cache_dir / "weights", _record(source, settings, address)
-    digits = source.sha256 or source.sha8
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with locked(record, note):
+    pin = _pin(source, settings, address)
+    pin.path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(pin.path, note):
         kept = find_kept(source, settings=settings, address=address)
         if kept is not None:
             return kept
-        pinned = source.sha256 or (_pinned(record, digits) if is_elsewhere(source.url or "") else None)
-        incoming = cache / "incoming" / record.stem / source.filename
-        report = None if progress is None else lambda done, total: progress(source.filename, done, total)
-        try:
-            brought = bring(
-                addresses,
-                incoming,
-                Expected(sha256=pinned, sha256_prefix=source.sha8, size=source.size),
-                published=() if source.url is None else (source.url,),
-                settings=transfer_settings(settings),
-                progress=report,
-                note=note,
-            )
-        except BaseException:
-            _remove_if_empty(incoming.parent)  # a partial file stays, to be resumed
-            raise
-        told, sha256 = brought.expected, brought.sha256
-        path = cache / sha256 / source.filename
-        path.parent.mkdir(parents=True, exist_ok=True)
-        incoming.replace(path)
-        incoming.parent.rmdir()
-        was_told = _facts(record).get("check") == "sha256"
-        check = _check(source, is_told=was_told or told.sha256 not in (None, pinned))
-        facts: dict[str, object]
-        facts = {"sha256": sha256, "size": path.stat().st_size, "name": source.filename, "check": check}
-        facts["url"] = redact(source.url or addresses[-1])
-        write_file(record, (json.dumps(facts) + "\n").encode())
+        return _fetch(source, addresses, pin, settings, progress, note)
+
+
+def _fetch(
+    source: WeightsSource,
+    addresses: Sequence[str],
+    pin: Pin,
+    settings: Settings,
+    progress: FileProgress | None,
+    note: Note | None,
+) -> CachedWeights:
+    """Fetch weights beside the others, move them to the folder of their hash, and write that down."""
+    cache, name = settings.cache_dir / "weights", source.filename
+    pinned = source.sha256 or (_pinned(pin, source.sha8) if is_elsewhere(source.url or "") else None)
+    incoming = cache / "incoming" / pin.path.stem / name
+    try:
+        brought = bring(
+            addresses,
+            incoming,
+            Expected(sha256=pinned, sha256_prefix=source.sha8, size=source.size),
+            published=() if source.url is None else (source.url,),
+            settings=transfer_settings(settings),
+            progress=None if progress is None else lambda done, total: progress(name, done, total),
+            note=note,
+        )
+    except BaseException:
+        _remove_if_empty(incoming.parent)  # a partial file stays, to be resumed
+        raise
+    sha256 = brought.sha256
+    path = cache / sha256 / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    incoming.replace(path)
+    incoming.parent.rmdir()
+    is_told = pin.facts.get("check") == "sha256" or brought.expected.sha256 not in (None, pinned)
+    check = _check(source, is_told=is_told)
+    url = redact(source.url or addresses[-1])
+    pin.write(sha256=sha256, size=path.stat().st_size, name=name, check=check, url=url)
     return CachedWeights(path=path, sha256=sha256, check=check, is_new=True)
 
 
 def find_kept(source: WeightsSource, *, settings: Settings, address: str | None = None) -> CachedWeights | None:
     """Return the weights that `source` describes where they lie in the cache; nothing is asked or written."""
-    facts = _facts(_record(source, settings, address))
+    facts = _pin(source, settings, address).facts
     path = _kept(settings.cache_dir / "weights", facts, source)
     if path is None:
         return None
@@ -122,26 +118,21 @@ def adopt_weights(url: str, path: Path, sha256: str, *, settings: Settings, note
 
     Raises IntegrityError[hash-mismatch] where its bytes are others than `sha256`, or than the digits in its name.
     """
-    source = WeightsSource(url=url, sha256=sha256)
-    known = source_of(url)
-    digits = known.sha256 or known.sha8
-    found = sha256_of(path)
-    if found != sha256 or not found.startswith(digits or ""):
+    source, known = WeightsSource(url=url, sha256=sha256), source_of(url)
+    digits = known.sha256 or known.sha8 or ""
+    if not sha256.startswith(digits):
         raise IntegrityError(
             f"`{path.name}` holds other weights than `{redact(url)}` names",
             code="hash-mismatch",
-            causes=[f"sha256 expected {sha256 if found != sha256 else f'{digits}…'}", f"sha256 found    {found}"],
+            causes=[f"sha256 expected {digits}{'' if known.sha256 else '…'}", f"sha256 found    {sha256}"],
         )
-    cache = settings.cache_dir / "weights"
-    record = _record(source, settings, None)
-    place = cache / sha256 / source.filename
+    pin = _pin(source, settings, None)
+    place = settings.cache_dir / "weights" / sha256 / source.filename
     open_cache(settings.cache_dir, note)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with locked(record, note):
-        if not place.is_file() or sha256_of(place) != sha256:
-            download(str(path.absolute()), place, sha256=sha256, settings=transfer_settings(settings))
-        facts = {"sha256": sha256, "size": place.stat().st_size, "name": source.filename, "url": redact(url)}
-        write_file(record, (json.dumps(facts) + "\n").encode())
+    pin.path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(pin.path, note):
+        download(str(path.absolute()), place, sha256=sha256, settings=transfer_settings(settings))
+        pin.write(sha256=sha256, size=place.stat().st_size, name=source.filename, url=redact(url))
     return place
 
 
@@ -203,10 +194,9 @@ def _addresses(source: WeightsSource, address: str | None, mirrors: Mapping[str,
     return found
 
 
-def _record(source: WeightsSource, settings: Settings, address: str | None) -> Path:
+def _pin(source: WeightsSource, settings: Settings, address: str | None) -> Pin:
     """Return where it is noted what a source hashed to, by its published address or by its place in the index."""
-    identity = source.url or _addresses(source, address, {})[-1]
-    return settings.cache_dir / "weights" / "by-url" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
+    return pin_of(source.url or _addresses(source, address, {})[-1], settings.cache_dir / "weights")
 
 
 def _check(source: WeightsSource, *, is_told: bool) -> Check:
@@ -228,17 +218,9 @@ def _kept(cache: Path, facts: Mapping[str, object], source: WeightsSource) -> Pa
     return path
 
 
-def _pinned(record: Path, digits: str | None) -> str | None:
-    sha256 = _facts(record).get("sha256")
-    return sha256 if isinstance(sha256, str) and sha256.startswith(digits or "") else None
-
-
-def _facts(record: Path) -> dict[str, object]:
-    try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+def _pinned(pin: Pin, digits: str | None) -> str | None:
+    sha256 = pin.sha256
+    return sha256 if sha256 is not None and sha256.startswith(digits or "") else None
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -49,7 +49,7 @@ def test_weights_with_digits_in_their_name_are_read_once(tmp_path: Path, monkeyp
     sha256 = hashlib.sha256(LONG).hexdigest()
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / f"model-{sha256[:8]}.pth").write_bytes(LONG)
-    for place in ("mimctl.transfer.verify", "mimctl.zoo.mirrors", "mimctl.zoo.weights"):
+    for place in ("mimctl.transfer.verify", "mimctl.zoo.mirrors"):
         monkeypatch.setattr(f"{place}.sha256_of", lambda path: pytest.fail(f"{path} is read again"))
     with serving(tmp_path / "served") as server:
         source = WeightsSource(url=f"{server.address}/model-{sha256[:8]}.pth", sha8=sha256[:8])

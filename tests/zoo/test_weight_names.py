@@ -186,6 +186,18 @@ def test_weights_of_a_bundle_are_found_by_the_short_name(settings: Settings, tmp
     assert fetch_weights(UNHASHED, settings=settings).read_bytes() == b"carried"
 
 
+def test_a_bundle_brings_no_other_weights_under_an_address(settings: Settings, tmp_path: Path) -> None:
+    import hashlib
+
+    carried, address = tmp_path / "carried.pth", "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+    carried.write_bytes(b"carried")
+    for sha256 in (hashlib.sha256(b"carried").hexdigest(), f"f37072fd{'0' * 56}"):
+        with pytest.raises(IntegrityError) as refused:
+            adopt_weights(address, carried, sha256, settings=settings)
+        assert refused.value.code == "hash-mismatch"
+    assert not list(settings.cache_dir.rglob("*.pth"))
+
+
 def config_of(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "config.py"
     path.write_text(text, encoding="utf-8")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimctl.settings import Settings
-from mimctl.transfer import FileProgress, Note, is_remote, redact, write_file
+from mimctl.transfer import FileProgress, Note, is_remote, redact
 from mimctl.transfer.cache import mark_used, open_cache
 from mimctl.transfer.verify import Expected
 from mimctl.zoo.datasets.table import DataFile, DataSet
 from mimctl.zoo.mirrors import bring, mirrored
+from mimctl.zoo.pins import Pin, digest_of, pin_of
 from mimctl.zoo.way import transfer_settings
+
+_FOLDER = "datasets"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Source:
         Raises what `transfer.download` raises.
         """
         progress = self.progress
-        pinned = _pinned(self._pin_of(file))
+        pinned = self._pin_of(file).sha256
         brought = bring(
             self._addresses(file),
             dest,
@@ -53,16 +54,15 @@ class Source:
 
     def pin(self, file: DataFile, sha256: str) -> None:
         """Remember what a file hashed to that turned out well."""
-        facts = {"sha256": sha256, "name": file.name, "url": redact(file.urls[0])}
-        write_file(self._pin_of(file), (json.dumps(facts) + "\n").encode())
+        self._pin_of(file).write(sha256=sha256, name=file.name, url=redact(file.urls[0]))
 
     def _addresses(self, file: DataFile) -> list[str]:
         own = [] if self.folder is None else [str(self.folder / file.name)]
         mirrors = {**self.settings.mirrors, **self.mirrors}
         return [*own, *(each for url in file.urls for each in mirrored(url, mirrors)), *file.urls]
 
-    def _pin_of(self, file: DataFile) -> Path:
-        return self.settings.cache_dir / "datasets" / "by-url" / f"{_digest(file)}.json"
+    def _pin_of(self, file: DataFile) -> Pin:
+        return pin_of(file.urls[0], self.settings.cache_dir / _FOLDER)
 
 
 def keep_files(data_set: DataSet, source: Source) -> dict[str, Path]:
@@ -74,21 +74,9 @@ def keep_files(data_set: DataSet, source: Source) -> dict[str, Path]:
     open_cache(cache_dir, source.note)
     found = {}
     for file in data_set.choose(()):
-        place = cache_dir / "datasets" / _digest(file) / file.name
+        place = cache_dir / _FOLDER / digest_of(file.urls[0]) / file.name
         place.parent.mkdir(parents=True, exist_ok=True)
         source.fetch(file, place)
         mark_used(place, always=True)
         found[file.name] = place
     return found
-
-
-def _digest(file: DataFile) -> str:
-    return hashlib.sha256(file.urls[0].encode()).hexdigest()
-
-
-def _pinned(pin: Path) -> str | None:
-    try:
-        found = json.loads(pin.read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str) else None
