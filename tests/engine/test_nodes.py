@@ -224,14 +224,14 @@ def test_a_node_that_falls_silent_is_lost(
 
     def node(number: int) -> Callable[[], Any]:
         def work() -> Any:
-            team = gather(spec_of(number, port))
-            assert isinstance(team, Member)
-            team.begin(0, resumes=False)
-            time.sleep(0.5)
-            if number == gone:
+            with gather(spec_of(number, port)) as team:
+                assert isinstance(team, Member)
+                team.begin(0, resumes=False)
+                time.sleep(0.5)
+                if number != gone:
+                    return team.settle(error("rank-lost"), 1)
                 team.line.close()
                 return None
-            return team.settle(error("rank-lost"), 1)
 
         return work
 
