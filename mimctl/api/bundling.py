@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.bundling.data import PublishedData
     from mimctl.bundling.install import Bundle
-    from mimctl.bundling.make import BundleParts, BundleReport
+    from mimctl.bundling.make import BundleReport
+    from mimctl.bundling.parts import BundleParts
     from mimctl.installer.locking.lockfile import Asked, Contents
     from mimctl.installer.locking.requests import LockOptions
     from mimctl.installer.model import InstallPlan, InstallResult
@@ -54,7 +55,8 @@ def bundle(
     [unknown-dataset | bad-data-set], MimctlError[bundle-without-mimctl], and what locking and transfers raise.
     """
     from mimctl.bundling.data import choose_data
-    from mimctl.bundling.make import check_out, check_served, make_bundle
+    from mimctl.bundling.make import make_bundle
+    from mimctl.bundling.request import check_out, check_served
 
     settings = settings or settings_module.load()
     extras = extras or Extras()
@@ -141,7 +143,7 @@ def _read_contents(lock_file: Path, places: Places) -> tuple[Contents, Asked]:
 def _resolve_contents(
     names: Sequence[str], options: LockOptions | None, watch: Watch | None, settings: Settings
 ) -> tuple[Contents, Asked]:
-    from mimctl.bundling.make import with_necessities
+    from mimctl.bundling.request import with_necessities
 
     with tempfile.TemporaryDirectory(prefix="mimctl-") as folder:
         path = Path(folder) / "pylock.toml"
@@ -158,7 +160,7 @@ def _parts(
     settings: Settings,
 ) -> BundleParts:
     from mimctl.bundling.data import keep_data
-    from mimctl.bundling.make import BundleParts
+    from mimctl.bundling.parts import BundleParts
     from mimctl.bundling.weights import config_weights, named_weights
 
     zoo = zoo_models(settings, watch)

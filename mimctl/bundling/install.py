@@ -9,6 +9,7 @@ from typing import Any
 
 from mimctl.bundling.check import MANIFEST, problems_of, read_manifest
 from mimctl.bundling.data import PublishedData, read_published
+from mimctl.bundling.parts import Weights
 from mimctl.errors import IntegrityError, UsageError
 from mimctl.installer.locking.lockfile import LOCK_NAME
 from mimctl.zoo.datasets.place import root_of
@@ -17,20 +18,11 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BundledWeights:
-    """Weights of a bundle and the address that configs know them by."""
-
-    url: str
-    path: Path
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """A bundle of which every file is what its manifest says."""
 
     folder: Path
-    weights: tuple[BundledWeights, ...] = ()
+    weights: tuple[Weights, ...] = ()
     folders: tuple[Path, ...] = ()
     """Of data, which are used where they lie."""
     published: tuple[PublishedData, ...] = ()
@@ -91,11 +83,11 @@ def open_bundle(folder: Path) -> Bundle:
     )
 
 
-def _weights(said: Mapping[str, Any], folder: Path, files: Mapping[str, Any]) -> BundledWeights:
+def _weights(said: Mapping[str, Any], folder: Path, files: Mapping[str, Any]) -> Weights:
     """Return weights that the manifest lists among its files too: those were checked."""
     place, sha256 = str(said.get("path")), str(said.get("sha256"))
     if files.get(place, {}).get("sha256") != sha256:
         raise IntegrityError(
             f"`{folder.name}` is not as it was made", code="damaged-bundle", causes=[f"{MANIFEST}: {place!r}"]
         )
-    return BundledWeights(url=str(said.get("url")), path=folder / place, sha256=sha256)
+    return Weights(url=str(said.get("url")), path=folder / place, sha256=sha256)

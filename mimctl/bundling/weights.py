@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mimctl.bundling.models import Model, model_called, model_of_config
+from mimctl.bundling.parts import Weights
 from mimctl.config.weight_names import is_short_name
 from mimctl.errors import ConfigError, UsageError
 from mimctl.installer.inspection.wheel_archive import open_archive
@@ -18,15 +18,6 @@ from mimctl.plugin.discover import Plugin, discover
 from mimctl.transfer import is_elsewhere, sha256_of
 from mimctl.zoo.source import ZooModels
 from mimctl.zoo.weights import source_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """A file of weights and the address that configs know it by."""
-
-    url: str
-    path: Path
-    sha256: str
 
 
 def named_weights(addresses: Sequence[str], models: ZooModels) -> list[Weights]:
