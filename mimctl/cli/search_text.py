@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,6 +71,8 @@ def _figures(row: Row, columns: Sequence[str]) -> str:
 
 def _below(head: Sequence[str], cells: Sequence[str], width: int) -> list[Line]:
     """Return a model's name and, below it, what the columns of the table would hold."""
+    import textwrap
+
     stated = [cell if name in _SPEAKING else f"{name} {cell}" for name, cell in zip(head, cells, strict=True) if cell]
     held = ", ".join(stated[1:]).replace(" ", _HELD).replace(f",{_HELD}", ", ")  # a figure stays beside its name
     wrapped = textwrap.wrap(held, max(width - _GAP, _LEAST), break_long_words=False, break_on_hyphens=False)

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.cache_users import say_used, users_since
 from mimctl.transfer.exclusive import Lock, holding, is_held
-from mimctl.transfer.model import Note
+
+if TYPE_CHECKING:
+    from mimctl.transfer.model import Note
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "wheels": ("wheels", "sources"),

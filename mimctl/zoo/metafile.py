@@ -43,7 +43,7 @@ def read_models(root: Path, *, cache_dir: Path | None) -> ModelFacts:
     Raises MimctlError[no-zoo] where it has neither an index of models nor metafiles, IntegrityError[bad-zoo] where
     they are larger than 32 MB together or the index leads out of the folder.
     """
-    files = list(_files(root))
+    files = list(_files(root, cache_dir))
     if not files:
         raise MimctlError(
             f"`{root}` has no models",
@@ -55,14 +55,11 @@ def read_models(root: Path, *, cache_dir: Path | None) -> ModelFacts:
         raise IntegrityError(
             f"the metafiles of `{root}` are too large", code="bad-zoo", causes=[f"over {_MOST_BYTES >> 20} MB"]
         )
-    digest = hashlib.sha256(f"{_FORMAT}".encode())
-    for name, body in bodies:
-        digest.update(f"\0{name}\0{len(body)}\0".encode() + body)
-    kept = None if cache_dir is None else cache_dir / "metafiles" / f"{digest.hexdigest()}.json"
-    facts = _kept(kept)
-    if facts is None:
-        facts = parse_metafiles(bodies)
-        _keep(kept, facts)
+    kept = _place(cache_dir, "", bodies)
+    if (data := _kept(kept, "models", "problems")) is not None:
+        return ModelFacts(models=tuple(data["models"]), problems=tuple(data["problems"]))
+    facts = parse_metafiles(bodies)
+    _keep(kept, models=facts.models, problems=facts.problems)
     return facts
 
 
@@ -88,28 +85,34 @@ def parse_metafiles(bodies: Sequence[tuple[str, bytes]]) -> ModelFacts:
     return ModelFacts(models=tuple(_model(each, collections, problems) for each in models), problems=tuple(problems))
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path, cache_dir: Path | None) -> Iterator[Path]:
     """Yield the files to read: those that the index imports, the index itself; without one, all metafiles."""
     index = next((root / name for name in INDEXES if (root / name).is_file()), None)
-    named = _imports(index, root) if index is not None else []
+    named = _imports(index, root, cache_dir) if index is not None else []
     if index is not None:
         yield index
     paths = named or sorted(path for name in METAFILES[:2] for path in (root / "configs").glob(f"**/{name}"))
     yield from (path for path in dict.fromkeys(paths) if path.is_file() and path != index)
 
 
-def _imports(index: Path, root: Path) -> list[Path]:
-    data = _load(index.name, index.read_bytes(), [])
+def _imports(index: Path, root: Path, cache_dir: Path | None) -> list[Path]:
+    body = index.read_bytes()
+    kept = _place(cache_dir, ".imports", [(index.name, body)])
+    known = _kept(kept, "imports")
+    if known is None:
+        data = _load(index.name, body, [])
+        known = {"imports": list(map(str, _sequence(data.get("Import") if isinstance(data, Mapping) else None)))}
+        _keep(kept, **known)
     found: list[Path] = []
-    for text in _sequence(data.get("Import") if isinstance(data, Mapping) else None):
-        path = PurePosixPath(str(text))
+    for text in known["imports"]:
+        path = PurePosixPath(text)
         if path.is_absolute() or ".." in path.parts:
             raise IntegrityError(
                 f"`{index}` cannot be read",
                 code="bad-zoo",
                 causes=[f"it imports `{text}`, which leaves its folder"],
             )
-        found += sorted(root.glob(str(path)))
+        found += sorted(root.glob(text))
     return found
 
 
@@ -194,25 +197,35 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return value if value is None or isinstance(value, int | float | bool) else str(value)[:_LONGEST]
 
 
-def _kept(path: Path | None) -> ModelFacts | None:
+def _place(cache_dir: Path | None, kind: str, bodies: Sequence[tuple[str, bytes]]) -> Path | None:
+    """Return where what was read off files (name, content) is kept: YAML takes a second to read, JSON milliseconds."""
+    if cache_dir is None:
+        return None
+    digest = hashlib.sha256(f"{_FORMAT}".encode())
+    for name, body in bodies:
+        digest.update(f"\0{name}\0{len(body)}\0".encode() + body)
+    return cache_dir / "metafiles" / f"{digest.hexdigest()}{kind}.json"
+
+
+def _kept(path: Path | None, *keys: str) -> dict[str, list[Any]] | None:
+    """Return what is kept, lists under `keys`; None where nothing (readable) is."""
     if path is None:
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return ModelFacts(models=tuple(data["models"]), problems=tuple(data["problems"]))
+        return data if all(isinstance(data[key], list) for key in keys) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _keep(path: Path | None, facts: ModelFacts) -> None:
+def _keep(path: Path | None, **data: Sequence[Any]) -> None:
     """Keep the outcome; a cache that cannot be written is as good as none."""
     if path is None:
         return
     from mimctl.transfer import write_file
 
-    text = json.dumps({"models": facts.models, "problems": facts.problems}, ensure_ascii=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, text.encode("utf-8", "replace"))
+        write_file(path, json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
     except OSError:
         return
