@@ -1,4 +1,4 @@
-"""The HTTP session: proxy, certificates, and connections that can be cut off from another thread."""
+"""Lines to servers: connections that can be cut off from another thread."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import Zone, refuse_nearer
 from mimctl.transfer.login import Login
 from mimctl.transfer.model import TransferSettings, Way
+from mimctl.transfer.session import Auth, new_session, proxies_of, proxy_for, say_nothing_of_certificates, verify_by
 
 if TYPE_CHECKING:
     import requests
@@ -69,19 +69,19 @@ class Line:
         settings = self.settings
         self._limit = limit
         way = self._way()
-        proxy = _proxy_for(url, way)
-        proxies = _proxies(proxy) if proxy else None
-        verify = _verify(url, way)
+        proxy = proxy_for(url, way)
+        proxies = proxies_of(proxy) if proxy else None
+        verify = verify_by(url, way)
         if verify is False:
-            _say_nothing_of_certificates()
+            say_nothing_of_certificates()
         with self._ending_after(settings.timeout_s * _HEAD_TIMES):
             if self._session is None:
-                self._session = _new_session(self._keep)
+                self._session = new_session(self._keep)
             return self._session.request(
                 method,
                 url,
                 headers=headers,
-                auth=_Auth(login),
+                auth=Auth(login),
                 stream=True,
                 timeout=settings.timeout_s,
                 allow_redirects=False,
@@ -94,6 +94,15 @@ class Line:
         """End all that goes on, and let nothing begin."""
         self._cut.set()
         self.shut()
+
+    def shut(self) -> None:
+        """End the connections that are open; the next request opens one anew."""
+        with self._lock:
+            for each in self._sockets:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._sockets.clear()
 
     def wait(self, seconds: float) -> None:
         """Wait, or no longer than until the line is cut."""
@@ -127,15 +136,6 @@ class Line:
             self._sockets.append(opened.dup())
         if self.is_cut:
             self.shut()
-
-    def shut(self) -> None:
-        """End the connections that are open; the next request opens one anew."""
-        with self._lock:
-            for each in self._sockets:
-                with contextlib.suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-                each.close()
-            self._sockets.clear()
 
     @contextlib.contextmanager
     def _ending_after(self, seconds: float) -> Iterator[None]:
@@ -172,98 +172,3 @@ def line(settings: TransferSettings) -> Iterator[Line]:
         yield opened
     finally:
         opened.close()
-
-
-def _verify(url: str, way: Way) -> bool | str | None:
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
-    if names & {each.lower() for each in way.trusted_hosts}:
-        return False
-    return str(way.cert) if way.cert is not None else None
-
-
-def _proxy_for(url: str, way: Way) -> str | None:
-    """Return the proxy that is configured for an address; None leaves that to the environment."""
-    own = way.https_proxy if url.lower().startswith("https:") else way.http_proxy
-    if way.proxy or not own or not way.no_proxy:
-        return way.proxy or own
-    from requests.utils import should_bypass_proxies
-
-    return None if should_bypass_proxies(url, ",".join(way.no_proxy)) else own
-
-
-def _proxies(address: str) -> dict[str, str]:
-    """Return the proxy for every scheme; raise requests' InvalidProxyURL where its host or port is none."""
-    from requests.exceptions import InvalidProxyURL
-
-    try:
-        parts = urlsplit(address if "://" in address else f"http://{address}")
-        is_usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise InvalidProxyURL
-    return {"http": address, "https": address}
-
-
-class _Auth:
-    """Put a login, or none, on a request; given always, so that requests does not look for one by itself."""
-
-    def __init__(self, login: Login | None) -> None:
-        self._login = login
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._login is not None:
-            request.headers["Authorization"] = self._login.header
-        return request
-
-
-def _new_session(keep: Any) -> requests.Session:
-    import requests
-    from requests.adapters import HTTPAdapter
-
-    from mimctl import __version__
-
-    classes = _pool_classes(keep)
-
-    class Adapter(HTTPAdapter):
-        """An adapter whose connections tell of their sockets."""
-
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = classes
-
-        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(proxy, **kwargs)
-            if not proxy.lower().startswith("socks"):  # whose connections are of another kind
-                manager.pool_classes_by_scheme = classes
-            return manager
-
-    opened = requests.Session()
-    opened.headers["User-Agent"] = f"mimctl/{__version__}"
-    for scheme in ("http://", "https://"):
-        opened.mount(scheme, Adapter(max_retries=0))
-    return opened
-
-
-def _pool_classes(keep: Any) -> dict[str, Any]:
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-
-    def watched(pool: Any) -> Any:
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]
-            def _new_conn(self) -> socket.socket:
-                opened: socket.socket = super()._new_conn()
-                keep(opened, getattr(self, "proxy", None) is not None)
-                return opened
-
-        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
-
-    return {"http": watched(HTTPConnectionPool), "https": watched(HTTPSConnectionPool)}
-
-
-def _say_nothing_of_certificates() -> None:
-    """Keep urllib3 from warning at each request to a host that a person trusts without a certificate."""
-    import urllib3
-
-    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
