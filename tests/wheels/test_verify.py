@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tiny_wheels import write_wheel
+from verified_page import run_cli, table_of
 
 from mimctl.errors import MimctlError
 from mimctl.wheels.interpreters import find_interpreter
@@ -228,3 +230,23 @@ def test_the_command_line_tells_and_fails_where_a_test_fails(bench: Bench) -> No
     assert done.return_value == 1
     cells = json.loads(done.stdout)["cells"]
     assert (cells[0]["cell"], cells[0]["outcome"]) == (CELL, "failed")
+
+
+def test_the_page_of_an_index_shows_what_a_run_found(bench: Bench) -> None:
+    """`wheels verify --json > here.json`, `index build --verified here.json`, a page: nothing is written by hand."""
+    wheels, site, report = bench.place.wheels, bench.folder / "site", bench.folder / "here.json"
+    wheel = wheels / "my_ops-1.0-py3-none-any.whl"
+    matrix = bench.folder / "wheels-matrix.yaml"
+    argv = ["wheels", "verify", CELL, "--wheels", wheels, "--matrix", matrix, "--json"]
+    said = run_cli(*argv, cache=bench.place.cache_dir)
+    assert said.returncode == 0, said.stderr
+    report.write_text(said.stdout)
+    (cell,) = json.loads(said.stdout)["cells"]
+    said = run_cli("index", "build", "--wheels", wheel, "--verified", report, "--out", site, cache=bench.folder)
+    assert said.returncode == 0, said.stderr
+    assert table_of(site) == [
+        ["Version", "Build", "Platform", "torch 2.13.0+cpu"],
+        ["1.0", "python", "any", f"Python {cell['python']}: 1 passed, 1 skipped"],
+    ]
+    (sha256,) = json.loads((site / "verified.json").read_text())["wheels"]
+    assert sha256 == hashlib.sha256(wheel.read_bytes()).hexdigest()

@@ -59,7 +59,7 @@ function numberOf(value) {
 function shown(number) {
   if (number == null) return "";
   for (const [factor, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
-    if (Math.abs(number) >= factor) return `${(number / (letter === "k" ? 1e3 : factor)).toPrecision(3)}${letter}`;
+    if (Math.abs(number) >= factor) return `${Number((number / (letter === "k" ? 1e3 : factor)).toPrecision(3))}${letter}`;
   }
   return String(Number(number.toPrecision(5)));
 }
