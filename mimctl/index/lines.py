@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
 from mimctl.transfer import TransferSettings
-from mimctl.transfer.connection import Line
+from mimctl.transfer.http.connection import Line
 
 
 class Lines:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mimctl.errors import IntegrityError
 from mimctl.index.model import IndexFile
 from mimctl.transfer import TransferSettings, is_remote, read_range
-from mimctl.transfer.connection import Line
+from mimctl.transfer.http.connection import Line
 
 _TAIL = 1 << 17
 """Bytes of the end that come first: mostly the directory of the archive, and METADATA with it."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_elsewhere, is_remote, local_path
-from mimctl.transfer.answers import validators_of
 from mimctl.transfer.cache import mark_used
-from mimctl.transfer.connection import Line, line
-from mimctl.transfer.faults import offline
+from mimctl.transfer.http.answers import validators_of
+from mimctl.transfer.http.connection import Line, line
+from mimctl.transfer.http.faults import offline
 from mimctl.transfer.hub import is_hub
 from mimctl.transfer.model import Note, Progress, TransferSettings
 from mimctl.transfer.resume import Fetch

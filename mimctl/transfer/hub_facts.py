@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import redact
-from mimctl.transfer.connection import line
-from mimctl.transfer.exchange import exchange
-from mimctl.transfer.faults import offline
+from mimctl.transfer.http.connection import line
+from mimctl.transfer.http.exchange import exchange
+from mimctl.transfer.http.faults import offline
+from mimctl.transfer.http.retry import with_retries
 from mimctl.transfer.hub import find_place
 from mimctl.transfer.model import Note, TransferSettings
-from mimctl.transfer.retry import with_retries
 from mimctl.transfer.verify import Expected
 
 _SHA256 = re.compile(r'(?:W/)?"?([0-9a-f]{64})"?')

@@ -6,12 +6,12 @@ import re
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_remote, local_path
-from mimctl.transfer.connection import Line, line
 from mimctl.transfer.document import Piece
-from mimctl.transfer.exchange import exchange
-from mimctl.transfer.faults import PassingError, offline
+from mimctl.transfer.http.connection import Line, line
+from mimctl.transfer.http.exchange import exchange
+from mimctl.transfer.http.faults import PassingError, offline
+from mimctl.transfer.http.retry import with_retries
 from mimctl.transfer.model import Note, TransferSettings
-from mimctl.transfer.retry import with_retries
 
 MAX_PIECE = 64 << 20
 """Bytes that one request may ask for."""

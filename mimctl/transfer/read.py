@@ -7,13 +7,13 @@ from contextlib import nullcontext
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import is_remote
-from mimctl.transfer.connection import Line, line
 from mimctl.transfer.document import Response
-from mimctl.transfer.exchange import Reply, exchange
-from mimctl.transfer.faults import PassingError, offline
+from mimctl.transfer.http.connection import Line, line
+from mimctl.transfer.http.exchange import Reply, exchange
+from mimctl.transfer.http.faults import PassingError, offline
+from mimctl.transfer.http.retry import with_retries
 from mimctl.transfer.local import read_local, too_large
 from mimctl.transfer.model import Note, TransferSettings
-from mimctl.transfer.retry import with_retries
 
 _CHUNK = 1 << 16
 _DEFAULT = TransferSettings()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.transfer.address import redact
-from mimctl.transfer.answers import (
+from mimctl.transfer.http.answers import (
     PLAIN,
     check_is_file,
     digest_of,
@@ -15,14 +15,14 @@ from mimctl.transfer.answers import (
     promised_end,
     validators_of,
 )
-from mimctl.transfer.connection import Line
-from mimctl.transfer.exchange import Reply, exchange
-from mimctl.transfer.faults import PassingError
+from mimctl.transfer.http.connection import Line
+from mimctl.transfer.http.exchange import Reply, exchange
+from mimctl.transfer.http.faults import PassingError
+from mimctl.transfer.http.retry import with_retries
 from mimctl.transfer.model import Note, Progress
 from mimctl.transfer.pieces.board import Span
 from mimctl.transfer.pieces.helpers import UnwelcomeError
 from mimctl.transfer.pieces.intake import CHUNK, Intake
-from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Left, Part, Validators, check_room
 from mimctl.transfer.verify import Digests, Expected, wrong_length
 

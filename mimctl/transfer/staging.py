@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from mimctl.transfer.connection import Line, StoppedError
 from mimctl.transfer.fetch import download
+from mimctl.transfer.http.connection import Line, StoppedError
 from mimctl.transfer.model import FileProgress, Job, Note, Progress, TransferSettings
 
 _POLL_S = 0.1

@@ -11,10 +11,10 @@ from typing import Any
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import redact
-from mimctl.transfer.answers import digest_of
-from mimctl.transfer.faults import PassingError
+from mimctl.transfer.http.answers import digest_of
+from mimctl.transfer.http.faults import PassingError
+from mimctl.transfer.http.retry import with_retries
 from mimctl.transfer.model import Note, Progress, TransferSettings
-from mimctl.transfer.retry import with_retries
 from mimctl.transfer.storage import Part, Validators, check_room
 from mimctl.transfer.verify import Digests, Expected, wrong_length
 

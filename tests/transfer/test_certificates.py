@@ -15,7 +15,7 @@ import pytest
 
 from mimctl.errors import NetworkError, render
 from mimctl.transfer import TransferSettings, Way, download, get_bytes
-from mimctl.transfer.connection import line
+from mimctl.transfer.http.connection import line
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates with openssl")
 

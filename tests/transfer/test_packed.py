@@ -9,7 +9,7 @@ from static_server import serving
 
 from mimctl.errors import IntegrityError, NetworkError
 from mimctl.transfer import TransferSettings, get_bytes
-from mimctl.transfer.connection import line
+from mimctl.transfer.http.connection import line
 
 SETTINGS = TransferSettings(retries=0, timeout_s=5)
 

@@ -11,7 +11,7 @@ import pytest
 
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.transfer import TransferSettings, read_range
-from mimctl.transfer.connection import line
+from mimctl.transfer.http.connection import line
 
 BODY = random.Random(3).randbytes(10_000)
 

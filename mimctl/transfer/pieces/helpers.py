@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mimctl.errors import MimctlError
-from mimctl.transfer.connection import Line, StoppedError
-from mimctl.transfer.faults import PassingError
+from mimctl.transfer.http.connection import Line, StoppedError
+from mimctl.transfer.http.faults import PassingError
+from mimctl.transfer.http.retry import with_retries
 from mimctl.transfer.pieces.board import Span
 from mimctl.transfer.pieces.growing import Growing
-from mimctl.transfer.retry import with_retries
 
 _JOIN_S = 1.0
 _WAIT_S = 0.05

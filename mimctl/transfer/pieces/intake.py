@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from mimctl.transfer.address import redact
-from mimctl.transfer.connection import Line
-from mimctl.transfer.exchange import Reply
-from mimctl.transfer.faults import PassingError
+from mimctl.transfer.http.connection import Line
+from mimctl.transfer.http.exchange import Reply
+from mimctl.transfer.http.faults import PassingError
 from mimctl.transfer.model import Progress
 from mimctl.transfer.pieces.board import Span
 from mimctl.transfer.pieces.follower import Follower

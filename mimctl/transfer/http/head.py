@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import check_not_nearer, check_remote, redact
-from mimctl.transfer.faults import PassingError, plain
+from mimctl.transfer.http.faults import PassingError, plain
 from mimctl.transfer.login import without_login
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mimctl.errors import IntegrityError
 from mimctl.transfer.address import redact
-from mimctl.transfer.exchange import Reply
-from mimctl.transfer.faults import PassingError
+from mimctl.transfer.http.exchange import Reply
+from mimctl.transfer.http.faults import PassingError
 from mimctl.transfer.pieces.board import Span
 from mimctl.transfer.storage import Validators
 from mimctl.transfer.verify import Expected

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from mimctl.transfer.faults import PassingError, unreachable
+from mimctl.transfer.http.faults import PassingError, unreachable
 from mimctl.transfer.model import Note, TransferSettings
 
 T = TypeVar("T")

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 from mimctl.errors import MimctlError
 from mimctl.transfer.address import Zone, refuse_nearer
+from mimctl.transfer.http.session import (
+    Auth,
+    new_session,
+    proxies_of,
+    proxy_for,
+    say_nothing_of_certificates,
+    verify_by,
+)
 from mimctl.transfer.login import Login
 from mimctl.transfer.model import TransferSettings, Way
-from mimctl.transfer.session import Auth, new_session, proxies_of, proxy_for, say_nothing_of_certificates, verify_by
 
 if TYPE_CHECKING:
     import requests

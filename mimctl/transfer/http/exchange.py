@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mimctl.transfer.address import Zone, check_not_nearer, check_remote, redact, zone_limit
-from mimctl.transfer.connection import Line, StoppedError
-from mimctl.transfer.faults import PassingError, faults
-from mimctl.transfer.head import bad_redirect, check_status, follow
+from mimctl.transfer.http.connection import Line, StoppedError
+from mimctl.transfer.http.faults import PassingError, faults
+from mimctl.transfer.http.head import bad_redirect, check_status, follow
 from mimctl.transfer.login import place_of, without_login
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from mimctl.errors import MimctlError, NetworkError
 from mimctl.transfer.address import has_secret, redact
-from mimctl.transfer.connection import HeadTooSlowError, Line, StoppedError
+from mimctl.transfer.http.connection import HeadTooSlowError, Line, StoppedError
 
 _SILENT = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
 """Nobody answers."""
