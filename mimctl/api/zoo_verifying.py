@@ -50,7 +50,7 @@ def zoo_verify(
     from mimctl.launch.model import ConfigOptions
     from mimctl.plugin.openmmlab import CATALOGUES
     from mimctl.zoo.catalogue.compare import compare, told
-    from mimctl.zoo.model import resolve_name
+    from mimctl.zoo.names import resolve_name
     from mimctl.zoo.reading import load_zoo
 
     settings = settings or settings_module.load()

@@ -11,7 +11,9 @@ from pathlib import Path
 from mimctl.errors import MimctlError
 from mimctl.plugin.discover import Plugin
 from mimctl.transfer import write_file
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, document_of, resolve_name
+from mimctl.zoo.document import document_of
+from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo
+from mimctl.zoo.names import resolve_name
 from mimctl.zoo.source import ZooModels
 
 _FILES = "zoo/files"

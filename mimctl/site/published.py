@@ -115,7 +115,7 @@ def _read(address: str, transfer: TransferSettings, cache_dir: Path, progress: F
 
 
 def _zoo(client: IndexClient, plugin: str, transfer: TransferSettings, cache_dir: Path, shown: str) -> Zoo:
-    from mimctl.zoo.model import parse_zoo
+    from mimctl.zoo.document import parse_zoo
 
     data = client.zoo(plugin)
     parse_zoo(data, shown=shown)

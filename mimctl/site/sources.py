@@ -124,7 +124,7 @@ def _zoo(path: Path, folder: Path) -> Zoo:
 
 def _check(path: Path, document: Mapping[str, Any]) -> None:
     """Refuse what clients would refuse: names that are no file's, control characters, paths that leave the index."""
-    from mimctl.zoo.model import parse_zoo
+    from mimctl.zoo.document import parse_zoo
 
     try:
         parse_zoo(document, shown=path.name)

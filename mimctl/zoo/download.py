@@ -13,8 +13,9 @@ from mimctl.transfer import FileProgress, Note, download, locked
 from mimctl.zoo.config_file import Written, write_config, write_text
 from mimctl.zoo.config_tree import Tree, stub_of, write_tree
 from mimctl.zoo.downloaded import Downloaded, ModelsFailedError, Wanted
-from mimctl.zoo.model import ModelEntry, WeightsSource, resolve_name
+from mimctl.zoo.model import ModelEntry, WeightsSource
 from mimctl.zoo.model_config import ConfigSource, ModelConfigs
+from mimctl.zoo.names import resolve_name
 from mimctl.zoo.reading import ZooSource, load_zoo
 from mimctl.zoo.weights import CachedWeights, check_of, fetch_weights, find_kept, obtain
 

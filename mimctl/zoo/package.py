@@ -9,8 +9,9 @@ from typing import Any
 from mimctl.config import Config
 from mimctl.errors import ConfigError, MimctlError
 from mimctl.plugin.mim import BrokenMimPackage, MimPackage, find_package
+from mimctl.zoo.document import document_of
 from mimctl.zoo.metafile import read_models
-from mimctl.zoo.model import ModelEntry, Zoo, document_of
+from mimctl.zoo.model import ModelEntry, Zoo
 
 
 class PackageZoo:

@@ -29,7 +29,7 @@ def load_zoo(index: ZooSource, plugin: str) -> Zoo:
 
     Raises MimctlError[no-zoo] where the index has none for it, IntegrityError[bad-zoo].
     """
-    from mimctl.zoo.model import parse_zoo
+    from mimctl.zoo.document import parse_zoo
 
     _require_name(index, plugin)
     with bulk():
@@ -54,7 +54,7 @@ def load_rows(index: ZooSource, plugin: str) -> list[Row]:
         with bulk():
             rows = [row_of_item(item, plugin, families.get(item.get("collection"))) for item in data["models"]]
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        from mimctl.zoo.model import malformed
+        from mimctl.zoo.document import malformed
 
         raise malformed("the index", problem) from problem
     if not rows:

@@ -157,7 +157,7 @@ def _stated_in_item(item: Mapping[str, Any], known: Mapping[str, Any], collectio
         fields["buildable"] = item.get("buildable") is True
         return _stated(fields, results)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        from mimctl.zoo.model import malformed
+        from mimctl.zoo.document import malformed
 
         raise malformed("the index", problem) from problem
 

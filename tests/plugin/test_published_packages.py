@@ -65,7 +65,7 @@ def test_they_are_searched_as_people_do(facts: dict[str, ModelFacts]) -> None:
 def test_nearly_every_model_is_an_entry_with_config_and_checked_weights(
     packages: dict[str, MimPackage], tmp_path: Path
 ) -> None:
-    from mimctl.zoo.model import parse_zoo
+    from mimctl.zoo.document import parse_zoo
 
     for name, package in packages.items():
         models = parse_zoo(PackageZoo(package, cache_dir=tmp_path).zoo(name)).models

@@ -18,8 +18,9 @@ from mimctl.zoo.catalogue.facts import RELEASES, import_facts
 from mimctl.zoo.catalogue.importing import find_irregular, import_models, root_of
 from mimctl.zoo.catalogue.lint import faults_of
 from mimctl.zoo.catalogue.source import load_yaml, read, to_text, write
+from mimctl.zoo.document import document_of, parse_zoo
 from mimctl.zoo.metafile import parse_metafiles
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, document_of, parse_zoo
+from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "index" / "zoo").glob("*.yaml"))

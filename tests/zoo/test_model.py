@@ -9,7 +9,9 @@ import pytest
 
 from mimctl.errors import IntegrityError, MimctlError
 from mimctl.zoo.catalogue.source import read
-from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, digits_in_name, document_of, parse_zoo, resolve_name
+from mimctl.zoo.document import document_of, parse_zoo
+from mimctl.zoo.model import ModelEntry, WeightsSource, Zoo, digits_in_name
+from mimctl.zoo.names import resolve_name
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from mimctl.errors import IntegrityError
 from mimctl.files import write_text
-from mimctl.zoo.model import Zoo, document_of, parse_zoo
+from mimctl.zoo.document import document_of, parse_zoo
+from mimctl.zoo.model import Zoo
 
 _HEAD = """\
 # The models that the toolbox `{plugin}` knows. `mimctl zoo import` writes this file anew;
