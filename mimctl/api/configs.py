@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mimctl.config import Config
     from mimctl.config.writing.history import History
     from mimctl.errors import ConfigError
-    from mimctl.launch.model import Workplace
+    from mimctl.launch.place import Workplace
 
 
 def show_config(

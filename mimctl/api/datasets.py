@@ -15,7 +15,7 @@ from mimctl.settings import Settings
 
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
-    from mimctl.launch.model import Workplace
+    from mimctl.launch.place import Workplace
     from mimctl.plugin.mim import MimPackage
     from mimctl.zoo.datasets.fetch import FetchedFile
 

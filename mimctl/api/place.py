@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mimctl.installer.asking.requirements_file import FileContents
     from mimctl.installer.model import InstallOptions
     from mimctl.installer.prepare import Places
-    from mimctl.launch.model import ConfigOptions, LaunchOptions, Workplace
+    from mimctl.launch.model import ConfigOptions, LaunchOptions
+    from mimctl.launch.place import Workplace
     from mimctl.transfer import TransferSettings
     from mimctl.zoo.source import ZooModels
 

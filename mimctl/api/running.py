@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.launch.experiments.dataset import DatasetReport
     from mimctl.launch.inferring import InferOptions
-    from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener, Workplace
+    from mimctl.launch.model import ConfigOptions, LaunchOptions, Listener
+    from mimctl.launch.place import Workplace
     from mimctl.launch.verbs import RunResult, TrainOptions
 
 

@@ -13,7 +13,7 @@ from mimctl.settings import Settings
 if TYPE_CHECKING:
     from mimctl.api.place import Watch
     from mimctl.index.client import IndexClient
-    from mimctl.launch.model import Workplace
+    from mimctl.launch.place import Workplace
     from mimctl.zoo.rows import Row
     from mimctl.zoo.search import Found, Query
 

@@ -9,7 +9,7 @@ from mimctl.authoring.manifest_check import check_manifest
 from mimctl.authoring.model import CheckReport, Examination, Finding
 from mimctl.authoring.packaging_check import check_packaging
 from mimctl.authoring.source_check import check_source, check_types, gather_tables
-from mimctl.launch.model import Workplace
+from mimctl.launch.place import Workplace
 
 
 def check_toolbox(text: str, place: Workplace, *, writes: bool = True, runs: bool = True) -> CheckReport:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mimctl.authoring.model import Subject
 from mimctl.config.tables.sources import module_name_of
 from mimctl.errors import UsageError
-from mimctl.launch.model import Workplace
+from mimctl.launch.place import Workplace
 from mimctl.plugin.discover import get_plugin, names_of
 from mimctl.plugin.manifest import FILE_NAME
 from mimctl.plugin.model import BrokenPlugin, Plugin

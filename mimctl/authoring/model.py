@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mimctl.config import Config
 from mimctl.errors import MimctlError, Origin
-from mimctl.launch.model import Workplace
+from mimctl.launch.place import Workplace
 from mimctl.plugin.manifest import Manifest
 from mimctl.plugin.model import Plugin
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mimctl import __version__
 from mimctl.config.types import FILE_NAME, generate, to_text
 from mimctl.errors import UsageError
-from mimctl.launch.model import Workplace
+from mimctl.launch.place import Workplace
 from mimctl.plugin.discover import names_of
 from mimctl.plugin.manifest_rules import find_mistakes
 from mimctl.plugin.openmmlab import OPENMMLAB_NAMES

@@ -15,7 +15,8 @@ from mimctl.launch.experiments.experiment import load_config, parse_overrides, r
 from mimctl.launch.experiments.find_checkpoint import config_beside, find_checkpoint
 from mimctl.launch.experiments.trust import is_of_run, require_trust
 from mimctl.launch.job import job_of
-from mimctl.launch.model import LaunchOptions, Listener, RunRequest, Workplace
+from mimctl.launch.model import LaunchOptions, Listener, RunRequest
+from mimctl.launch.place import Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import find_verb, new_run_dir
 from mimctl.launch.verbs import Models, RunResult, start_request

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mimctl.errors import MimctlError, UsageError
-from mimctl.launch.model import LaunchOptions, SlurmOptions, Workplace
+from mimctl.launch.model import LaunchOptions, SlurmOptions
+from mimctl.launch.place import Workplace
 from mimctl.launch.plan import MAX_GPUS_PER_NODE, choose_launcher
 from mimctl.launch.slurm.arguments import argument_of, value_of
 from mimctl.launch.slurm.asking import ask_for

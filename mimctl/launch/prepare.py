@@ -23,7 +23,8 @@ from mimctl.launch.experiments.experiment import (
 from mimctl.launch.experiments.trust import require_trust
 from mimctl.launch.experiments.type_tables import type_tables
 from mimctl.launch.job import job_of
-from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions, Workplace
+from mimctl.launch.model import ConfigOptions, LaunchOptions, RunRequest, SlurmOptions
+from mimctl.launch.place import Workplace
 from mimctl.plugin.configs import find_config
 from mimctl.plugin.discover import Plugin, get_plugin, import_roots
 from mimctl.spec import LauncherFacts

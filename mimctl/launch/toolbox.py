@@ -17,7 +17,7 @@ from mimctl.plugin.mim import find_package as find_mim
 from mimctl.plugin.mim_needs import Lack, Surroundings, find_lacks, read_requirements
 
 if TYPE_CHECKING:
-    from mimctl.launch.model import Workplace
+    from mimctl.launch.place import Workplace
 
 Toolbox = Plugin | MimPackage
 

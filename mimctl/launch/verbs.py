@@ -12,7 +12,8 @@ from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.experiments.config_weights import is_address
 from mimctl.launch.experiments.dataset import DatasetReport, describe_folder
 from mimctl.launch.experiments.find_checkpoint import find_checkpoint
-from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest, Workplace
+from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Listener, RunRequest
+from mimctl.launch.place import Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import make_request, prepare_experiment, weights_of
 from mimctl.launch.runs.record import RunRecord

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mimctl.environment.target import find_target
-from mimctl.launch.model import Workplace
+from mimctl.launch.place import Workplace
 from mimctl.launch.runs.book import RunBook
 from mimctl.plugin.discover import discover
 from mimctl.plugin.paths import import_paths

@@ -79,10 +79,7 @@ def main() -> None:
             "list, from elsewhere": ([*mim, "list"], [sys.executable, "-m", "mimctl", "list"]),
             "search": ([*mim, *searching], [*ours, *searching]),
             "search, our zoo": ([*mim, *searching], [*in_zoo, "--index", str(catalogue)]),
-            "search, our zoo, all of it": (
-                [*mim, "search", PACKAGE],
-                [*ours, "search", "det", "--index", str(catalogue)],
-            ),
+            "search, our zoo, all of it": ([*mim, "search", PACKAGE], everything),
             "search, our zoo, --json": ([*mim, *searching], asked),
             "search, our zoo, --offline": ([*mim, *searching], [*in_zoo, "--index", fetched, "--offline"]),
         }

@@ -8,7 +8,8 @@ import pytest
 
 from mimctl.errors import MimctlError, UsageError
 from mimctl.launch.job import job_of
-from mimctl.launch.model import LaunchOptions, Workplace
+from mimctl.launch.model import LaunchOptions
+from mimctl.launch.place import Workplace
 from mimctl.settings.clusters import ClusterDefaults
 
 SINFO = """\

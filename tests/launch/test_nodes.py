@@ -19,7 +19,8 @@ from mimctl.environment.plain import to_plain
 from mimctl.errors import NoCompatibleBuildError
 from mimctl.installer.locking.cells import cell_for
 from mimctl.installer.model import InstallOptions, InstallPlan, TorchChange
-from mimctl.launch.model import RunRequest, SlurmOptions, Workplace
+from mimctl.launch.model import RunRequest, SlurmOptions
+from mimctl.launch.place import Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.control import resume

@@ -14,7 +14,7 @@ from mimctl.plugin.discover import import_roots
 from mimctl.plugin.mim import MimPackage, find_packages
 
 if TYPE_CHECKING:
-    from mimctl.launch.model import Workplace
+    from mimctl.launch.place import Workplace
 
 
 def resolve_config(text: str, place: Workplace, plugin: str | None = None) -> Path:

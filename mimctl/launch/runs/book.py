@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimctl.errors import UsageError, did_you_mean, nearest
 from mimctl.files import write_text
 from mimctl.launch.runs.files import EXIT_CODE
-from mimctl.launch.runs.record import RunRecord, read_record
+
+if TYPE_CHECKING:
+    from mimctl.launch.runs.record import RunRecord
 
 KEPT_RUNS = 500
 """So many runs stay in the book; the folders of older ones are found by their path still."""
@@ -30,6 +32,8 @@ class RunBook:
 
     def new_id(self) -> str:
         """Return an id that no run of the book has: six letters and digits that are not mixed up when read aloud."""
+        import secrets
+
         while True:
             found = secrets.choice(_LETTERS[:23]) + "".join(secrets.choice(_LETTERS) for _ in range(5))
             if not (self.folder / found).exists():
@@ -73,6 +77,8 @@ class RunBook:
         )
 
     def _known(self) -> Iterator[RunRecord]:
+        from mimctl.launch.runs.record import read_record
+
         for path in self._entries():
             place = path.read_text(encoding="utf-8").strip()
             record = read_record(Path(place))
@@ -97,6 +103,8 @@ class RunBook:
 
 def _at(path: Path) -> RunRecord | None:
     """Return the run of a folder: the folder's own, else the newest one below it (a work dir)."""
+    from mimctl.launch.runs.record import read_record
+
     if not path.is_dir():
         return None
     own = read_record(path)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence, Workplace
+from mimctl.launch.model import LaunchPlan, Listener, Outcome, Silence
+from mimctl.launch.place import Workplace
 from mimctl.launch.runs.book import RunBook
 from mimctl.launch.runs.files import CANCELLED
 from mimctl.launch.runs.record import RunRecord, argv_with

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from mimctl.errors import UsageError
-from mimctl.launch.model import LaunchOptions, Workplace
+from mimctl.launch.model import LaunchOptions
+from mimctl.launch.place import Workplace
 from mimctl.launch.scripts.model import ScriptRequest
 from mimctl.launch.scripts.programs import Program, find_program, list_programs, no_such_verb
 from mimctl.launch.toolbox import Toolbox, find_installed, find_package, find_working_plugin

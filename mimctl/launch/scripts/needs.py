@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mimctl.errors import MimctlError
-from mimctl.launch.model import Workplace
+from mimctl.launch.place import Workplace
 from mimctl.launch.toolbox import lacks_of, surroundings
 from mimctl.plugin.mim import MimPackage, normalise
 from mimctl.plugin.mim_needs import Lack, last_build

@@ -10,7 +10,8 @@ from pathlib import Path
 from mimctl import __version__
 from mimctl.errors import MimctlError
 from mimctl.launch.job import choose, job_of
-from mimctl.launch.model import LaunchPlan, RunRequest, SlurmOptions, Workplace
+from mimctl.launch.model import LaunchPlan, RunRequest, SlurmOptions
+from mimctl.launch.place import Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import new_run_dir
 from mimctl.launch.scripts import lines

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import IO
 
 from mimctl.errors import MimctlError
-from mimctl.launch.model import LaunchPlan, Listener, Workplace
+from mimctl.launch.model import LaunchPlan, Listener
+from mimctl.launch.place import Workplace
 from mimctl.launch.processes.streams import PassedOn, Streams
 from mimctl.launch.scripts.model import ScriptRequest, ScriptResult
 from mimctl.launch.scripts.needs import OwnModel, why_refused

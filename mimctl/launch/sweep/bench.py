@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.errors import UsageError
-from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, RunRequest, SlurmOptions, Workplace
+from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, RunRequest, SlurmOptions
+from mimctl.launch.place import Workplace
 from mimctl.launch.plan import make_plan
 from mimctl.launch.prepare import Experiment, FetchWeights, make_request, prepare_experiment, weights_of
 from mimctl.launch.runs.record import RunRecord, record_of

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mimctl.launch.job import job_of
-from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan, Workplace
+from mimctl.launch.model import ConfigOptions, LaunchOptions, LaunchPlan
+from mimctl.launch.place import Workplace
 from mimctl.launch.prepare import FetchWeights
 from mimctl.launch.sweep.axes import Axes, covering
 from mimctl.launch.sweep.bench import Bench

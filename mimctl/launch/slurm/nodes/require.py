@@ -19,7 +19,8 @@ from mimctl.launch.slurm.nodes.known import read_known
 if TYPE_CHECKING:
     from mimctl.environment.elsewhere import Elsewhere
     from mimctl.environment.model import Environment
-    from mimctl.launch.model import SlurmOptions, Workplace
+    from mimctl.launch.model import SlurmOptions
+    from mimctl.launch.place import Workplace
     from mimctl.spec import LauncherFacts
 
 _WITH_MACHINE_CODE = ("torch", "mimctl-ops")
