@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from examples import use_profile
+from examples import same_numbers, use_profile
 from mini_slurm import cluster
 from outside_data import test_data, test_reference
 
-__all__ = ["cluster", "test_data", "test_reference"]
+__all__ = ["cluster", "same_numbers", "test_data", "test_reference"]
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every process that they start; tests of
 # Ctrl-C need what a terminal gives.

@@ -1,9 +1,12 @@
-"""How hypothesis draws examples in all tests."""
+"""What tests draw at random: how hypothesis draws its examples, and where other random numbers begin."""
 
 from __future__ import annotations
 
 import os
+import random
+import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 
@@ -15,3 +18,13 @@ def use_profile() -> None:
     settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("judge", settings.get_profile("desk"), derandomize=True)
     settings.load_profile("judge" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Let each test draw the same random numbers, whichever tests were run before it."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

@@ -99,6 +99,7 @@ def objects(rank: int) -> dict[str, Any]:
 
 
 def test_objects_travel_as_data() -> None:
+    WITNESS.unlink(missing_ok=True)
     first, second = on_ranks(objects)
     assert (first.pop("gathered"), second.pop("gathered")) == ([], [[0, 1, True], [1, 5001, False]])
     assert (first.pop("nested"), second.pop("nested")) == ([], [True, True])
