@@ -111,8 +111,10 @@ def _letters(option: str) -> str:
 
 def from_os(error: OSError) -> MimctlError:
     """Name the two failures of a disk that people can mend; any other keeps the system's words."""
-    place = f"`{error.filename}`" if error.filename else "a file"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    named = (error.filename2 if full else None) or error.filename  # of a copy or a link the second is the new one
+    place = f"`{named}`" if named else "a file"
+    if full:
         return MimctlError(
             f"the disk or quota is full while writing {place}",
             code="disk-full",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -127,8 +128,22 @@ def _error_lines(error: MimctlError) -> list[Line]:
 
 
 def _encodable(text: str, stream: TextIO) -> str:
+    """Return text that a stream takes.
+
+    A file's name may hold bytes that are no letters: they go into files and pipes as they are, for whoever opens it,
+    and to no terminal, where they could be put together to what it obeys.
+    """
     encoding = stream.encoding or "utf-8"
-    return text if encoding.lower().startswith("utf") else text.encode(encoding, "replace").decode(encoding)
+    try:
+        text.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        if not stream.isatty() and hasattr(stream, "reconfigure"):
+            with contextlib.suppress(UnicodeEncodeError):
+                text.encode(encoding, "surrogateescape")
+                stream.reconfigure(errors="surrogateescape")
+                return text
+        return text.encode(encoding, "replace").decode(encoding)
 
 
 def _highlighted(text: str, language: str) -> Any:

@@ -40,7 +40,12 @@ def to_json(data: object) -> str:
     """Return an indented JSON document that a terminal only shows: what it might obey is escaped, not changed."""
     import json
 
-    return json.dumps(data, indent=2, ensure_ascii=False, default=str).translate(_ESCAPED)
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str).translate(_ESCAPED)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file's name that is no text; JSON has an escape for its bytes
+        text = re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text
 
 
 class Result(NamedTuple):
