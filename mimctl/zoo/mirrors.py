@@ -65,6 +65,7 @@ def bring(
     the last address, with what was wrong with those before; IntegrityError never leads to another address.
     """
     failures: list[str] = []
+    addresses = list(dict.fromkeys(addresses))  # several published ones may have one name on a mirror
     for number, address in enumerate(addresses):
         named_by = "" if address in published else None
         try:

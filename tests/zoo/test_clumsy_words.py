@@ -123,3 +123,20 @@ def test_a_version_that_was_never_published_is_told_with_the_newest(told: Any, p
     assert "error[package-index]: the package index gave no wheel of `mmtoy==9.9`\n" in err
     assert "(of 6 versions the newest: 0.4, 0.5, 0.6)" in err
     assert "--config" not in err, "that names a model here"
+
+
+@pytest.mark.parametrize("mirror", ["", " ", "download.openmmlab.com="])
+def test_a_mirror_without_an_address_is_none(told: Any, mirror: str) -> None:
+    code, err = told("download", "det", "rtmdet_s", "--mirror", mirror)
+    assert code == 2
+    assert err.startswith(f"error[usage]: `--mirror '{mirror}'` names no address\n")
+
+
+def test_a_mirror_is_asked_for_each_file_once(told: Any, tmp_path: Path) -> None:
+    """Two publishers of one file: on a mirror both have the same bare name."""
+    (tmp_path / "mirror").mkdir()
+    code, err = told("download", "--dataset", "mnist", "--mirror", str(tmp_path / "mirror"), "--offline")
+    assert code == 4
+    asked = [line.partition(": it is not there")[0] for line in err.splitlines() if ": it is not there" in line]
+    assert len(asked) >= 3, err
+    assert len(asked) == len(set(asked))

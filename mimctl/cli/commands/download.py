@@ -124,12 +124,19 @@ def _instead(word: str) -> str:
 
 
 def read_mirrors(texts: tuple[str, ...], known: Mapping[str, str]) -> dict[str, str]:
-    """Read `HOST=ADDRESS`, or an address alone that stands for every host, also for those `known` by a setting."""
+    """Read `HOST=ADDRESS`, or an address alone that stands for every host, also for those `known` by a setting.
+
+    Raises UsageError where there is no address.
+    """
     from mimctl.zoo.mirrors import ANY_HOST
 
     found = {}
     for text in texts:
         host, equals, address = text.partition("=")
+        if not (address if equals and "/" not in host else text).strip():
+            raise UsageError(
+                f"`--mirror '{text}'` names no address", hints=["for example `--mirror https://mirror.example.org`"]
+            )
         if equals and "/" not in host:
             found[host] = address
         else:
