@@ -76,7 +76,7 @@ def bundle(
         asked,
         out,
         places=places,
-        parts=lambda wheels: _parts(extras, folders, published, wheels, watch, settings),
+        parts=lambda wheels: _parts(extras, folders, published, out.absolute(), wheels, watch, settings),
         index=index,
         progress=watch.progress if watch else None,
         note=watch.note if watch else None,
@@ -155,11 +155,12 @@ def _parts(
     extras: Extras,
     folders: Sequence[Path],
     published: Sequence[PublishedData],
+    out: Path,
     wheels: Sequence[Path],
     watch: Watch | None,
     settings: Settings,
 ) -> BundleParts:
-    from mimctl.bundling.data import keep_data
+    from mimctl.bundling.data import fetch_data
     from mimctl.bundling.parts import BundleParts
     from mimctl.bundling.weights import config_weights, named_weights
 
@@ -172,5 +173,5 @@ def _parts(
         weights=tuple({each.url: each for each in weights if each.url not in there}.values()),
         models=models,
         folders=folders,
-        data=keep_data(published, settings=settings, progress=progress, note=note),
+        data=fetch_data(published, out, settings=settings, progress=progress, note=note),
     )

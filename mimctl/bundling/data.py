@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from mimctl.errors import IntegrityError, UsageError
 from mimctl.settings import Settings
 from mimctl.transfer import FileProgress, Note
 from mimctl.zoo.datasets.fetch import FetchedData, fetch_data_set
-from mimctl.zoo.datasets.incoming import Source, keep_files
+from mimctl.zoo.datasets.incoming import Source, fetch_files
 from mimctl.zoo.datasets.table import DataSet, find_data_set, find_description, unknown_data_set
 
 _FOLDERS, _PUBLISHED = "data", "datasets"
@@ -19,23 +20,15 @@ _FOLDERS, _PUBLISHED = "data", "datasets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedData:
-    """A published data set, and the file that describes it."""
+    """A published data set, and the file that describes it: beside its files, where these are there."""
 
     data_set: DataSet
     description: Path
 
     @property
     def files(self) -> Path:
-        """Return the folder in which a bundle has its files, by their names."""
+        """Return the folder in which its files lie by their names."""
         return self.description.parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptData:
-    """A published data set whose files lie in the cache, by their names."""
-
-    published: PublishedData
-    files: Mapping[str, Path]
 
 
 def choose_data(words: Sequence[Path | str]) -> tuple[list[Path], list[PublishedData]]:
@@ -64,29 +57,48 @@ def choose_data(words: Sequence[Path | str]) -> tuple[list[Path], list[Published
     return folders, list(published.values())
 
 
-def keep_data(
-    published: Sequence[PublishedData], *, settings: Settings, progress: FileProgress | None, note: Note | None
-) -> list[KeptData]:
-    """Fetch the files of published data sets into the cache, verified; raise what `transfer.download` raises."""
-    source = Source(settings=settings, progress=progress, note=note or (lambda _line: None))
-    return [KeptData(published=each, files=keep_files(each.data_set, source)) for each in published]
+def fetch_data(
+    published: Sequence[PublishedData],
+    out: Path,
+    *,
+    settings: Settings,
+    progress: FileProgress | None,
+    note: Note | None,
+) -> list[PublishedData]:
+    """Fetch and verify the files of published data sets for a bundle at `out`; return them as they lie then.
+
+    They come to the folder `<out>.part`: archives are long, so none are kept in the cache, and what was interrupted
+    goes on there. What the bundle has that lies at `out` already is taken from it. Raises what `transfer.download`
+    raises.
+    """
+    found = []
+    for each in published:
+        name = each.data_set.name
+        place, before = out.with_name(f"{out.name}.part") / name, out / _PUBLISHED / name
+        source = Source(settings=settings, folder=before, progress=progress, note=note or (lambda _line: None))
+        fetch_files(each.data_set, place, source)
+        shutil.copyfile(each.description, place / f"{name}.toml")
+        found.append(PublishedData(data_set=each.data_set, description=place / f"{name}.toml"))
+    return found
 
 
-def take_data(root: Path, folders: Sequence[Path], kept: Sequence[KeptData]) -> Iterator[dict[str, object]]:
-    """Copy data into a bundle at `root`; yield what its manifest says of each."""
+def take_data(root: Path, folders: Sequence[Path], published: Sequence[PublishedData]) -> Iterator[dict[str, object]]:
+    """Copy folders of data into a bundle at `root`, move what was fetched; yield what its manifest says of each."""
     for folder in folders:
         place = f"{_FOLDERS}/{folder.absolute().name}"
         shutil.copytree(folder, root / place)
         yield {"name": folder.absolute().name, "path": place}
-    for each in kept:
-        name = each.published.data_set.name
+    for each in published:
+        name = each.data_set.name
         place = f"{_PUBLISHED}/{name}"
         (root / place).mkdir(parents=True)
-        description = f"{place}/{name}.toml"
-        shutil.copyfile(each.published.description, root / description)
-        for file, path in each.files.items():
-            shutil.copyfile(path, root / place / file)
-        yield {"name": name, "path": place, "description": description}
+        for file in (each.description.name, *(file.name for file in each.data_set.choose(()))):
+            shutil.move(each.files / file, root / place / file)
+            (root / place / file).chmod(0o644)  # as all of a bundle: whoever carries it is not who installs
+        shutil.rmtree(each.files)  # which holds locks alone now
+        with contextlib.suppress(OSError):
+            each.files.parent.rmdir()
+        yield {"name": name, "path": place, "description": f"{place}/{each.description.name}"}
 
 
 def read_published(folder: Path, said: Mapping[str, object], files: Mapping[str, object]) -> PublishedData:

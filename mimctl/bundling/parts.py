@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mimctl.bundling.data import KeptData
+    from mimctl.bundling.data import PublishedData
     from mimctl.bundling.models import Model
 
 
@@ -29,4 +29,5 @@ class BundleParts:
     models: Sequence[Model] = ()
     folders: Sequence[Path] = ()
     """Of data."""
-    data: Sequence[KeptData] = ()
+    data: Sequence[PublishedData] = ()
+    """Published data sets that were fetched: their files are moved."""

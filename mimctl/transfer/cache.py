@@ -24,7 +24,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "pages": ("index", "pages", "metadata", "metafiles"),
     "configs": ("upstream",),
     "site": ("site",),
-    "data": ("datasets",),
 }
 """What is kept, and the folders of it. What a file hashed to when it was first seen is no cache and not listed here."""
 

@@ -39,11 +39,6 @@ class Pin:
         write_file(self.path, (json.dumps(facts) + "\n").encode())
 
 
-def digest_of(address: str) -> str:
-    """Return what stands for an address in names of files: it may hold a secret itself."""
-    return hashlib.sha256(address.encode()).hexdigest()
-
-
 def pin_of(address: str, folder: Path) -> Pin:
-    """Return the pin of an address in the part `folder` of the cache."""
-    return Pin(folder / _FOLDER / f"{digest_of(address)}.json")
+    """Return the pin of an address in the part `folder` of the cache; its name tells no secret of the address."""
+    return Pin(folder / _FOLDER / f"{hashlib.sha256(address.encode()).hexdigest()}.json")

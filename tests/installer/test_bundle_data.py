@@ -119,8 +119,25 @@ def test_bundling_again_fetches_no_data_again(tmp_path: Path, settings: Settings
     publisher.asked.clear()
     assert (bundled(data_set, tmp_path, settings) / "manifest.json").read_bytes() == first
     assert publisher.asked == []
-    kept = {each.kind: each.num_files for each in api.cache_size(settings=settings)}
-    assert kept["data"] == len(DIGITS)
+    assert not (tmp_path / "usb.part").exists()
+    assert not list(settings.cache_dir.rglob("*ubyte*")), "archives may be long: none are kept in the cache"
+
+
+def test_data_of_an_interrupted_bundle_is_not_fetched_again(
+    tmp_path: Path, settings: Settings, publisher: Server
+) -> None:
+    data_set = published("mnist", tmp_path, publisher)
+    last = tmp_path / "served" / data_set.files[-1].name
+    body = last.read_bytes()
+    last.unlink()
+    with pytest.raises(MimctlError, match="cannot fetch"):
+        bundled(data_set, tmp_path, settings)
+    assert not (tmp_path / "usb").exists()
+    last.write_bytes(body)
+    publisher.asked.clear()
+    api.open_bundle(bundled(data_set, tmp_path, settings))
+    assert [path.lstrip("/") for path in publisher.asked] == [last.name]
+    assert not (tmp_path / "usb.part").exists()
 
 
 def test_a_wrong_file_of_the_publisher_ends_bundling(tmp_path: Path, settings: Settings, publisher: Server) -> None:

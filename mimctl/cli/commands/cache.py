@@ -56,7 +56,7 @@ def prune(context: Context, days: float, dry_run: bool) -> Result:
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
 @click.option("--dry-run", is_flag=True, help="Print what would go, remove nothing.")
 def clean(context: Context, kinds: tuple[str, ...], dry_run: bool) -> Result:
-    """Remove everything, or all of some kinds: wheels, weights, pages, configs, site, data."""
+    """Remove everything, or all of some kinds: wheels, weights, pages, configs, site."""
     gone = api.cache_clean(kinds, dry_run=dry_run, settings=context.settings, note=context.output.note)
     return _outcome(gone, dry_run)
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from mimctl.settings import Settings
 from mimctl.transfer import FileProgress, Note, is_remote, redact
-from mimctl.transfer.cache import mark_used, open_cache
 from mimctl.transfer.verify import Expected
 from mimctl.zoo.datasets.table import DataFile, DataSet
 from mimctl.zoo.mirrors import bring, mirrored
-from mimctl.zoo.pins import Pin, digest_of, pin_of
+from mimctl.zoo.pins import Pin, pin_of
 from mimctl.zoo.way import transfer_settings
 
 _FOLDER = "datasets"
@@ -57,7 +56,8 @@ class Source:
         self._pin_of(file).write(sha256=sha256, name=file.name, url=redact(file.urls[0]))
 
     def _addresses(self, file: DataFile) -> list[str]:
-        own = [] if self.folder is None else [str(self.folder / file.name)]
+        kept = None if self.folder is None else self.folder / file.name
+        own = [str(kept)] if kept is not None and kept.is_file() else []
         mirrors = {**self.settings.mirrors, **self.mirrors}
         return [*own, *(each for url in file.urls for each in mirrored(url, mirrors)), *file.urls]
 
@@ -65,18 +65,10 @@ class Source:
         return pin_of(file.urls[0], self.settings.cache_dir / _FOLDER)
 
 
-def keep_files(data_set: DataSet, source: Source) -> dict[str, Path]:
-    """Return name → place in the cache of each file of a data set that is not optional, fetched and verified.
+def fetch_files(data_set: DataSet, folder: Path, source: Source) -> None:
+    """Fetch and verify the files of a data set that are not optional; they lie in `folder` as they were published.
 
-    They are as they were published: nothing is unpacked. Raises what `transfer.download` raises.
+    What was begun there goes on where it stopped. Raises what `transfer.download` raises.
     """
-    cache_dir = source.settings.cache_dir
-    open_cache(cache_dir, source.note)
-    found = {}
     for file in data_set.choose(()):
-        place = cache_dir / _FOLDER / digest_of(file.urls[0]) / file.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        source.fetch(file, place)
-        mark_used(place, always=True)
-        found[file.name] = place
-    return found
+        source.fetch(file, folder / file.name)
