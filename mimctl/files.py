@@ -18,7 +18,17 @@ def write_text(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write bytes as `write_text` does; `mode` are the permissions of the file."""
+    """Write bytes as `write_text` does; `mode` are the permissions of the file.
+
+    Raises OSError that names `path`: of the file beside it nobody knows.
+    """
+    try:
+        _write_beside(path, data, mode)
+    except OSError as err:
+        raise OSError(err.errno, err.strerror or str(err), str(path)) from err
+
+
+def _write_beside(path: Path, data: bytes, mode: int) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -140,3 +140,10 @@ def test_a_mirror_is_asked_for_each_file_once(told: Any, tmp_path: Path) -> None
     asked = [line.partition(": it is not there")[0] for line in err.splitlines() if ": it is not there" in line]
     assert len(asked) >= 3, err
     assert len(asked) == len(set(asked))
+
+
+def test_a_document_that_cannot_be_written_is_named_as_it_was_typed(told: Any) -> None:
+    code, err = told("search", "det", "--json", "/proc/found.json")
+    assert code == 1
+    assert err.startswith("error[system]: the system refused `/proc/found.json`: ")
+    assert ".found.json" not in err, "of the file beside it nobody knows"
