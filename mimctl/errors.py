@@ -55,6 +55,7 @@ class MimctlError(Exception):
         exit_code: int | None = None,
         details: dict[str, object] | None = None,
     ) -> None:
+        message = r"\n".join(message.splitlines())  # what others wrote may have lines; a message is one
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code

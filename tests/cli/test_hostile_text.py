@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mimctl.cli.app import from_os
 from mimctl.cli.output import Output
 from mimctl.cli.result import Result, tame, to_json
+from mimctl.errors import MimctlError, render
 
 OBEYED = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -88,6 +89,12 @@ def test_bytes_of_a_name_make_nothing_that_a_terminal_obeys(errors: str) -> None
 
 def test_a_letter_that_the_encoding_lacks_is_replaced() -> None:
     assert printed("\u4e2d a", io.TextIOWrapper, "latin-1", "strict") == b"? a"
+
+
+@given(texts)
+def test_an_error_has_one_line_for_what_happened_whatever_somebody_typed(text: str) -> None:
+    error = MimctlError(f"no data set `{text}`", causes=["none of ours"])
+    assert render(error).splitlines()[:2] == [f"error[failed]: {error.message}", "  cause: none of ours"]
 
 
 def test_a_full_disk_is_told_with_the_file_that_was_being_written() -> None:
