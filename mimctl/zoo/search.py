@@ -84,24 +84,14 @@ def _conditions(query: Query) -> list[Condition]:
 
 
 def _filtered(rows: Sequence[Row], query: Query) -> list[Row]:
-    filters: tuple[tuple[str, tuple[str, ...], Callable[[Row], Sequence[str]]], ...] = (
-        ("name of a model or config", query.configs, lambda row: (row.id, *row.labels, _text(row.value("config")))),
-        ("name of a family", query.models, lambda row: (_text(row.value("model")),)),
-        ("name of a data set", query.datasets, _datasets),
-        ("name of a task", query.tasks, lambda row: (_text(row.value("task")),)),
-        (
-            "title or address of a paper",
-            query.papers,
-            lambda row: (_text(row.value("title")), _text(row.value("paper"))),
-        ),
-    )
     kept = list(rows)
-    for what, words, names in filters:
+    for each in _FILTERS:
+        words = each.words(query)
         for word in words:
-            if not any(_has(names(row), word) for row in rows):
-                raise _nothing(what, word, {name for row in rows for name in names(row) if name})
+            if not any(_has(each.names(row), word) for row in rows):
+                raise _nothing(each, word, {name for row in rows for name in each.names(row) if name})
         if words:
-            kept = [row for row in kept if any(_has(names(row), word) for word in words)]
+            kept = [row for row in kept if any(_has(each.names(row), word) for word in words)]
     return kept
 
 
@@ -151,6 +141,49 @@ def _datasets(row: Row) -> list[str]:
     return list(row.measured_on)
 
 
+class _Filter(NamedTuple):
+    """One way to choose models by parts of names, and the option that lists all such names."""
+
+    what: str
+    words: Callable[[Query], tuple[str, ...]]
+    names: Callable[[Row], Sequence[str]]
+    listing: str
+
+
+_FILTERS = (
+    _Filter(
+        what="name of a model or config",
+        words=lambda query: query.configs,
+        names=lambda row: (row.id, *row.labels, _text(row.value("config"))),
+        listing="--valid-config",
+    ),
+    _Filter(
+        what="name of a family",
+        words=lambda query: query.models,
+        names=lambda row: (_text(row.value("model")),),
+        listing="--field model",
+    ),
+    _Filter(
+        what="name of a data set",
+        words=lambda query: query.datasets,
+        names=_datasets,
+        listing="--field training_data",
+    ),
+    _Filter(
+        what="name of a task",
+        words=lambda query: query.tasks,
+        names=lambda row: (_text(row.value("task")),),
+        listing="--field task",
+    ),
+    _Filter(
+        what="title or address of a paper",
+        words=lambda query: query.papers,
+        names=lambda row: (_text(row.value("title")), _text(row.value("paper"))),
+        listing="--field title paper",
+    ),
+)
+
+
 def _has(names: Sequence[str], word: str) -> bool:
     wanted = _folded(word)
     return any(wanted in _folded(name) for name in names)
@@ -164,10 +197,10 @@ def _text(value: Any) -> str:
     return "" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _nothing(what: str, word: str, names: set[str]) -> MimctlError:
+def _nothing(way: _Filter, word: str, names: set[str]) -> MimctlError:
     near = nearest(word, {*names, *(name.rpartition("/")[2].removesuffix(".py") for name in names)})
     return MimctlError(
-        f"no {what} has `{word}` in it",
+        f"no {way.what} has `{word}` in it",
         code="unknown-model",
-        hints=did_you_mean(near) or ["all: `--valid-config`"],
+        hints=did_you_mean(near) or [f"all: `{way.listing}`"],
     )
