@@ -94,12 +94,11 @@ def described(job: Job) -> str:
 
 def _outcome(job: Job | None, run_dir: Path, error: Mapping[str, Any] | None, last: tuple[str, ...]) -> Outcome:
     names_in(run_dir)  # so that a network file system shows what was written last
-    code = read_exit_code(run_dir)
     state = job.state if job is not None else ""
+    # What the script wrote counts more than what Slurm says: that may have lost sight of a node when the job was done.
+    code = read_exit_code(run_dir)
     if code is None:
         code = 0 if state == "COMPLETED" else 1
-    if code == 0 and state not in ("", "COMPLETED"):
-        code = 1
     if error is not None and code not in (0, None):
         code = int(error.get("exit_code", code))
     return Outcome(
