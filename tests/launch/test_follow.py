@@ -19,7 +19,7 @@ JOB = "77"
         ("COMPLETED", None, 0),
         ("FAILED", 3, 3),
         ("FAILED", None, 1),
-        # The controller was away when the ranks had ended, and the script's own end did not reach it.
+        # It was done; Slurm ended the job a moment later, or lost sight of it.
         ("FAILED", 0, 0),
         ("NODE_FAIL", 0, 0),
         ("CANCELLED", 0, 0),

@@ -95,7 +95,7 @@ def described(job: Job) -> str:
 def _outcome(job: Job | None, run_dir: Path, error: Mapping[str, Any] | None, last: tuple[str, ...]) -> Outcome:
     names_in(run_dir)  # so that a network file system shows what was written last
     state = job.state if job is not None else ""
-    # What the script wrote counts more than what Slurm says: that may have lost sight of a node when the job was done.
+    # What the script wrote counts more than what Slurm says: a job that is done may be cancelled a moment later.
     code = read_exit_code(run_dir)
     if code is None:
         code = 0 if state == "COMPLETED" else 1
